@@ -1,0 +1,124 @@
+// What the switch can be asked: the one interface between the running switch and everything that talks to it (the control
+// socket, the configuration, an embedding program, tests). Control thread only. All results are plain data, fit for CBOR
+// and JSON; times are in ms or s as named, counters are numbers below 2^53.
+
+import type { PortDetails, PortProbe, PortSpec } from "../ports/port.ts";
+
+export type PollMode = "adaptive" | "busy" | "interrupt";
+
+/** Frames and bytes each way and drops by reason; `rx` is what the port's driver sent to the switch. */
+export interface Counters {
+  rxFrames: number;
+  rxBytes: number;
+  txFrames: number;
+  txBytes: number;
+  /** Reason name (`no_buffer`, `oversized`, `malformed`, `link_down`, ...) to count; reasons that never happened are absent. */
+  drops: Record<string, number>;
+}
+
+export interface QueueInfo extends Counters {
+  queue: number;
+  worker: number;
+  state: "running" | "stopped" | "broken";
+}
+
+export interface PortInfo extends Counters {
+  name: string;
+  index: number;
+  kind: string;
+  uri: string;
+  /** Administrative wish and what is: a port is up when both hold. */
+  admin: "up" | "down";
+  carrier: boolean;
+  mac?: string;
+  mtu?: number;
+  queues: QueueInfo[];
+  /** Bad messages, lost connections, ... by name. */
+  errors: Record<string, number>;
+  details: PortDetails;
+  /** Dynamic addresses learned on the port. */
+  macs: number;
+}
+
+export interface FdbEntry {
+  mac: string;
+  port: string;
+  ageS: number;
+  static: boolean;
+}
+
+export interface FdbInfo {
+  entries: FdbEntry[];
+  limit: number;
+  ageingS: number;
+  counters: { learned: number; moved: number; evicted: number; aged: number };
+}
+
+export interface WorkerInfo {
+  worker: number;
+  cpu: number;
+  lanes: number;
+  breaths: number;
+  sleeps: number;
+  /** Breaths that moved at least one frame. */
+  busyBreaths: number;
+}
+
+export interface SwitchStats {
+  uptimeS: number;
+  poll: PollMode;
+  /** The law of the switch: rxFrames + copies = txFrames + dropped, over all ports, when idle. */
+  totals: { rxFrames: number; rxBytes: number; txFrames: number; txBytes: number; copies: number; dropped: number };
+  ports: (Counters & { name: string })[];
+  workers: WorkerInfo[];
+}
+
+/** Settings of a port that change while it runs. */
+export interface PortChanges {
+  link?: "up" | "down";
+  mtu?: number;
+  /** At most so many learned addresses. */
+  macLimit?: number;
+}
+
+/** Settings of the switch as a whole; what is absent has its default. */
+export interface SwitchSettings {
+  /** CPUs that carry one dataplane worker each; default: one worker, not pinned. */
+  cpus?: number[];
+  poll?: PollMode;
+  /** Seconds; default 300. */
+  ageingS?: number;
+  /** Addresses the fdb holds; default 65536. */
+  macLimit?: number;
+}
+
+export interface SwitchApi {
+  readonly settings: Readonly<Required<Omit<SwitchSettings, "cpus">> & { cpus: number[] }>;
+  addPort(spec: PortSpec): Promise<PortInfo>;
+  removePort(name: string): Promise<void>;
+  setPort(name: string, changes: PortChanges): Promise<PortInfo>;
+  /** Throws RingyardError NOT_FOUND. */
+  port(name: string): PortInfo;
+  ports(): PortInfo[];
+  fdb(portName?: string): FdbInfo;
+  fdbAdd(mac: string, portName: string): void;
+  fdbDelete(mac: string): void;
+  /** Forgets learned addresses, of one port or of all; returns how many. */
+  fdbFlush(portName?: string): number;
+  /** Changes that need no restart (`ageingS`, `poll`); throws for those that do. */
+  configure(settings: SwitchSettings): void;
+  stats(): SwitchStats;
+  /** What this machine can do, by port kind. */
+  probe(): Record<string, PortProbe & { summary: string }>;
+  /** Drains, removes every port, ends the workers. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** The contract of `control/switch.ts`: starts the workers and returns when they run. */
+export type CreateSwitch = (settings: SwitchSettings, log: SwitchLog) => Promise<SwitchApi>;
+
+export interface SwitchLog {
+  info(facts: Record<string, unknown>, message: string): void;
+  warn(facts: Record<string, unknown>, message: string): void;
+  error(facts: Record<string, unknown>, message: string): void;
+}

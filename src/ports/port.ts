@@ -1,0 +1,172 @@
+// What a port kind is, seen from both of its threads.
+//
+//   control thread (may await, throw)                 dataplane worker (hot)
+//   PortKind.open(spec, host) -> Port                 LaneFactory(config, context) -> Lane
+//      Port.info / set / close                            Lane.fetch / deliver / release / arm
+//              |                                                ^
+//              +-- host.openLane(pair, config) -- mailbox ------+
+//
+// A lane is one queue pair of a port inside one worker. `dataplane` knows only this file; `control/wiring.ts` hands the
+// kinds in. Everything that crosses the mailbox is plain data (numbers, strings, arrays): a `LaneConfig`.
+
+import type { ZodType } from "zod";
+import type { Batch } from "../mem/batch.ts";
+import type { WindowTable } from "../mem/window.ts";
+import type { Reactor } from "../sys/reactor.ts";
+
+/** A parsed port URI: `kind:target?option=value`. */
+export interface PortSpec {
+  name: string;
+  /** The canonical URI, as `config show` prints it; equal URIs mean an unchanged port. */
+  uri: string;
+  kind: string;
+  target: string;
+  /** Validated by the common option schema and the kind's own. */
+  options: PortOptions;
+}
+
+/** Options common to every kind, and the kind's own by name. */
+export interface PortOptions {
+  mac?: string;
+  mtu?: number;
+  queues?: number;
+  /** Which offloads the port offers: a set of `csum`, `tso4`, `tso6`, `ecn`; absent means all. */
+  offload?: string[];
+  [option: string]: unknown;
+}
+
+/** What `doctor` says about a kind on this machine. */
+export interface PortProbe {
+  available: boolean;
+  /** Why not, or what limits it. */
+  reason?: string;
+  /** The command that would enable it. */
+  next?: string;
+}
+
+/** A port kind: what a URI scheme stands for. Control thread. */
+export interface PortKind {
+  readonly kind: string;
+  /** One line for `--help` and `doctor`. */
+  readonly summary: string;
+  /** What follows `kind:` in a URI, for messages: "PATH", "NAME", "" (nothing). */
+  readonly targetForm: string;
+  /** Schema of each option this kind takes beside the common ones; values arrive as strings from a URI. */
+  readonly options: Readonly<Record<string, ZodType>>;
+  probe(): PortProbe;
+  /** Makes the port, or throws a RingyardError and leaves nothing half made. */
+  open(spec: PortSpec, host: PortHost): Promise<Port>;
+}
+
+/** Plain data for `port show`. */
+export type PortDetails = Record<string, string | number | boolean | string[]>;
+
+/** A running port, control side. */
+export interface Port {
+  /** Kind-specific facts for `port show`: socket, connection, features, memory, seals, queue sizes, ... */
+  details(): PortDetails;
+  /** Stops the lanes, gives every fd and mapping back, removes what the port made. Idempotent. */
+  close(): Promise<void>;
+  /** Applies a changed option while running, or returns false: then the port has to be made anew. */
+  set?(options: PortOptions): Promise<boolean>;
+}
+
+/** What the switch offers a port kind. Implemented by `dataplane`, called on the control thread. */
+export interface PortHost {
+  /** Port index, 0 to MAX_PORTS - 1; also the index in the fdb and the counters. */
+  readonly index: number;
+  readonly reactor: Reactor;
+  readonly log: PortLog;
+  /** Opens queue pair `pair` on the worker that owns it; resolves when the worker runs it. */
+  openLane(pair: number, config: LaneConfig): Promise<void>;
+  /** Stops a queue pair; resolves when no worker touches its memory any more. A pair that is not open is fine. */
+  closeLane(pair: number): Promise<void>;
+  /** The shared state words of a queue pair (see `lane-state.ts`): survive the lane, readable here at any time. */
+  laneState(pair: number): Int32Array;
+  /** Whether a driver is there: frames to a port without carrier are dropped and counted as `link_down`. */
+  setCarrier(up: boolean): void;
+  /** Counts a bad message or a broken connection on this port; shown by `port show`. */
+  countError(name: string): void;
+}
+
+export interface PortLog {
+  info(message: string, facts?: Record<string, unknown>): void;
+  warn(message: string, facts?: Record<string, unknown>): void;
+}
+
+/** A mapping that a worker must see: `address` as returned by mmap in this process, `guest` where the driver says it is. */
+export interface RegionConfig {
+  guest: number;
+  size: number;
+  address: number;
+}
+
+/** Where one ring lies, in the driver's addresses, and how it is signalled. */
+export interface RingConfig {
+  size: number;
+  desc: number;
+  avail: number;
+  used: number;
+  kickFd: number;
+  callFd: number;
+  enabled: boolean;
+}
+
+/** Plain data that crosses the mailbox: everything a worker needs to build a lane. */
+export type LaneConfig =
+  | {
+      driver: "virtqueue";
+      /** Negotiated virtio feature bits, low and high word. */
+      featuresLo: number;
+      featuresHi: number;
+      regions: RegionConfig[];
+      /** The driver's receiveq (we deliver into it) and transmitq (we fetch from it); null where not started. */
+      deliver: RingConfig | null;
+      fetch: RingConfig | null;
+    }
+  | { driver: "tap"; fd: number; /** Offload forms the kernel may hand us are always accepted. */ mtu: number }
+  | { driver: "null" };
+
+/** What a worker gives to a lane it builds. */
+export interface LaneContext {
+  windows: WindowTable;
+  /** State words of this queue pair, shared with other workers and the control thread. */
+  state: Int32Array;
+  /** Counters of this queue pair, written by this worker only. */
+  counters: Float64Array;
+  /** Whether more than one worker delivers into this lane: then a delivery takes the lane's lock. */
+  shared: boolean;
+  /** Whether this worker fetches from the lane (another one may only deliver into it). */
+  owner: boolean;
+}
+
+/**
+ * One queue pair inside one worker. `fetch`, `deliver`, `release`, `arm`, `disarm` run per burst and obey the hot rules.
+ * A lane never throws from them; what goes wrong is counted and, where the ring is broken, the lane stops itself.
+ */
+export interface Lane {
+  /** Forms this receiver accepts: OFFLOAD_* bits of `mem/batch.ts`. */
+  readonly accepts: number;
+  /** fd that becomes readable when `fetch` has work, or -1. */
+  readonly wakeFd: number;
+  /** Whether wakeFd is an eventfd, to be watched edge-triggered (a tap's fd is level-triggered). */
+  readonly wakeEdge: boolean;
+  /** Appends up to BURST frames to an empty batch; returns how many. */
+  fetch(batch: Batch): number;
+  /** The batch's frames are no longer read: give the buffers back, publish, notify. */
+  release(batch: Batch): void;
+  /**
+   * Copies frames `list[0..count)` (indices into the batch) to the receiver, in order. Counts what it delivers and drops.
+   * Never blocks. Returns how many were delivered.
+   */
+  deliver(batch: Batch, list: Int32Array, count: number): number;
+  /** Asks for a wake-up through wakeFd; returns true when work is there already (then do not sleep). */
+  arm(): boolean;
+  /** Work is polled again: wake-ups are not wanted. */
+  disarm(): void;
+  /** Forgets every view of foreign memory. Cold. */
+  close(): void;
+}
+
+/** Builds a lane from its configuration. Cold; may throw RingyardError, which answers the mailbox command. */
+export type LaneFactory = (config: LaneConfig, context: LaneContext) => Lane;
