@@ -1,0 +1,34 @@
+#!/bin/busybox sh
+# The whole user space of a test guest: load the network driver, address eth0, then run what the test sends over the
+# second serial port, one command at a time. The first serial port is the kernel's console and carries nothing of ours.
+# The kernel hands words of its command line on as variables: guest_name, guest_ip (10.0.0.1/24).
+#   test  -> guest   ID TIMEOUT_S BASE64(command)
+#   guest -> test    <ID> output </ID CODE>
+# Base64 keeps quotes and newlines out of the line; the random ID keeps output from posing as a marker.
+
+/bin/busybox mkdir -p /dev /proc /sys /tmp /bin /sbin
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+cd /tmp
+
+while read -r module; do insmod "$module"; done </lib/guest-modules
+hostname "$guest_name"
+ip link set lo up
+tries=0
+until [ -e /sys/class/net/eth0 ] || [ $tries -ge 100 ]; do tries=$((tries + 1)); usleep 20000; done
+ip address add "$guest_ip" dev eth0
+ip link set eth0 up
+
+stty -F /dev/ttyS1 raw -echo
+exec </dev/ttyS1 >/dev/ttyS1 2>&1
+echo guest-is-ready
+while read -r id seconds encoded; do
+  command=$(echo "$encoded" | base64 -d)
+  printf '<%s>' "$id"
+  timeout -s KILL "$seconds" sh -c "$command" </dev/null
+  printf '</%s %d>\n' "$id" $?
+done

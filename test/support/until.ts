@@ -1,0 +1,38 @@
+// Waiting for a condition, never for a time: a probe is asked until it gives a value, or a deadline passes with a
+// message that says what was waited for and what was last seen. The interval is short, since each wait is on a peer.
+// For tests and benches, main thread.
+
+export interface UntilOptions {
+  timeoutMs?: number;
+  everyMs?: number;
+  /** Added to the failure's message, e.g. the log of the process that was waited for. */
+  context?: () => string;
+}
+
+/**
+ * Asks `probe` until it returns something other than undefined, null or false, and returns that.
+ * A probe that throws counts as "not yet"; its error is shown when the deadline passes.
+ */
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  { timeoutMs = 10_000, everyMs = 10, context }: UntilOptions = {},
+): Promise<NonNullable<Exclude<T, false>>> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    let last: unknown;
+    try {
+      const value = await probe();
+      if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<T, false>>;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() >= deadline) {
+      const seen = last instanceof Error ? last.message : String(last);
+      const more = context === undefined ? "" : `\n${context()}`;
+      throw new Error(`waited ${timeoutMs} ms for ${what}; last seen: ${seen}${more}`);
+    }
+    await Bun.sleep(everyMs);
+  }
+}
