@@ -124,7 +124,7 @@ export type LaneConfig =
       deliver: RingConfig | null;
       fetch: RingConfig | null;
     }
-  | { driver: "tap"; fd: number; /** Offload forms the kernel may hand us are always accepted. */ mtu: number }
+  | { driver: "tap"; fd: number /** Offload forms the kernel may hand us are always accepted. */; mtu: number }
   | { driver: "null" };
 
 /** What a worker gives to a lane it builds. */

@@ -1,0 +1,59 @@
+// A burst of frames on its way through a worker: a structure of parallel Int32Arrays, one slot per frame, plus a pool of
+// segments, each a piece of a frame in some window. Fetch fills it, classify writes verdicts, deliver reads it.
+//
+//   frame i:  length | first, segments ----> segment s: window | offset | length
+//             head (its descriptor)              (`segments[i]` of them, consecutive)
+//             flags, gsoType, gsoSize, csumStart, csumOffset (virtio-net header, validated, without the hdr_len hint)
+//
+// All frames of a batch come from one lane. One batch per worker, preallocated; nothing here allocates after start.
+
+/** Frames in one burst. */
+export const BURST = 64;
+/** Segment pool: a burst of frames of 17 pages (Linux MAX_SKB_FRAGS) and some; a burst ends early when it runs low. */
+export const MAX_SEGMENTS = 2048;
+/** Longest frame: a 64 KiB TSO super-frame (65535 bytes of IP) with Ethernet and two VLAN tags. */
+export const MAX_FRAME = 65535 + 14 + 8;
+/** Shortest frame worth looking at: an Ethernet header. */
+export const MIN_FRAME = 14;
+
+// Forms a frame may need its receiver to accept; a lane's `accepts` is a set of them.
+export const OFFLOAD_CSUM = 1 << 0;
+export const OFFLOAD_TSO4 = 1 << 1;
+export const OFFLOAD_TSO6 = 1 << 2;
+export const OFFLOAD_ECN = 1 << 3;
+export const OFFLOAD_ALL = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN;
+
+export class Batch {
+  count = 0;
+  segmentCount = 0;
+  /** OR of all frames' `needs`: 0 lets deliver skip every offload check. */
+  anyNeeds = 0;
+
+  /** Bytes of the frame, without the virtio-net header. */
+  readonly length = new Int32Array(BURST);
+  readonly first = new Int32Array(BURST);
+  readonly segments = new Int32Array(BURST);
+  /** Descriptor chain head (split ring); the fetching lane's own. */
+  readonly head = new Int32Array(BURST);
+  /** OFFLOAD_* bits this frame's form requires of a receiver. */
+  readonly needs = new Int32Array(BURST);
+  /** virtio_net_hdr flags, with only the bits a receiver may be told. */
+  readonly flags = new Int32Array(BURST);
+  readonly gsoType = new Int32Array(BURST);
+  readonly gsoSize = new Int32Array(BURST);
+  readonly csumStart = new Int32Array(BURST);
+  readonly csumOffset = new Int32Array(BURST);
+  /** Output port, or a negative verdict (see dataplane/verdict.ts). */
+  readonly verdict = new Int32Array(BURST);
+
+  readonly segmentWindow = new Int32Array(MAX_SEGMENTS);
+  readonly segmentOffset = new Int32Array(MAX_SEGMENTS);
+  readonly segmentLength = new Int32Array(MAX_SEGMENTS);
+
+  /** Empties the batch; the arrays keep stale values. */
+  reset(): void {
+    this.count = 0;
+    this.segmentCount = 0;
+    this.anyNeeds = 0;
+  }
+}

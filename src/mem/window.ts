@@ -1,0 +1,60 @@
+// Windows: the views of foreign memory (a guest's, the kernel's, our own scratch) that a worker reads and writes frames
+// through. A frame's place is a pair of small integers, (window index, byte offset); no object travels with it.
+//
+//   region (one mapping, any size)    |0 ........ 1 GiB ........ 2 GiB .... end|
+//   its windows, base 1 GiB apart     |---- window 0 ----|+1 MiB
+//                                                        |---- window 1 ----|+1 MiB ...
+//
+// A window is at most WINDOW_SPAN + WINDOW_OVERLAP bytes, so every offset is a small int32 (typed-array indices past 2^31
+// leave the engine's fast path, an ArrayBuffer ends at 4 GiB). The overlap holds a ring of any legal size and a frame of
+// any legal length, so what starts in a window's first GiB also ends in that window.
+// One table per worker thread; slots are reused. Cold, except for the arrays, which hot code indexes.
+
+import { RingyardError } from "../core/errors.ts";
+import { viewOf } from "../sys/memory.ts";
+
+export const WINDOW_SPAN = 1 << 30;
+/** Above 16 * 32768 (the largest descriptor table) and 64 KiB + 14 (the largest frame). */
+export const WINDOW_OVERLAP = 1 << 20;
+/** 64 GiB of guest memory for each of 32 ports, or 2048 small regions. */
+export const MAX_WINDOWS = 2048;
+
+export class WindowTable {
+  readonly u8: Uint8Array[] = [];
+  readonly i32: Int32Array[] = [];
+  readonly view: DataView[] = [];
+  /** Address of each window in this process, for raw copies. */
+  readonly address = new Float64Array(MAX_WINDOWS);
+  /** Bytes in each window; 0 for a free slot, so that a stale index fails every bounds check. */
+  readonly size = new Int32Array(MAX_WINDOWS);
+  private readonly free: number[] = [];
+
+  /** Makes a window over mapped memory of at most WINDOW_SPAN + WINDOW_OVERLAP bytes. Throws RingyardError LIMIT. */
+  add(address: number, size: number): number {
+    const index = this.free.pop() ?? this.u8.length;
+    if (index >= MAX_WINDOWS) {
+      throw new RingyardError("LIMIT", `more than ${MAX_WINDOWS} memory windows`, "detach ports or use larger regions");
+    }
+    const buffer = viewOf(address, 0, size);
+    this.u8[index] = new Uint8Array(buffer);
+    this.i32[index] = new Int32Array(buffer, 0, size >> 2);
+    this.view[index] = new DataView(buffer);
+    this.address[index] = address;
+    this.size[index] = size;
+    return index;
+  }
+
+  /** Forgets a window's views; after that its memory may be unmapped. */
+  remove(index: number): void {
+    this.u8[index] = emptyU8;
+    this.i32[index] = emptyI32;
+    this.view[index] = emptyView;
+    this.address[index] = 0;
+    this.size[index] = 0;
+    this.free.push(index);
+  }
+}
+
+const emptyU8 = new Uint8Array(0);
+const emptyI32 = new Int32Array(0);
+const emptyView = new DataView(new ArrayBuffer(0));

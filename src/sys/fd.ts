@@ -1,0 +1,75 @@
+// File descriptors as plain numbers: open, close, read, write, ioctl, eventfd. Any thread.
+// `readAt`, `writeAt`, `writevAt` and `signal` run per frame or burst: they return -1 instead of throwing.
+
+import { closeSync } from "node:fs";
+import { check, cString } from "./errno.ts";
+import { libc } from "./libc.ts";
+import { mapAnonymous, PAGE_SIZE, viewOf } from "./memory.ts";
+
+export const O_RDONLY = 0;
+export const O_RDWR = 2;
+export const O_NONBLOCK = 0x800;
+export const O_CLOEXEC = 0x80000;
+const EFD_CLOEXEC_NONBLOCK = O_CLOEXEC | O_NONBLOCK;
+const F_GETFD = 1;
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+/** Opens a path. Throws SysError naming it. */
+export function openFd(path: string, flags: number): number {
+  return check(libc.open(cString(path), flags | O_CLOEXEC, 0), "open", path);
+}
+
+/** Closes a descriptor that this process owns; -1 is fine. */
+export function closeFd(fd: number): void {
+  if (fd >= 0) closeSync(fd);
+}
+
+/** Whether `fd` is open in this process. */
+export function isOpen(fd: number): boolean {
+  return libc.fcntl(fd, F_GETFD, 0) >= 0;
+}
+
+export function setNonBlocking(fd: number): void {
+  const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl(F_GETFL)");
+  check(libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl(F_SETFL)");
+}
+
+/** An ioctl with a struct (or null). Throws SysError naming `what`. */
+export function ioctl(fd: number, request: number, argument: NodeJS.TypedArray | null, what: string): number {
+  return check(libc.ioctl(fd, request, argument), "ioctl", what);
+}
+
+/** A non-blocking eventfd. */
+export function eventFd(): number {
+  return check(libc.eventfd(0, EFD_CLOEXEC_NONBLOCK), "eventfd");
+}
+
+// eventfd(2) reads and writes 8 bytes: word 0 is the 1 that `signal` adds, word 1 takes what `clearSignal` reads.
+const scratch = mapAnonymous(PAGE_SIZE);
+new Uint32Array(viewOf(scratch, 0, PAGE_SIZE))[0] = 1;
+
+/** Adds 1 to an eventfd: wakes whoever waits for it. A full counter (EAGAIN) is as good as a signal. Hot. */
+export function signal(fd: number): void {
+  libc.write(fd, scratch, 8);
+}
+
+/** Reads an eventfd empty; false where it was. */
+export function clearSignal(fd: number): boolean {
+  return libc.read(fd, scratch + 8, 8) === 8;
+}
+
+/** read(2) into mapped memory; -1 on any failure. Hot. */
+export function readAt(fd: number, address: number, size: number): number {
+  return libc.read(fd, address, size);
+}
+
+/** write(2) from mapped memory; -1 on any failure. Hot. */
+export function writeAt(fd: number, address: number, size: number): number {
+  return libc.write(fd, address, size);
+}
+
+/** writev(2); `iov` is the address of `count` iovecs in mapped memory; -1 on any failure. Hot. */
+export function writevAt(fd: number, iov: number, count: number): number {
+  return libc.writev(fd, iov, count);
+}

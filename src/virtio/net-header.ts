@@ -1,0 +1,101 @@
+// HOT
+// The virtio-net header in front of every frame (virtio 1.2, 5.1.6), 12 bytes with VERSION_1 and on TAP ports alike:
+//
+//   0 flags | 1 gso_type | 2 hdr_len (u16) | 4 gso_size | 6 csum_start | 8 csum_offset | 10 num_buffers
+//
+// `readNetHeader` trusts nothing: a sender may only use forms it negotiated, offsets must lie in the frame, and hdr_len is
+// ignored (5.1.6.2.1 calls it a hint; ours is recomputed for receivers that need one). What it accepts goes into the
+// batch; what a receiver is told by `writeNetHeader` comes from the batch only.
+
+import { type Batch, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../mem/batch.ts";
+import {
+  VIRTIO_NET_HDR_F_DATA_VALID,
+  VIRTIO_NET_HDR_F_NEEDS_CSUM,
+  VIRTIO_NET_HDR_GSO_ECN,
+  VIRTIO_NET_HDR_GSO_NONE,
+  VIRTIO_NET_HDR_GSO_TCPV4,
+  VIRTIO_NET_HDR_GSO_TCPV6,
+} from "../uapi/virtio_net.ts";
+
+/** struct virtio_net_hdr_mrg_rxbuf, also virtio_net_hdr_v1. */
+export const NET_HEADER_SIZE = 12;
+
+/**
+ * Takes the header at `view[offset]` for frame `i` of `length` bytes. `sender` is the set of OFFLOAD_* forms the sender may
+ * use; `trusted` (the kernel behind a TAP) lets DATA_VALID through. Returns whether the header is sound.
+ */
+export function readNetHeader(
+  view: DataView,
+  offset: number,
+  batch: Batch,
+  i: number,
+  sender: number,
+  trusted: boolean,
+): boolean {
+  const word = view.getInt32(offset, true);
+  const flags = word & 0xff;
+  const gso = (word >> 8) & 0xff;
+  if (((flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) | gso) === 0) {
+    batch.needs[i] = 0;
+    batch.flags[i] = trusted ? flags & VIRTIO_NET_HDR_F_DATA_VALID : 0;
+    batch.gsoType[i] = VIRTIO_NET_HDR_GSO_NONE;
+    return true;
+  }
+  const sizes = view.getInt32(offset + 4, true);
+  const gsoSize = sizes & 0xffff;
+  const csumStart = sizes >>> 16;
+  const csumOffset = view.getUint16(offset + 8, true);
+  // 5.1.6.2.1: a GSO frame needs its checksum completed too; both fields of the checksum lie inside the frame.
+  if ((flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) === 0) return false;
+  if (csumStart + csumOffset + 2 > batch.length[i]) return false;
+  let needs = OFFLOAD_CSUM;
+  const type = gso & ~VIRTIO_NET_HDR_GSO_ECN;
+  if (type === VIRTIO_NET_HDR_GSO_TCPV4) needs |= OFFLOAD_TSO4;
+  else if (type === VIRTIO_NET_HDR_GSO_TCPV6) needs |= OFFLOAD_TSO6;
+  else if (gso !== VIRTIO_NET_HDR_GSO_NONE) return false;
+  if ((gso & VIRTIO_NET_HDR_GSO_ECN) !== 0) needs |= OFFLOAD_ECN;
+  if (type !== VIRTIO_NET_HDR_GSO_NONE && gsoSize === 0) return false;
+  if ((needs & ~sender) !== 0) return false;
+  batch.needs[i] = needs;
+  batch.anyNeeds |= needs;
+  batch.flags[i] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+  batch.gsoType[i] = gso;
+  batch.gsoSize[i] = gsoSize;
+  batch.csumStart[i] = csumStart;
+  batch.csumOffset[i] = csumOffset;
+  return true;
+}
+
+/** Marks frame `i` as plain: nothing for a receiver to complete. For frames the switch itself made. */
+export function plainNetHeader(batch: Batch, i: number): void {
+  batch.needs[i] = 0;
+  batch.flags[i] = 0;
+  batch.gsoType[i] = VIRTIO_NET_HDR_GSO_NONE;
+}
+
+/**
+ * Writes frame `i`'s header for a receiver that accepts its form. `dataValid` says whether the receiver negotiated
+ * GUEST_CSUM, without which flags must be zero. `buffers` is num_buffers (1 unless merged, 5.1.6.4.1).
+ */
+export function writeNetHeader(
+  view: DataView,
+  offset: number,
+  batch: Batch,
+  i: number,
+  dataValid: boolean,
+  buffers: number,
+): void {
+  if (batch.needs[i] === 0) {
+    view.setInt32(offset, dataValid ? batch.flags[i] : 0, true);
+    view.setInt32(offset + 4, 0, true);
+    view.setInt32(offset + 8, buffers << 16, true);
+    return;
+  }
+  const csumStart = batch.csumStart[i];
+  const gso = batch.gsoType[i];
+  // The hint covers the headers up to the checksummed one plus the least TCP header; the Linux driver pulls the rest.
+  const hint = gso === VIRTIO_NET_HDR_GSO_NONE ? 0 : csumStart + 20;
+  view.setInt32(offset, batch.flags[i] | (gso << 8) | (hint << 16), true);
+  view.setInt32(offset + 4, (gso === VIRTIO_NET_HDR_GSO_NONE ? 0 : batch.gsoSize[i]) | (csumStart << 16), true);
+  view.setInt32(offset + 8, batch.csumOffset[i] | (buffers << 16), true);
+}
