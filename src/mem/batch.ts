@@ -2,7 +2,7 @@
 // segments, each a piece of a frame in some window. Fetch fills it, classify writes verdicts, deliver reads it.
 //
 //   frame i:  length | first, segments ----> segment s: window | offset | length
-//             head (its descriptor)              (`segments[i]` of them, consecutive)
+//                                                (`segments[i]` of them, consecutive)
 //             flags, gsoType, gsoSize, csumStart, csumOffset (virtio-net header, validated, without the hdr_len hint)
 //
 // All frames of a batch come from one lane. One batch per worker, preallocated; nothing here allocates after start.
@@ -33,8 +33,6 @@ export class Batch {
   readonly length = new Int32Array(BURST);
   readonly first = new Int32Array(BURST);
   readonly segments = new Int32Array(BURST);
-  /** Descriptor chain head (split ring); the fetching lane's own. */
-  readonly head = new Int32Array(BURST);
   /** OFFLOAD_* bits this frame's form requires of a receiver. */
   readonly needs = new Int32Array(BURST);
   /** virtio_net_hdr flags, with only the bits a receiver may be told. */

@@ -28,9 +28,18 @@ export class WindowTable {
   /** Bytes in each window; 0 for a free slot, so that a stale index fails every bounds check. */
   readonly size = new Int32Array(MAX_WINDOWS);
   private readonly free: number[] = [];
+  private readonly users = new Int32Array(MAX_WINDOWS);
 
-  /** Makes a window over mapped memory of at most WINDOW_SPAN + WINDOW_OVERLAP bytes. Throws RingyardError LIMIT. */
+  /**
+   * A window over mapped memory of at most WINDOW_SPAN + WINDOW_OVERLAP bytes; lanes of one port that add the same memory
+   * share it. Throws RingyardError LIMIT.
+   */
   add(address: number, size: number): number {
+    for (let index = 0; index < this.u8.length; index++) {
+      if (this.address[index] !== address || this.size[index] !== size) continue;
+      this.users[index]++;
+      return index;
+    }
     const index = this.free.pop() ?? this.u8.length;
     if (index >= MAX_WINDOWS) {
       throw new RingyardError("LIMIT", `more than ${MAX_WINDOWS} memory windows`, "detach ports or use larger regions");
@@ -41,11 +50,13 @@ export class WindowTable {
     this.view[index] = new DataView(buffer);
     this.address[index] = address;
     this.size[index] = size;
+    this.users[index] = 1;
     return index;
   }
 
-  /** Forgets a window's views; after that its memory may be unmapped. */
+  /** Gives a window back; the last user's call forgets the views, and after that the memory may be unmapped. */
   remove(index: number): void {
+    if (--this.users[index] > 0) return;
     this.u8[index] = emptyU8;
     this.i32[index] = emptyI32;
     this.view[index] = emptyView;

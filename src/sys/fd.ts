@@ -73,3 +73,8 @@ export function writeAt(fd: number, address: number, size: number): number {
 export function writevAt(fd: number, iov: number, count: number): number {
   return libc.writev(fd, iov, count);
 }
+
+/** memcpy(3) between mapped addresses; the caller has checked both ends. Hot. */
+export function copyAt(to: number, from: number, size: number): void {
+  libc.memcpy(to, from, size);
+}

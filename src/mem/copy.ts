@@ -1,0 +1,51 @@
+// HOT
+// Copying packet bytes between windows. Both ends are checked against their windows first: an out-of-range typed-array
+// access is harmless, a raw memcpy is not.
+//
+// Short, 4-byte aligned pieces go word by word (Int32: copying through floats rewrites NaN patterns); the rest is libc's
+// memcpy through FFI, whose call costs about 10 ns. Measured switch-over on an EPYC: 64 B 6 against 12 ns, 128 B equal,
+// 256 B 20 against 14 ns.
+
+import { copyAt } from "../sys/fd.ts";
+import type { WindowTable } from "./window.ts";
+
+const WORD_COPY_MAX = 128;
+
+/** Copies `length` bytes; returns false, having touched nothing, where either end leaves its window. */
+export function copyBytes(
+  windows: WindowTable,
+  toWindow: number,
+  toOffset: number,
+  fromWindow: number,
+  fromOffset: number,
+  length: number,
+): boolean {
+  const size = windows.size;
+  if (length <= 0 || toOffset < 0 || fromOffset < 0) return length === 0;
+  if (toOffset + length > size[toWindow] || fromOffset + length > size[fromWindow]) return false;
+  if (length > WORD_COPY_MAX || ((toOffset | fromOffset) & 3) !== 0) {
+    copyAt(windows.address[toWindow] + toOffset, windows.address[fromWindow] + fromOffset, length);
+    return true;
+  }
+  const to = windows.i32[toWindow];
+  const from = windows.i32[fromWindow];
+  const words = length >> 2;
+  const toWord = toOffset >> 2;
+  const fromWord = fromOffset >> 2;
+  for (let word = 0; word < words; word++) to[toWord + word] = from[fromWord + word];
+  if ((length & 3) !== 0) copyTail(windows, toWindow, toOffset, fromWindow, fromOffset, length);
+  return true;
+}
+
+function copyTail(
+  windows: WindowTable,
+  toWindow: number,
+  toOffset: number,
+  fromWindow: number,
+  fromOffset: number,
+  length: number,
+): void {
+  const to = windows.u8[toWindow];
+  const from = windows.u8[fromWindow];
+  for (let byte = length & ~3; byte < length; byte++) to[toOffset + byte] = from[fromOffset + byte];
+}

@@ -1,0 +1,84 @@
+// HOT
+// A driver's memory as one worker sees it: the list of windows that together make the driver's address space, and the
+// look-up from a driver's address to (window, offset).
+//
+//   driver address ---> which window? (last hit first, then the list) ---> window index, byte offset, bytes left in it
+//
+// 64-bit addresses arrive as two 32-bit words and become one double, exact below 2^53; anything above is refused.
+// Windows of one region overlap (see window.ts); what is contiguous across two regions is found piece by piece.
+// Used by one worker thread. `add` is cold; `find` runs per descriptor.
+
+import { RingyardError } from "../core/errors.ts";
+import { WINDOW_OVERLAP, WINDOW_SPAN, type WindowTable } from "./window.ts";
+
+/** Windows of one driver: 64 GiB, or as many regions as vhost-user memory slots are offered, and some. */
+const MAX_RANGES = 256;
+/** An address word above this makes the address 2^53 or more. */
+const MAX_HIGH_WORD = 0x1fffff;
+
+export class GuestMemory {
+  private readonly start = new Float64Array(MAX_RANGES);
+  private readonly bytes = new Float64Array(MAX_RANGES);
+  private readonly window = new Int32Array(MAX_RANGES);
+  private count = 0;
+  private last = 0;
+
+  /** Results of the last successful `find`. */
+  foundWindow = 0;
+  foundOffset = 0;
+
+  constructor(readonly windows: WindowTable) {}
+
+  /** Adds a mapped region: `guest` is the driver's address of its first byte. Throws RingyardError LIMIT. Cold. */
+  add(guest: number, size: number, address: number): void {
+    for (let offset = 0; offset < size; offset += WINDOW_SPAN) {
+      const span = Math.min(size - offset, WINDOW_SPAN + WINDOW_OVERLAP);
+      if (this.count === MAX_RANGES) throw tooManyRanges();
+      this.start[this.count] = guest + offset;
+      this.bytes[this.count] = span;
+      this.window[this.count] = this.windows.add(address + offset, span);
+      this.count++;
+    }
+  }
+
+  /**
+   * Finds the window that holds address (`hi`, `lo`); sets foundWindow and foundOffset. Returns how many of `length` bytes
+   * lie there from that address on: `length` in the normal case, fewer at the end of a region, 0 for no such memory.
+   */
+  find(lo: number, hi: number, length: number): number {
+    if (hi >>> 0 > MAX_HIGH_WORD) return 0;
+    const address = (lo >>> 0) + (hi >>> 0) * 4294967296;
+    let index = this.last;
+    let offset = address - this.start[index];
+    if (offset >= 0 && offset + length <= this.bytes[index]) {
+      this.foundWindow = this.window[index];
+      this.foundOffset = offset;
+      return length;
+    }
+    let best = 0;
+    for (index = 0; index < this.count; index++) {
+      offset = address - this.start[index];
+      const left = this.bytes[index] - offset;
+      if (offset < 0 || left <= best) continue;
+      best = left < length ? left : length;
+      this.foundWindow = this.window[index];
+      this.foundOffset = offset;
+      this.last = index;
+      if (best === length) break;
+    }
+    return best;
+  }
+
+  /** Gives all windows back; every address is unknown afterwards. Cold. */
+  clear(): void {
+    for (let index = 0; index < this.count; index++) this.windows.remove(this.window[index]);
+    this.count = 0;
+    this.last = 0;
+    this.start.fill(0);
+    this.bytes.fill(0);
+  }
+}
+
+function tooManyRanges(): RingyardError {
+  return new RingyardError("LIMIT", `more than ${MAX_RANGES} memory windows on one port`, "use fewer, larger regions");
+}

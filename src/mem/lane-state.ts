@@ -1,0 +1,22 @@
+// The state words of one lane, in memory shared by all workers and the control thread: whoever delivers into a lane under
+// its lock, and whoever rebuilds the lane after a reset or a change of memory, goes on from here.
+//
+//   one cache line of 16 words:
+//   0 fetch next avail | 1 fetch next used | 2 deliver next | 3 lock | 4 fetch status | 5 deliver status | 6..15 free
+//
+// Indices are the ring's free-running 16-bit ones. `deliver next` serves as avail and used index alike: a delivery
+// completes the buffers it takes, in order, before it ends.
+
+export const LANE_STATE_LENGTH = 16;
+
+export const FETCH_AVAIL = 0;
+export const FETCH_USED = 1;
+export const DELIVER_NEXT = 2;
+export const DELIVER_LOCK = 3;
+export const FETCH_STATUS = 4;
+export const DELIVER_STATUS = 5;
+
+export const RING_STOPPED = 0;
+export const RING_RUNNING = 1;
+/** The driver broke a rule that leaves no way on; a reset makes the ring usable again. */
+export const RING_BROKEN = 2;
