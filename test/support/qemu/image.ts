@@ -16,14 +16,14 @@ import { $ } from "bun";
 export const packages = ["qemu-system-x86", "busybox-static", "iperf3", "ethtool", "cpio"] as const;
 
 /** Bookworm's kernel for clouds: the virtio drivers and little else, so that it boots quickly without hardware help. */
-const KERNEL_PACKAGE = /^linux-image-6\.1\.0-(\d+)-cloud-amd64-unsigned$/;
+const KERNEL_PACKAGE = /^linux-image-6\.1\.0-([0-9]+)-cloud-amd64-unsigned$/;
 
 /** In the order of their dependencies; insmod does not resolve them. */
 const MODULES = [
   "failover",
   "net_failover",
-  "virtio",
   "virtio_ring",
+  "virtio",
   "virtio_pci_modern_dev",
   "virtio_pci_legacy_dev",
   "virtio_pci",

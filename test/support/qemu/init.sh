@@ -1,11 +1,10 @@
 #!/bin/busybox sh
 # The whole user space of a test guest: load the network driver, address eth0, then run what the test sends over the
-# second serial port, one command at a time. The first serial port is the kernel's console and carries nothing of ours.
-# The kernel hands words of its command line on as variables: guest_name, guest_ip (10.0.0.1/24).
-#   test  -> guest   ID TIMEOUT_S BASE64(command)
-#   guest -> test    <ID> output </ID CODE>
-# Base64 keeps quotes and newlines out of the line; the random ID keeps output from posing as a marker.
+# second serial port, one command at a time (commands.ts is the other end and describes the lines). Base64 keeps quotes
+# and newlines out of a line. The kernel hands words of its command line on as variables: guest_name, guest_ip.
+# Where the set-up fails, init ends, the kernel panics, and the reason is on the console, the first serial port.
 
+set -e
 /bin/busybox mkdir -p /dev /proc /sys /tmp /bin /sbin
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -18,11 +17,10 @@ cd /tmp
 while read -r module; do insmod "$module"; done </lib/guest-modules
 hostname "$guest_name"
 ip link set lo up
-tries=0
-until [ -e /sys/class/net/eth0 ] || [ $tries -ge 100 ]; do tries=$((tries + 1)); usleep 20000; done
 ip address add "$guest_ip" dev eth0
 ip link set eth0 up
 
+set +e
 stty -F /dev/ttyS1 raw -echo
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 echo guest-is-ready

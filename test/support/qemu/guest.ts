@@ -1,0 +1,175 @@
+// A small Linux guest under QEMU's software emulation, with one virtio-net device on a vhost-user socket.
+//
+//   ttyS0 -> QEMU's stdout   the kernel's console; with QEMU's own complaints it is shown when something fails
+//   ttyS1 <-> commands.ts    commands of the test, answered by init.sh
+//   eth0  <-> the switch     QEMU connects (and reconnects), or listens where mode is "server"
+//
+// The emulator loses a race with the kernel's patching of its own code in one boot of 25 or so, and the kernel panics before
+// init runs. `panic=-1` makes it reboot at once: panics before init's ready line are forgiven up to a limit, one after
+// it is an error. Commands of one guest run one after another; guests run beside each other.
+
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { useCleanup } from "../cleanup.ts";
+import { type Background, useProcesses } from "../process.ts";
+import { until } from "../until.ts";
+import { CommandChannel, type CommandResult } from "./commands.ts";
+import type { GuestImage } from "./image.ts";
+
+/** Boots take 3 to 6 s on an idle machine of two cores; the limit leaves room for a busy one and for panics. */
+const BOOT_LIMIT_MS = 60_000;
+const EARLY_PANICS_FORGIVEN = 3;
+/** What a guest gets beyond a command's own limit, which its `timeout` enforces, before it counts as hung. */
+const GRACE_MS = 10_000;
+const READY = "guest-is-ready";
+
+export interface GuestOptions {
+  name: string;
+  /** The vhost-user socket of the port. */
+  socket: string;
+  mac: string;
+  /** With its prefix length: `10.0.0.1/24`. */
+  ip: string;
+  /** Who connects: QEMU (default), or the switch. Either way QEMU waits for the first connection before it boots. */
+  mode?: "client" | "server";
+  /** Queue pairs; the guest gets as many processors, for its driver uses no more pairs than that. */
+  queues?: number;
+  memoryMb?: number;
+  /** Further properties of virtio-net-pci: `csum=off,guest_csum=off`. */
+  device?: string;
+}
+
+export class Guest {
+  #panics = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** Use `useGuests`. */
+  constructor(
+    readonly options: Readonly<GuestOptions>,
+    private readonly qemu: Background,
+    private readonly commands: CommandChannel,
+  ) {}
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  /** The address without its prefix length. */
+  get ip(): string {
+    return this.options.ip.split("/")[0];
+  }
+
+  /** What the kernel and QEMU printed. */
+  console(): string {
+    return this.qemu.output;
+  }
+
+  /**
+   * Runs a shell command in the guest. What it leaves in the background must redirect its output. A command that takes
+   * longer than the limit is killed in the guest.
+   */
+  run(command: string, limitMs = 10_000): Promise<CommandResult> {
+    const result = this.#turn.then(() => {
+      const answer = this.commands.send(command, limitMs);
+      return this.#wait(`the end of "${command}"`, limitMs + GRACE_MS, 0, answer);
+    });
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Runs a command that must succeed; returns its output. */
+  async check(command: string, limitMs?: number): Promise<string> {
+    const { code, output } = await this.run(command, limitMs);
+    if (code !== 0) throw this.#error(`"${command}" ends with ${code}: ${output}`);
+    return output;
+  }
+
+  /** Resets the machine from inside, without a shutdown, and waits until it answers again. QEMU stays. */
+  async reboot(): Promise<void> {
+    await this.#turn;
+    this.commands.send("reboot -f", GRACE_MS);
+    await this.ready();
+  }
+
+  /** Ends QEMU; the switch sees its socket close. */
+  async kill(): Promise<void> {
+    await this.qemu.stop("SIGKILL");
+  }
+
+  /** Waits for init's ready line. */
+  async ready(): Promise<void> {
+    await this.#wait("its ready line", BOOT_LIMIT_MS, EARLY_PANICS_FORGIVEN, () => this.commands.heard(READY));
+    this.#panics = this.#panicCount();
+  }
+
+  /** Asks `probe`; fails at once, with the console, when QEMU ends or the kernel panics more often than is forgiven. */
+  async #wait<T>(what: string, limitMs: number, forgiven: number, probe: () => T | undefined) {
+    const trouble = () => {
+      const { exitCode, signalCode } = this.qemu.child;
+      if (!this.qemu.running) return this.#error(`QEMU ended (${signalCode ?? exitCode}) before ${what}`);
+      if (this.#panicCount() > this.#panics + forgiven) return this.#error(`kernel panic before ${what}`);
+      return undefined;
+    };
+    const found = await until(`${what} in ${this.name}`, () => probe() || trouble(), {
+      timeoutMs: limitMs,
+      context: () => this.console(),
+    });
+    if (found instanceof Error) throw found;
+    return found;
+  }
+
+  #panicCount(): number {
+    return this.console().split("Kernel panic").length - 1;
+  }
+
+  #error(message: string): Error {
+    return new Error(`guest ${this.name}: ${message}\n--- console\n${this.console()}`);
+  }
+}
+
+export type BootGuest = (image: GuestImage, options: GuestOptions) => Promise<Guest>;
+
+/** Returns `bootGuest`: guests that it boots are killed with the surrounding file or describe block. */
+export function useGuests(): BootGuest {
+  const spawn = useProcesses();
+  const defer = useCleanup();
+  let booted = 0;
+  return async (image, options) => {
+    const path = join(tmpdir(), `ringyard-guest-${process.pid}-${options.name}-${++booted}.sock`);
+    defer(() => rm(path, { force: true }));
+    const commands = await CommandChannel.listen(path);
+    defer(() => commands.close());
+    // QEMU dies with this process even where that is killed and can clean nothing up.
+    const qemu = spawn(["setpriv", "--pdeathsig", "KILL", ...qemuCommand(options, image, path)]);
+    defer(() => qemu.stop("SIGKILL"));
+    const guest = new Guest(options, qemu, commands);
+    await guest.ready();
+    return guest;
+  };
+}
+
+function qemuCommand(options: GuestOptions, image: GuestImage, commandSocket: string): string[] {
+  const { queues = 1, memoryMb = 256, mode = "client" } = options;
+  const port = `socket,id=port,path=${options.socket},${mode === "client" ? "reconnect=1" : "server=on,wait=off"}`;
+  // vectors=0: QEMU 7.2 hands MSI-X vectors of a vhost-user device to KVM, and crashes where there is none.
+  const device = [`virtio-net-pci,netdev=net,mac=${options.mac},vectors=0`];
+  if (queues > 1) device.push("mq=on");
+  if (options.device !== undefined) device.push(options.device);
+  const kernel = [
+    "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check random.trust_cpu=on",
+    `guest_name=${options.name} guest_ip=${options.ip}`,
+  ];
+  return [
+    "qemu-system-x86_64",
+    ...["-accel", "tcg", "-cpu", "max", "-smp", `${queues}`, "-m", `${memoryMb}`],
+    // The switch maps the guest's memory, so it must be a file that both can see. Pages appear as the guest touches them.
+    ...["-object", `memory-backend-memfd,id=memory,size=${memoryMb}M,share=on`],
+    ...["-machine", "q35,memory-backend=memory", "-nodefaults", "-display", "none"],
+    ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+    ...["-chardev", `socket,id=commands,path=${commandSocket}`, "-serial", "chardev:commands"],
+    ...["-chardev", port, "-netdev", `vhost-user,id=net,chardev=port,queues=${queues}`],
+    ...["-device", device.join(",")],
+    ...["-kernel", image.kernel, "-initrd", image.initramfs, "-append", kernel.join(" ")],
+  ];
+}
