@@ -14,12 +14,18 @@ names.set(11, "EAGAIN").set(95, "EOPNOTSUPP");
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
+export const ENXIO = 6;
 export const EAGAIN = 11;
+export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
+export const ENODEV = 19;
 export const EINVAL = 22;
+export const EBADFD = 77;
 export const EADDRINUSE = 98;
+export const ENOBUFS = 105;
 export const ECONNREFUSED = 111;
 export const EINPROGRESS = 115;
 

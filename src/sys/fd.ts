@@ -3,7 +3,7 @@
 
 import { closeSync } from "node:fs";
 import { check, cString } from "./errno.ts";
-import { libc } from "./libc.ts";
+import { ioctlByValue, libc } from "./libc.ts";
 import { mapAnonymous, PAGE_SIZE, viewOf } from "./memory.ts";
 
 export const O_RDONLY = 0;
@@ -35,9 +35,14 @@ export function setNonBlocking(fd: number): void {
   check(libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl(F_SETFL)");
 }
 
-/** An ioctl with a struct (or null). Throws SysError naming `what`. */
-export function ioctl(fd: number, request: number, argument: NodeJS.TypedArray | null, what: string): number {
+/** An ioctl with a struct. Throws SysError naming `what`. */
+export function ioctl(fd: number, request: number, argument: NodeJS.TypedArray, what: string): number {
   return check(libc.ioctl(fd, request, argument), "ioctl", what);
+}
+
+/** An ioctl whose argument is a number, or that has none. Throws SysError naming `what`. */
+export function ioctlValue(fd: number, request: number, value: number, what: string): number {
+  return check(ioctlByValue(fd, request, value), "ioctl", what);
 }
 
 /** A non-blocking eventfd. */

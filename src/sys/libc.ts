@@ -41,3 +41,7 @@ const table = {
 export const libc = dlopen("libc.so.6", table as unknown as Parameters<typeof dlopen>[1]).symbols as unknown as {
   [name in keyof typeof table]: (...args: (number | bigint | NodeJS.TypedArray | null)[]) => number;
 };
+
+/** ioctl(2) again, for requests whose argument is the number itself: int ioctl(int, unsigned long request, unsigned long) */
+export const ioctlByValue = dlopen("libc.so.6", { ioctl: { args: ["i32", "u64", "u64"], returns: "i32" } }).symbols
+  .ioctl;
