@@ -23,9 +23,24 @@ export const OFFLOAD_TSO6 = 1 << 2;
 export const OFFLOAD_ECN = 1 << 3;
 export const OFFLOAD_ALL = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN;
 
+/** Pieces of frames or buffers: window, offset, length. Grows at `count` up to its capacity, never allocates. */
+export class SegmentList {
+  count = 0;
+  /** Bytes in the segments of the chain walked last. */
+  bytes = 0;
+  readonly window: Int32Array;
+  readonly offset: Int32Array;
+  readonly length: Int32Array;
+
+  constructor(capacity: number) {
+    this.window = new Int32Array(capacity);
+    this.offset = new Int32Array(capacity);
+    this.length = new Int32Array(capacity);
+  }
+}
+
 export class Batch {
   count = 0;
-  segmentCount = 0;
   /** OR of all frames' `needs`: 0 lets deliver skip every offload check. */
   anyNeeds = 0;
 
@@ -44,14 +59,13 @@ export class Batch {
   /** Output port, or a negative verdict (see dataplane/verdict.ts). */
   readonly verdict = new Int32Array(BURST);
 
-  readonly segmentWindow = new Int32Array(MAX_SEGMENTS);
-  readonly segmentOffset = new Int32Array(MAX_SEGMENTS);
-  readonly segmentLength = new Int32Array(MAX_SEGMENTS);
+  /** All frames' segments; frame i has `segments[i]` of them from `first[i]` on. */
+  readonly pool = new SegmentList(MAX_SEGMENTS);
 
   /** Empties the batch; the arrays keep stale values. */
   reset(): void {
     this.count = 0;
-    this.segmentCount = 0;
+    this.pool.count = 0;
     this.anyNeeds = 0;
   }
 }

@@ -60,7 +60,7 @@ export class GuestMemory {
       offset = address - this.start[index];
       const left = this.bytes[index] - offset;
       if (offset < 0 || left <= best) continue;
-      best = left < length ? left : length;
+      best = Math.min(left, length);
       this.foundWindow = this.window[index];
       this.foundOffset = offset;
       this.last = index;

@@ -96,7 +96,7 @@ export function writeNetHeader(
   // The hint covers the headers up to the checksummed one plus the least TCP header; the Linux driver pulls the rest.
   const headers = csumStart + 20;
   const length = batch.length[i];
-  const hint = gso === VIRTIO_NET_HDR_GSO_NONE ? 0 : headers < length ? headers : length;
+  const hint = gso === VIRTIO_NET_HDR_GSO_NONE ? 0 : Math.min(headers, length);
   view.setInt32(offset, batch.flags[i] | (gso << 8) | (hint << 16), true);
   view.setInt32(offset + 4, (gso === VIRTIO_NET_HDR_GSO_NONE ? 0 : batch.gsoSize[i]) | (csumStart << 16), true);
   view.setInt32(offset + 8, batch.csumOffset[i] | (buffers << 16), true);

@@ -1,0 +1,207 @@
+// HOT
+// Copying frames into a driver's receive queue: the one copy a frame meets on its way.
+//
+//   frame segments ----copy----> buffer 1 [header | bytes]  buffer 2 [bytes] ...   (several only with MRG_RXBUF)
+//   per buffer: used.ring entry { head, bytes written }; per burst: one publish, at most one call
+//
+// A delivery completes the buffers it takes before it ends, so one index serves for avail and used. A frame that finds no
+// buffer is dropped: the switch never waits for a receiver. A buffer that breaks a rule is given back empty and counted
+// as `bad_buffer` (the driver harmed only itself), and the next one is tried.
+
+import { acquire16 } from "../mem/access.ts";
+import { type Batch, SegmentList } from "../mem/batch.ts";
+import { copyBytes } from "../mem/copy.ts";
+import {
+  DROP_BUFFER_TOO_SMALL,
+  DROP_NO_BUFFER,
+  FAULT_AVAIL_HEAD,
+  FAULT_AVAIL_INDEX,
+  FAULT_BUFFER,
+  TX_BYTES,
+  TX_FRAMES,
+} from "../mem/counters.ts";
+import type { GuestMemory } from "../mem/guest-memory.ts";
+import { DELIVER_NEXT, DELIVER_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
+import { VRING_DESC_F_WRITE } from "../uapi/virtio_ring.ts";
+import { walkChain } from "./chain.ts";
+import { NET_HEADER_SIZE, writeNetHeader } from "./net-header.ts";
+import { publishUsed } from "./notify.ts";
+import type { SplitRing } from "./split-ring.ts";
+
+/** Segments of the buffers of one frame: 64 KiB in merged 1526-byte buffers is 43; in single pages 18 each. */
+const BUFFER_SEGMENTS = 1024;
+
+/** What a lane needs to deliver into one ring; made once, its fields never change shape. */
+export class Deliverer {
+  readonly buffers = new SegmentList(BUFFER_SEGMENTS);
+  /** Where the copy of a scattered frame stands: segment of `buffers` and byte in it. */
+  toSegment = 0;
+  toByte = 0;
+
+  constructor(
+    readonly ring: SplitRing,
+    readonly memory: GuestMemory,
+    readonly state: Int32Array,
+    readonly counters: Float64Array,
+    /** MRG_RXBUF was negotiated: a frame may span several buffers. */
+    readonly mergeable: boolean,
+    /** GUEST_CSUM was negotiated: the driver may be told DATA_VALID. */
+    readonly dataValid: boolean,
+    /** The lane's private window; its first bytes take a header that must be scattered. */
+    readonly scratch: number,
+  ) {}
+}
+
+/** Copies frames `list[0..count)` of the batch into the ring. Returns how many were delivered; the rest is counted. */
+export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Array, count: number): number {
+  const ring = deliverer.ring;
+  const state = deliverer.state;
+  const counters = deliverer.counters;
+  const start = state[DELIVER_NEXT];
+  let free = (acquire16(ring.avail, 1) - start) & 0xffff;
+  if (free > ring.size && state[DELIVER_STATUS] !== RING_BROKEN) breakRing(deliverer, FAULT_AVAIL_INDEX);
+  if (state[DELIVER_STATUS] === RING_BROKEN) free = 0;
+  let next = start;
+  let delivered = 0;
+  let bytes = 0;
+  for (let k = 0; k < count; k++) {
+    const i = list[k];
+    const taken = free === 0 ? 0 : deliverFrame(deliverer, batch, i, next, free);
+    if (taken > 0) {
+      next = (next + taken) & 0xffff;
+      free -= taken;
+      delivered++;
+      bytes += batch.length[i];
+    } else if (taken === 0) {
+      counters[DROP_NO_BUFFER]++;
+    } else if (taken === TOO_SMALL) {
+      counters[DROP_BUFFER_TOO_SMALL]++;
+    } else if (taken === BAD_BUFFER) {
+      counters[FAULT_BUFFER]++;
+      giveBack(ring, next);
+      next = (next + 1) & 0xffff;
+      free--;
+      k--;
+    } else {
+      breakRing(deliverer, FAULT_AVAIL_HEAD);
+      free = 0;
+      k--;
+    }
+  }
+  counters[TX_FRAMES] += delivered;
+  counters[TX_BYTES] += bytes;
+  if (next !== start) {
+    state[DELIVER_NEXT] = next;
+    publishUsed(ring, start, next, counters);
+  }
+  return delivered;
+}
+
+const TOO_SMALL = -1;
+const BAD_BUFFER = -2;
+const BAD_HEAD = -3;
+
+function breakRing(deliverer: Deliverer, fault: number): void {
+  deliverer.state[DELIVER_STATUS] = RING_BROKEN;
+  deliverer.counters[fault]++;
+}
+
+/** Completes the buffer at ring position `next` with nothing in it. */
+function giveBack(ring: SplitRing, next: number): void {
+  const entry = (next & ring.mask) << 1;
+  ring.usedRing[entry] = ring.avail[2 + (next & ring.mask)];
+  ring.usedRing[entry + 1] = 0;
+}
+
+/** Returns the buffers used (>= 1), 0 for too few of them, or TOO_SMALL, BAD_BUFFER, BAD_HEAD about the one at `next`. */
+function deliverFrame(deliverer: Deliverer, batch: Batch, i: number, next: number, free: number): number {
+  const ring = deliverer.ring;
+  const windows = deliverer.memory.windows;
+  const buffers = deliverer.buffers;
+  const length = batch.length[i];
+  const head = ring.avail[2 + (next & ring.mask)];
+  if (head >= ring.size) return BAD_HEAD;
+  buffers.count = 0;
+  if (walkChain(ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
+  const needed = NET_HEADER_SIZE + length;
+  if (buffers.bytes < needed || buffers.length[0] < NET_HEADER_SIZE || buffers.count !== 1 || batch.segments[i] !== 1) {
+    return deliverScattered(deliverer, batch, i, next, free, head);
+  }
+  const window = buffers.window[0];
+  const offset = buffers.offset[0];
+  const from = batch.first[i];
+  copyBytes(windows, window, offset + NET_HEADER_SIZE, batch.pool.window[from], batch.pool.offset[from], length);
+  writeNetHeader(windows.view[window], offset, batch, i, deliverer.dataValid, 1);
+  const entry = (next & ring.mask) << 1;
+  ring.usedRing[entry] = head;
+  ring.usedRing[entry + 1] = needed;
+  return 1;
+}
+
+/** The general case: several descriptors or buffers, several pieces of frame. `buffers` holds the first chain. */
+function deliverScattered(
+  deliverer: Deliverer,
+  batch: Batch,
+  i: number,
+  next: number,
+  free: number,
+  firstHead: number,
+): number {
+  const ring = deliverer.ring;
+  const buffers = deliverer.buffers;
+  const usedRing = ring.usedRing;
+  const needed = NET_HEADER_SIZE + batch.length[i];
+  let taken = 0;
+  let room = 0;
+  let head = firstHead;
+  // Gather buffers until the frame fits; used entries beyond the published index are ours to write.
+  for (;;) {
+    const piece = Math.min(buffers.bytes, needed - room);
+    const entry = ((next + taken) & ring.mask) << 1;
+    usedRing[entry] = head;
+    usedRing[entry + 1] = piece;
+    taken++;
+    room += piece;
+    if (room === needed) break;
+    if (!deliverer.mergeable) return TOO_SMALL;
+    if (taken === free) return 0;
+    head = ring.avail[2 + ((next + taken) & ring.mask)];
+    // A bad buffer further on: the frame has no buffer now, and the bad one is dealt with when it comes first.
+    if (head >= ring.size) return 0;
+    if (walkChain(ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return 0;
+    if (buffers.bytes === 0) return 0;
+  }
+  const windows = deliverer.memory.windows;
+  const scratch = deliverer.scratch;
+  writeNetHeader(windows.view[scratch], 0, batch, i, deliverer.dataValid, taken);
+  deliverer.toSegment = 0;
+  deliverer.toByte = 0;
+  scatter(deliverer, scratch, 0, NET_HEADER_SIZE);
+  const end = batch.first[i] + batch.segments[i];
+  for (let s = batch.first[i]; s < end; s++) {
+    scatter(deliverer, batch.pool.window[s], batch.pool.offset[s], batch.pool.length[s]);
+  }
+  return taken;
+}
+
+/** Copies one piece to where the copy stands in `buffers`, which have room for it. */
+function scatter(deliverer: Deliverer, window: number, offset: number, length: number): void {
+  const buffers = deliverer.buffers;
+  const windows = deliverer.memory.windows;
+  let s = deliverer.toSegment;
+  let byte = deliverer.toByte;
+  let left = length;
+  while (left > 0) {
+    const room = buffers.length[s] - byte;
+    const piece = Math.min(room, left);
+    copyBytes(windows, buffers.window[s], buffers.offset[s] + byte, window, offset + length - left, piece);
+    left -= piece;
+    byte += piece;
+    if (byte === buffers.length[s]) {
+      s++;
+      byte = 0;
+    }
+  }
+  deliverer.toSegment = s;
+  deliverer.toByte = byte;
+}

@@ -1,0 +1,116 @@
+// Which virtio features ringyard offers, and what a negotiation means for a lane. Feature words are two 32-bit halves, as
+// everywhere: `lo` bits 0..31, `hi` bits 32..63. Cold; control thread and workers.
+
+import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../mem/batch.ts";
+import * as net from "../uapi/virtio_net.ts";
+import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../uapi/virtio_ring.ts";
+
+/** Feature bits by name, as `port show` prints a negotiation. */
+export const FEATURE_NAMES: Readonly<Record<number, string>> = {
+  [net.VIRTIO_NET_F_CSUM]: "CSUM",
+  [net.VIRTIO_NET_F_GUEST_CSUM]: "GUEST_CSUM",
+  [net.VIRTIO_NET_F_MTU]: "MTU",
+  [net.VIRTIO_NET_F_MAC]: "MAC",
+  [net.VIRTIO_NET_F_GUEST_TSO4]: "GUEST_TSO4",
+  [net.VIRTIO_NET_F_GUEST_TSO6]: "GUEST_TSO6",
+  [net.VIRTIO_NET_F_GUEST_ECN]: "GUEST_ECN",
+  [net.VIRTIO_NET_F_HOST_TSO4]: "HOST_TSO4",
+  [net.VIRTIO_NET_F_HOST_TSO6]: "HOST_TSO6",
+  [net.VIRTIO_NET_F_HOST_ECN]: "HOST_ECN",
+  [net.VIRTIO_NET_F_MRG_RXBUF]: "MRG_RXBUF",
+  [net.VIRTIO_NET_F_STATUS]: "STATUS",
+  [net.VIRTIO_NET_F_CTRL_VQ]: "CTRL_VQ",
+  [net.VIRTIO_NET_F_CTRL_RX]: "CTRL_RX",
+  [net.VIRTIO_NET_F_CTRL_VLAN]: "CTRL_VLAN",
+  [net.VIRTIO_NET_F_GUEST_ANNOUNCE]: "GUEST_ANNOUNCE",
+  [net.VIRTIO_NET_F_MQ]: "MQ",
+  [net.VIRTIO_NET_F_CTRL_MAC_ADDR]: "CTRL_MAC_ADDR",
+  [VIRTIO_RING_F_INDIRECT_DESC]: "INDIRECT_DESC",
+  [VIRTIO_RING_F_EVENT_IDX]: "EVENT_IDX",
+  [net.VIRTIO_F_VERSION_1]: "VERSION_1",
+};
+
+/** A 64-bit feature word. */
+export interface Features {
+  lo: number;
+  hi: number;
+}
+
+export function featureSet(bits: readonly number[]): Features {
+  let lo = 0;
+  let hi = 0;
+  for (const bit of bits) {
+    if (bit < 32) lo |= 1 << bit;
+    else hi |= 1 << (bit - 32);
+  }
+  return { lo: lo >>> 0, hi: hi >>> 0 };
+}
+
+export function hasFeature(features: Features, bit: number): boolean {
+  return ((bit < 32 ? features.lo >>> bit : features.hi >>> (bit - 32)) & 1) === 1;
+}
+
+export function featureNames(features: Features): string[] {
+  return Object.entries(FEATURE_NAMES)
+    .filter(([bit]) => hasFeature(features, Number(bit)))
+    .map(([, name]) => name);
+}
+
+/** The offload features of each kind of form: what a driver may send (HOST_*) and accept (GUEST_*). */
+const OFFLOADS: readonly { name: string; form: number; host: number; guest: number }[] = [
+  { name: "csum", form: OFFLOAD_CSUM, host: net.VIRTIO_NET_F_CSUM, guest: net.VIRTIO_NET_F_GUEST_CSUM },
+  { name: "tso4", form: OFFLOAD_TSO4, host: net.VIRTIO_NET_F_HOST_TSO4, guest: net.VIRTIO_NET_F_GUEST_TSO4 },
+  { name: "tso6", form: OFFLOAD_TSO6, host: net.VIRTIO_NET_F_HOST_TSO6, guest: net.VIRTIO_NET_F_GUEST_TSO6 },
+  { name: "ecn", form: OFFLOAD_ECN, host: net.VIRTIO_NET_F_HOST_ECN, guest: net.VIRTIO_NET_F_GUEST_ECN },
+];
+
+/** Names of offloads that the `offload` option takes. */
+export const OFFLOAD_NAMES: readonly string[] = OFFLOADS.map((offload) => offload.name);
+
+/** OFFLOAD_* set of offload names; all of them where the option is absent. */
+export function offloadForms(names: readonly string[] | undefined): number {
+  return OFFLOADS.filter((o) => names === undefined || names.includes(o.name)).reduce((set, o) => set | o.form, 0);
+}
+
+/**
+ * What ringyard's virtio-net devices offer, VERSION_1 included. `offload` limits the offloads; each TSO needs its checksum
+ * feature (virtio 1.2, 5.1.3.1). `mtu` and `mac` are offered where configured.
+ */
+export function deviceFeatures(options: {
+  offload?: readonly string[];
+  mac: boolean;
+  mtu: boolean;
+  pairs: number;
+}): Features {
+  const bits: number[] = [
+    net.VIRTIO_F_VERSION_1,
+    VIRTIO_RING_F_INDIRECT_DESC,
+    VIRTIO_RING_F_EVENT_IDX,
+    net.VIRTIO_NET_F_MRG_RXBUF,
+    net.VIRTIO_NET_F_STATUS,
+    // The control queue is the front end's on vhost-user: these bits let it offer one to its guest.
+    net.VIRTIO_NET_F_CTRL_VQ,
+    net.VIRTIO_NET_F_CTRL_RX,
+    net.VIRTIO_NET_F_CTRL_VLAN,
+    net.VIRTIO_NET_F_CTRL_MAC_ADDR,
+    net.VIRTIO_NET_F_GUEST_ANNOUNCE,
+  ];
+  if (options.mac) bits.push(net.VIRTIO_NET_F_MAC);
+  if (options.mtu) bits.push(net.VIRTIO_NET_F_MTU);
+  if (options.pairs > 1) bits.push(net.VIRTIO_NET_F_MQ);
+  const forms = offloadForms(options.offload);
+  for (const { form, host, guest } of OFFLOADS) {
+    if ((forms & form) !== 0 && (forms & OFFLOAD_CSUM) !== 0) bits.push(host, guest);
+  }
+  return featureSet(bits);
+}
+
+/** OFFLOAD_* forms that the driver may send us. */
+export function senderForms(features: Features): number {
+  return OFFLOADS.reduce((set, o) => (hasFeature(features, o.host) ? set | o.form : set), 0);
+}
+
+/** OFFLOAD_* forms that the driver accepts from us. */
+export function receiverForms(features: Features): number {
+  return OFFLOADS.reduce((set, o) => (hasFeature(features, o.guest) ? set | o.form : set), 0);
+}

@@ -1,0 +1,199 @@
+// HOT
+// Taking a burst of frames from a driver's transmit queue, and giving the buffers back.
+//
+//   avail.idx ---acquire---> heads ---walkChain---> segments ---strip header---> batch frame i
+//   release: every head taken goes into used.ring, one publish, at most one call
+//
+// Every chain taken counts as received; one that breaks a rule is dropped under the rule's counter and given back with the
+// others. Indices that leave no way on (2.7.6: idx ahead by more than the size; a head outside the table) break the ring.
+
+import { acquire16 } from "../mem/access.ts";
+import { type Batch, BURST, MAX_FRAME, MIN_FRAME, type SegmentList } from "../mem/batch.ts";
+import { copyBytes } from "../mem/copy.ts";
+import {
+  DROP_BAD_HEADER,
+  DROP_OVERSIZED,
+  DROP_RUNT,
+  FAULT_AVAIL_HEAD,
+  FAULT_AVAIL_INDEX,
+  RX_BYTES,
+  RX_FRAMES,
+} from "../mem/counters.ts";
+import type { GuestMemory } from "../mem/guest-memory.ts";
+import { FETCH_AVAIL, FETCH_STATUS, FETCH_USED, RING_BROKEN } from "../mem/lane-state.ts";
+import type { WindowTable } from "../mem/window.ts";
+import { walkChain } from "./chain.ts";
+import { NET_HEADER_SIZE, readNetHeader } from "./net-header.ts";
+import { publishUsed } from "./notify.ts";
+import type { SplitRing } from "./split-ring.ts";
+
+/** Below this a frame's first segment cannot be classified in place, and its start is copied to `pulled` memory. */
+const PULL_SIZE = 64;
+/** Private bytes per frame for what the driver scattered: the net header, then the frame's start. */
+const PULL_STRIDE = PULL_SIZE + 16;
+/** A lane's private window: a net header of `deliver`, then PULL_STRIDE bytes for each frame of a burst. */
+const PULL_BASE = 64;
+export const LANE_SCRATCH_SIZE = PULL_BASE + BURST * PULL_STRIDE;
+
+/** What a lane needs to fetch from one ring; made once, its fields never change shape. */
+export class Fetcher {
+  /** Heads taken and not given back, in order. */
+  readonly heads = new Int32Array(BURST);
+  taken = 0;
+
+  constructor(
+    readonly ring: SplitRing,
+    readonly memory: GuestMemory,
+    readonly state: Int32Array,
+    readonly counters: Float64Array,
+    /** OFFLOAD_* forms this driver may send: the HOST_* side of the negotiation. */
+    readonly sender: number,
+    /** A window of LANE_SCRATCH_SIZE private bytes. */
+    readonly scratch: number,
+  ) {}
+}
+
+/** Fetches up to BURST frames into the empty `batch`. Returns how many. */
+export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
+  const ring = fetcher.ring;
+  const state = fetcher.state;
+  let next = state[FETCH_AVAIL];
+  const pending = (acquire16(ring.avail, 1) - next) & 0xffff;
+  if (pending === 0 || state[FETCH_STATUS] === RING_BROKEN) return 0;
+  if (pending > ring.size) {
+    state[FETCH_STATUS] = RING_BROKEN;
+    fetcher.counters[FAULT_AVAIL_INDEX]++;
+    return 0;
+  }
+  const wanted = Math.min(pending, BURST);
+  const avail = ring.avail;
+  const heads = fetcher.heads;
+  let taken = 0;
+  let bytes = 0;
+  for (; taken < wanted; taken++) {
+    const head = avail[2 + (next & ring.mask)];
+    if (head >= ring.size) {
+      state[FETCH_STATUS] = RING_BROKEN;
+      fetcher.counters[FAULT_AVAIL_HEAD]++;
+      break;
+    }
+    const outcome = fetchFrame(fetcher, batch, head);
+    if (outcome < 0) break;
+    if (outcome > 0) fetcher.counters[outcome]++;
+    else bytes += batch.length[batch.count++];
+    heads[taken] = head;
+    next = (next + 1) & 0xffff;
+  }
+  fetcher.taken = taken;
+  state[FETCH_AVAIL] = next;
+  fetcher.counters[RX_FRAMES] += taken;
+  fetcher.counters[RX_BYTES] += bytes;
+  return batch.count;
+}
+
+/** Puts the chain at `head` into slot batch.count. Returns 0, a DROP_* counter, or -1: the segment pool is used up. */
+function fetchFrame(fetcher: Fetcher, batch: Batch, head: number): number {
+  const segments = batch.pool;
+  const i = batch.count;
+  const first = segments.count;
+  const outcome = walkChain(fetcher.ring, fetcher.memory, head, 0, segments);
+  if (outcome !== 0) {
+    // A chain that does not fit behind others gets the whole pool next time; alone, it is too long.
+    return i > 0 && segments.window.length - first < fetcher.ring.size ? -1 : outcome;
+  }
+  const length = segments.bytes - NET_HEADER_SIZE;
+  if (length < MIN_FRAME) {
+    segments.count = first;
+    return DROP_RUNT;
+  }
+  if (length > MAX_FRAME) {
+    segments.count = first;
+    return DROP_OVERSIZED;
+  }
+  batch.length[i] = length;
+  batch.first[i] = first;
+  const windows = fetcher.memory.windows;
+  let sound: boolean;
+  if (segments.length[first] >= NET_HEADER_SIZE + MIN_FRAME) {
+    const window = segments.window[first];
+    const offset = segments.offset[first];
+    sound = readNetHeader(windows.view[window], offset, batch, i, fetcher.sender, false);
+    segments.offset[first] = offset + NET_HEADER_SIZE;
+    segments.length[first] -= NET_HEADER_SIZE;
+  } else {
+    sound = fetchScattered(fetcher, windows, batch, i, first);
+  }
+  if (!sound) {
+    segments.count = first;
+    return DROP_BAD_HEADER;
+  }
+  batch.segments[i] = segments.count - batch.first[i];
+  return 0;
+}
+
+/**
+ * Any other framing (2.7.4.2: a device makes no assumption): the header in pieces or of its own, then the frame's start in
+ * pieces. Header and start are gathered in private memory.
+ */
+function fetchScattered(fetcher: Fetcher, windows: WindowTable, batch: Batch, i: number, first: number): boolean {
+  const segments = batch.pool;
+  const base = PULL_BASE + i * PULL_STRIDE;
+  let at = takeBytes(windows, segments, first, fetcher.scratch, base, NET_HEADER_SIZE);
+  const view = windows.view[fetcher.scratch];
+  if (!readNetHeader(view, base, batch, i, fetcher.sender, false)) return false;
+  if (segments.length[at] < MIN_FRAME) {
+    const length = batch.length[i];
+    const pull = Math.min(length, PULL_SIZE);
+    at = takeBytes(windows, segments, at, fetcher.scratch, base + 16, pull);
+    // Taking at least 14 bytes from segments shorter than 14 empties at least one: its slot holds the pulled start.
+    at--;
+    segments.window[at] = fetcher.scratch;
+    segments.offset[at] = base + 16;
+    segments.length[at] = pull;
+  }
+  batch.first[i] = at;
+  return true;
+}
+
+/** Moves `count` bytes from the segments from `s` on to the scratch window; returns the first segment not used up. */
+function takeBytes(
+  windows: WindowTable,
+  segments: SegmentList,
+  s: number,
+  scratch: number,
+  offset: number,
+  count: number,
+): number {
+  let left = count;
+  while (left > 0) {
+    const length = segments.length[s];
+    const piece = Math.min(length, left);
+    copyBytes(windows, scratch, offset + count - left, segments.window[s], segments.offset[s], piece);
+    segments.offset[s] += piece;
+    segments.length[s] = length - piece;
+    left -= piece;
+    if (piece === length) s++;
+  }
+  return s;
+}
+
+/** Gives back every buffer taken: the frames are no longer read. */
+export function releaseBurst(fetcher: Fetcher): void {
+  const taken = fetcher.taken;
+  if (taken === 0) return;
+  fetcher.taken = 0;
+  const ring = fetcher.ring;
+  const state = fetcher.state;
+  const usedRing = ring.usedRing;
+  const heads = fetcher.heads;
+  const previous = state[FETCH_USED];
+  let next = previous;
+  for (let index = 0; index < taken; index++) {
+    const entry = (next & ring.mask) << 1;
+    usedRing[entry] = heads[index];
+    usedRing[entry + 1] = 0;
+    next = (next + 1) & 0xffff;
+  }
+  state[FETCH_USED] = next;
+  publishUsed(ring, previous, next, fetcher.counters);
+}

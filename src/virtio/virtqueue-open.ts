@@ -1,0 +1,91 @@
+// Building a virtqueue lane from its configuration, in the worker that will run it. Cold.
+//
+// Where a ring goes on: the state words hold the next index. The control thread sets them before it opens a lane anew (from
+// used.idx, the recovery point: completion is in order), and a lane that is only rebuilt continues where it was.
+
+import { GuestMemory } from "../mem/guest-memory.ts";
+import { DELIVER_STATUS, FETCH_STATUS, RING_BROKEN, RING_RUNNING } from "../mem/lane-state.ts";
+import type { WindowTable } from "../mem/window.ts";
+import { mapAnonymous, unmap } from "../sys/memory.ts";
+import { VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_MRG_RXBUF } from "../uapi/virtio_net.ts";
+import { VIRTIO_RING_F_EVENT_IDX } from "../uapi/virtio_ring.ts";
+import { Deliverer } from "./deliver.ts";
+import { hasFeature, receiverForms, senderForms } from "./features.ts";
+import { Fetcher, LANE_SCRATCH_SIZE } from "./fetch.ts";
+import { openSplitRing, type SplitRing } from "./split-ring.ts";
+import { VirtqueueLane } from "./virtqueue-lane.ts";
+
+/** A ring as the transport hands it over: addresses are the driver's. */
+export interface RingAddresses {
+  size: number;
+  desc: number;
+  avail: number;
+  used: number;
+  kickFd: number;
+  callFd: number;
+  /** A ring that is started but disabled: what the driver sends is discarded, nothing is delivered (vhost-user). */
+  enabled: boolean;
+}
+
+export interface VirtqueueConfig {
+  featuresLo: number;
+  featuresHi: number;
+  /** The driver's memory: `guest` is its address there, `address` ours. */
+  regions: readonly { guest: number; size: number; address: number }[];
+  deliver: RingAddresses | null;
+  fetch: RingAddresses | null;
+}
+
+export interface VirtqueueContext {
+  windows: WindowTable;
+  state: Int32Array;
+  counters: Float64Array;
+  shared: boolean;
+  owner: boolean;
+}
+
+/** Builds the lane. Throws RingyardError for memory or rings that cannot be used, having kept nothing. */
+export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueContext): VirtqueueLane {
+  const { windows, state, counters } = context;
+  const features = { lo: config.featuresLo, hi: config.featuresHi };
+  const memory = new GuestMemory(windows);
+  const scratchAddress = mapAnonymous(LANE_SCRATCH_SIZE);
+  const scratch = windows.add(scratchAddress, LANE_SCRATCH_SIZE);
+  try {
+    for (const region of config.regions) memory.add(region.guest, region.size, region.address);
+    const open = (ring: RingAddresses): SplitRing =>
+      openSplitRing(memory, { ...ring, eventIdx: hasFeature(features, VIRTIO_RING_F_EVENT_IDX) });
+    const fetcher =
+      config.fetch === null || !context.owner
+        ? null
+        : new Fetcher(open(config.fetch), memory, state, counters, senderForms(features), scratch);
+    const deliverer =
+      config.deliver === null || !config.deliver.enabled
+        ? null
+        : new Deliverer(
+            open(config.deliver),
+            memory,
+            state,
+            counters,
+            hasFeature(features, VIRTIO_NET_F_MRG_RXBUF),
+            hasFeature(features, VIRTIO_NET_F_GUEST_CSUM),
+            scratch,
+          );
+    if (fetcher !== null) markRunning(state, FETCH_STATUS);
+    if (deliverer !== null) markRunning(state, DELIVER_STATUS);
+    const kickFd = fetcher === null || config.fetch === null ? -1 : config.fetch.kickFd;
+    const discard = config.fetch !== null && !config.fetch.enabled;
+    const accepts = receiverForms(features);
+    const privatePage = { address: scratchAddress, window: scratch };
+    return new VirtqueueLane(accepts, kickFd, fetcher, discard, deliverer, memory, privatePage, context);
+  } catch (error) {
+    memory.clear();
+    windows.remove(scratch);
+    unmap(scratchAddress, LANE_SCRATCH_SIZE);
+    throw error;
+  }
+}
+
+function markRunning(state: Int32Array, status: number): void {
+  if (state[status] !== RING_BROKEN) state[status] = RING_RUNNING;
+}
