@@ -1,0 +1,137 @@
+// The control thread's side of the workers: starts them, opens and closes lanes on them, reads what they count, stops them.
+// Lanes of a port are spread: pair p of port i belongs to worker (i + p) mod W, which alone fetches from it; every worker
+// may deliver into it. Control thread only.
+
+import { COUNTER_COUNT } from "../mem/counters.ts";
+import type { LaneConfig } from "../ports/port.ts";
+import { closeFd, eventFd } from "../sys/fd.ts";
+import type { Fdb } from "./fdb-layout.ts";
+import { MailboxClient } from "./mailbox.ts";
+import { CLOCK_S, MAX_PAIRS, SharedState } from "./shared.ts";
+import type { WorkerRequest, WorkerStart } from "./worker.ts";
+
+interface Running {
+  thread: Worker;
+  mailbox: MailboxClient;
+  doorbell: number;
+  ended: Promise<void>;
+}
+
+export class Dispatcher {
+  readonly shared: SharedState;
+  private readonly running: Running[];
+  private readonly lanes = new Map<number, LaneConfig>();
+
+  /**
+   * Starts one worker per entry of `cpus` (-1: not pinned) from the script at `entry`. `onCrash` hears of a worker that ended
+   * by itself: the switch cannot go on then.
+   */
+  constructor(cpus: readonly number[], fdb: Fdb, entry: string, onCrash: (error: Error) => void) {
+    this.shared = SharedState.allocate(cpus.length);
+    this.tick();
+    this.running = cpus.map((cpu, worker) => {
+      const doorbell = eventFd();
+      const mailbox = new MailboxClient(doorbell);
+      const thread = new Worker(entry);
+      const ended = new Promise<void>((resolve) => thread.addEventListener("close", () => resolve()));
+      thread.addEventListener("error", (event) =>
+        onCrash(new Error(`worker ${worker}: ${(event as ErrorEvent).message}`)),
+      );
+      const start: WorkerStart = {
+        worker,
+        workers: cpus.length,
+        cpu,
+        state: this.shared.buffer,
+        fdb: fdb.buffer,
+        mailbox: mailbox.buffer,
+        doorbell,
+      };
+      thread.postMessage(start);
+      return { thread, mailbox, doorbell, ended };
+    });
+  }
+
+  get workers(): number {
+    return this.running.length;
+  }
+
+  owner(port: number, pair: number): number {
+    return (port + pair) % this.running.length;
+  }
+
+  /** Sets the workers' clock to whole seconds of the monotonic clock; call it once a second. Returns it. */
+  tick(): number {
+    const nowS = Math.floor(performance.now() / 1000) + 1;
+    this.shared.control[CLOCK_S] = nowS;
+    return nowS;
+  }
+
+  /** Opens (or rebuilds) a lane on every worker. On failure it is open nowhere. */
+  async open(port: number, pair: number, config: LaneConfig): Promise<void> {
+    this.lanes.set(port * MAX_PAIRS + pair, config);
+    const results = await Promise.allSettled(
+      this.running.map(({ mailbox }, worker) =>
+        mailbox.call({
+          op: "open",
+          port,
+          pair,
+          owner: worker === this.owner(port, pair),
+          config,
+        } satisfies WorkerRequest),
+      ),
+    );
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed === undefined) return;
+    await this.close(port, pair);
+    throw failed.reason;
+  }
+
+  /** Closes a lane; when this resolves no worker touches its memory or descriptors any more. */
+  async close(port: number, pair: number): Promise<void> {
+    if (!this.lanes.delete(port * MAX_PAIRS + pair)) return;
+    await this.callAll({ op: "close", port, pair });
+  }
+
+  /** Awaits that every worker has passed a breath boundary and answers. */
+  async callAll(request: WorkerRequest): Promise<void> {
+    await Promise.all(this.running.map(({ mailbox }) => mailbox.call(request)));
+  }
+
+  isOpen(port: number, pair: number): boolean {
+    return this.lanes.has(port * MAX_PAIRS + pair);
+  }
+
+  /** How many open lanes this worker fetches from. */
+  lanesOf(worker: number): number {
+    return [...this.lanes.keys()].filter(
+      (lane) => this.owner(Math.floor(lane / MAX_PAIRS), lane % MAX_PAIRS) === worker,
+    ).length;
+  }
+
+  /** The counters of one lane, summed over the workers. */
+  counters(port: number, pair: number): Float64Array {
+    const sum = new Float64Array(COUNTER_COUNT);
+    for (let worker = 0; worker < this.running.length; worker++) {
+      const row = this.shared.counters(worker, port * MAX_PAIRS + pair);
+      for (let index = 0; index < COUNTER_COUNT; index++) sum[index] += row[index];
+    }
+    return sum;
+  }
+
+  /** Zeroes the counters and state words of a port index that is about to be used anew. No lane of it may be open. */
+  resetPort(port: number): void {
+    for (let pair = 0; pair < MAX_PAIRS; pair++) {
+      this.shared.laneState(port * MAX_PAIRS + pair).fill(0);
+      for (let worker = 0; worker < this.running.length; worker++) {
+        this.shared.counters(worker, port * MAX_PAIRS + pair).fill(0);
+      }
+    }
+  }
+
+  /** Stops the workers between two bursts and gives their descriptors back. */
+  async stop(): Promise<void> {
+    await this.callAll({ op: "stop" });
+    await Promise.all(this.running.map(({ ended }) => ended));
+    for (const { doorbell } of this.running) closeFd(doorbell);
+  }
+}

@@ -1,0 +1,133 @@
+// HOT
+// Offloads in software, for a receiver that did not negotiate what a frame asks of it: the checksum is completed, a TCP
+// super-frame is cut into segments. A frame is never handed on in a form that was not accepted.
+//
+//   sender's memory --copy--> slot [frame | header copies]  --complete or segment--> `made` batch --deliver--> receiver
+//
+// This path costs a second copy; the frame is private by then, so its sender cannot change what was checked. One slot per
+// frame of a burst; segments share their slot's payload and have a header copy each. Order within a port is kept: plain
+// frames in between go out before. One Fallback per worker.
+
+import { Batch, BURST, MAX_FRAME, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../mem/batch.ts";
+import { copyBytes } from "../mem/copy.ts";
+import { COPIES, DROP_OFFLOAD } from "../mem/counters.ts";
+import type { WindowTable } from "../mem/window.ts";
+import type { Lane } from "../ports/port.ts";
+import { mapAnonymous } from "../sys/memory.ts";
+import { plainNetHeader } from "../virtio/net-header.ts";
+import { bindScratch, completeChecksum } from "./offload/checksum.ts";
+import { HEADER_AREA_SIZE, segmentTcp, TcpSegments } from "./offload/segment.ts";
+
+const FRAME_ROOM = (MAX_FRAME + 63) & ~63;
+const SLOT_SIZE = FRAME_ROOM + HEADER_AREA_SIZE;
+
+export class Fallback {
+  readonly made = new Batch();
+  readonly segments = new TcpSegments();
+  readonly all = Int32Array.from({ length: BURST }, (_, i) => i);
+  readonly plain = new Int32Array(BURST);
+  readonly window: number;
+
+  /** Maps and registers the slots; they live as long as the worker. Cold. */
+  constructor(readonly windows: WindowTable) {
+    this.window = windows.add(mapAnonymous(SLOT_SIZE * BURST), SLOT_SIZE * BURST);
+    bindScratch(windows.u8[this.window]);
+  }
+}
+
+/** Delivers frames `list[0..count)`, some of which need what `lane` does not accept. `counters` are the lane's. */
+export function deliverWithFallback(
+  fallback: Fallback,
+  lane: Lane,
+  batch: Batch,
+  list: Int32Array,
+  count: number,
+  counters: Float64Array,
+): void {
+  const refused = ~lane.accepts;
+  const plain = fallback.plain;
+  const made = fallback.made;
+  made.reset();
+  let plainCount = 0;
+  for (let k = 0; k < count; k++) {
+    const i = list[k];
+    if ((batch.needs[i] & refused) === 0) {
+      // What was made of earlier frames leaves first.
+      if (made.count > 0) flush(fallback, lane);
+      plain[plainCount++] = i;
+      continue;
+    }
+    if (plainCount > 0) {
+      lane.deliver(batch, plain, plainCount);
+      plainCount = 0;
+    }
+    if (!linearise(fallback, batch, i, k) || !convert(fallback, lane, batch, i, k, counters)) counters[DROP_OFFLOAD]++;
+  }
+  if (plainCount > 0) lane.deliver(batch, plain, plainCount);
+  flush(fallback, lane);
+}
+
+function flush(fallback: Fallback, lane: Lane): void {
+  const made = fallback.made;
+  if (made.count > 0) lane.deliver(made, fallback.all, made.count);
+  made.reset();
+}
+
+/** Copies frame `i` into slot `k`. */
+function linearise(fallback: Fallback, batch: Batch, i: number, k: number): boolean {
+  const pool = batch.pool;
+  const end = batch.first[i] + batch.segments[i];
+  let to = k * SLOT_SIZE;
+  for (let s = batch.first[i]; s < end; s++) {
+    if (!copyBytes(fallback.windows, fallback.window, to, pool.window[s], pool.offset[s], pool.length[s])) return false;
+    to += pool.length[s];
+  }
+  return true;
+}
+
+/** Turns the frame in slot `k` into plain frames of `made`. Returns false where its headers do not allow it. */
+function convert(fallback: Fallback, lane: Lane, batch: Batch, i: number, k: number, counters: Float64Array): boolean {
+  const bytes = fallback.windows.u8[fallback.window];
+  const base = k * SLOT_SIZE;
+  const length = batch.length[i];
+  if ((batch.needs[i] & (OFFLOAD_TSO4 | OFFLOAD_TSO6)) === 0) {
+    if (completeChecksum(bytes, base, length, batch.csumStart[i], batch.csumOffset[i]) !== 0) return false;
+    if (fallback.made.count === BURST) flush(fallback, lane);
+    append(fallback, base, length, 0, 0);
+    return true;
+  }
+  const segments = fallback.segments;
+  const count = segmentTcp(bytes, base, length, batch.gsoType[i], batch.gsoSize[i], base + FRAME_ROOM, segments);
+  if (count <= 0) return false;
+  counters[COPIES] += count - 1;
+  for (let n = 0; n < count; n++) {
+    if (fallback.made.count === BURST) flush(fallback, lane);
+    append(
+      fallback,
+      segments.headerOffset[n],
+      segments.headerLength,
+      segments.payloadOffset[n],
+      segments.payloadLength[n],
+    );
+  }
+  return true;
+}
+
+/** Adds a plain frame of one or two pieces of the slots to `made`. */
+function append(fallback: Fallback, offset: number, length: number, more: number, moreLength: number): void {
+  const made = fallback.made;
+  const pool = made.pool;
+  const i = made.count++;
+  const s = pool.count;
+  made.first[i] = s;
+  made.length[i] = length + moreLength;
+  made.segments[i] = moreLength > 0 ? 2 : 1;
+  plainNetHeader(made, i);
+  pool.window[s] = fallback.window;
+  pool.offset[s] = offset;
+  pool.length[s] = length;
+  pool.window[s + 1] = fallback.window;
+  pool.offset[s + 1] = more;
+  pool.length[s + 1] = moreLength;
+  pool.count = s + made.segments[i];
+}

@@ -1,0 +1,100 @@
+// What one worker knows: its lanes, by the port they lead to and in the order it serves them. Changed between two bursts
+// (cold, by the mailbox), read by the hot files.
+
+import { Batch, BURST } from "../mem/batch.ts";
+import type { WindowTable } from "../mem/window.ts";
+import type { Lane } from "../ports/port.ts";
+import type { Fdb } from "./fdb-layout.ts";
+import { MAX_LANES, MAX_PAIRS, MAX_PORTS, type SharedState } from "./shared.ts";
+
+export class Tables {
+  /** Lanes this worker fetches from, with their ports. */
+  readonly inLanes: Lane[] = [];
+  readonly inPorts = new Int32Array(MAX_LANES);
+  readonly inCounters: Float64Array[] = [];
+  /** Lanes it may deliver into: outLanes[port * MAX_PAIRS + k], k < outCount[port]; own ones first where it has any. */
+  readonly outLanes: (Lane | null)[] = new Array(MAX_LANES).fill(null);
+  readonly outCount = new Int32Array(MAX_PORTS);
+  /** Counters of each port's first lane, for drops on the way to it. */
+  readonly outCounters: (Float64Array | null)[] = new Array(MAX_PORTS).fill(null);
+  /** Ports with at least one lane, ascending: where a flood goes. */
+  readonly floodPorts = new Int32Array(MAX_PORTS);
+  floodCount = 0;
+
+  readonly batch = new Batch();
+  /** Frame lists per output port, filled and emptied within one burst. */
+  readonly lists: Int32Array[] = [];
+  readonly listCount = new Int32Array(MAX_PORTS);
+  /** 0, 1, 2, ...: the list of a burst that goes to one port whole. */
+  readonly everyFrame = Int32Array.from({ length: BURST }, (_, i) => i);
+  readonly kept = new Int32Array(BURST);
+  /** The same lists split over the lanes of one multi-queue port. */
+  readonly steered: Int32Array[] = [];
+  readonly steeredCount = new Int32Array(MAX_PAIRS);
+  /** Results of the last classification. */
+  uniform = false;
+  longest = 0;
+
+  private readonly open: (OpenLane | undefined)[] = new Array(MAX_LANES).fill(undefined);
+
+  constructor(
+    readonly windows: WindowTable,
+    readonly fdb: Fdb,
+    readonly control: Int32Array,
+    readonly shared: SharedState,
+    readonly worker: number,
+  ) {
+    for (let port = 0; port < MAX_PORTS; port++) this.lists.push(new Int32Array(BURST));
+    for (let pair = 0; pair < MAX_PAIRS; pair++) this.steered.push(new Int32Array(BURST));
+  }
+
+  lane(index: number): Lane | undefined {
+    return this.open[index]?.lane;
+  }
+
+  owns(index: number): boolean {
+    return this.open[index]?.owner ?? false;
+  }
+
+  set(index: number, lane: Lane, owner: boolean): void {
+    this.open[index] = { lane, owner };
+    this.rebuild();
+  }
+
+  clear(index: number): void {
+    this.open[index] = undefined;
+    this.rebuild();
+  }
+
+  get lanes(): Lane[] {
+    return this.open.flatMap((entry) => (entry === undefined ? [] : [entry.lane]));
+  }
+
+  private rebuild(): void {
+    this.inLanes.length = 0;
+    this.inCounters.length = 0;
+    this.floodCount = 0;
+    for (let port = 0; port < MAX_PORTS; port++) {
+      const first = port * MAX_PAIRS;
+      const all = this.open.slice(first, first + MAX_PAIRS).filter((entry) => entry !== undefined);
+      const own = all.filter((entry) => entry.owner);
+      for (const { lane } of own) {
+        const index = first + this.open.slice(first, first + MAX_PAIRS).findIndex((entry) => entry?.lane === lane);
+        this.inPorts[this.inLanes.length] = port;
+        this.inLanes.push(lane);
+        this.inCounters.push(this.shared.counters(this.worker, index));
+      }
+      // A worker with a pair of its own delivers there; else it shares another worker's, under that lane's lock.
+      const out = own.length > 0 ? own : all;
+      for (let k = 0; k < MAX_PAIRS; k++) this.outLanes[first + k] = out[k]?.lane ?? null;
+      this.outCount[port] = out.length;
+      this.outCounters[port] ??= all.length > 0 ? this.shared.counters(this.worker, first) : null;
+      if (all.length > 0) this.floodPorts[this.floodCount++] = port;
+    }
+  }
+}
+
+interface OpenLane {
+  lane: Lane;
+  owner: boolean;
+}

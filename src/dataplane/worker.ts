@@ -1,0 +1,171 @@
+// The dataplane worker's loop: breathe (serve every lane once), and when nothing moved for a while, sleep.
+//
+//   breath: mailbox? -> for each lane: fetch a burst -> forward -> release
+//   idle   busy       never sleeps
+//          adaptive   polls for IDLE_MS after the last frame, then arms all kicks and sleeps in epoll_wait
+//          interrupt  sleeps as soon as a breath was empty
+//
+// Runs in a Worker thread and returns only when told to stop. The loop itself allocates nothing; a request does.
+
+import { acquire32 } from "../mem/access.ts";
+import { WindowTable } from "../mem/window.ts";
+import type { LaneConfig, LaneFactory } from "../ports/port.ts";
+import { EPOLLET, EPOLLIN, EpollWaiter, epollAdd, epollCreate, epollRemove } from "../sys/epoll.ts";
+import { pinToCpu } from "../sys/thread.ts";
+import { Fallback } from "./fallback.ts";
+import { viewFdb } from "./fdb-layout.ts";
+import { forward } from "./forward.ts";
+import { MailboxServer } from "./mailbox.ts";
+import {
+  MAX_PAIRS,
+  POLL_BUSY,
+  POLL_INTERRUPT,
+  POLL_MODE,
+  SharedState,
+  WORKER_BREATHS,
+  WORKER_BUSY_BREATHS,
+  WORKER_SLEEPS,
+} from "./shared.ts";
+import { Tables } from "./tables.ts";
+
+/** How long an adaptive worker polls after the last frame: longer than a round trip through a guest that is awake. */
+const IDLE_MS = 0.05;
+/** Empty breaths between two looks at the clock. */
+const IDLE_BREATHS = 16;
+
+/** What a worker thread is started with. */
+export interface WorkerStart {
+  worker: number;
+  workers: number;
+  /** CPU to pin to, or -1. */
+  cpu: number;
+  state: SharedArrayBuffer;
+  fdb: SharedArrayBuffer;
+  mailbox: SharedArrayBuffer;
+  doorbell: number;
+}
+
+/** Requests of the control thread. */
+export type WorkerRequest =
+  | { op: "open"; port: number; pair: number; owner: boolean; config: LaneConfig }
+  | { op: "close"; port: number; pair: number }
+  | { op: "ping" }
+  | { op: "stop" };
+
+export class DataplaneWorker {
+  private readonly shared: SharedState;
+  private readonly tables: Tables;
+  private readonly fallback: Fallback;
+  private readonly mailbox: MailboxServer;
+  private readonly waiter = new EpollWaiter(epollCreate());
+  private stopping = false;
+
+  constructor(
+    private readonly start: WorkerStart,
+    private readonly drivers: Readonly<Record<string, LaneFactory>>,
+  ) {
+    this.shared = new SharedState(start.state, start.workers);
+    const windows = new WindowTable();
+    this.tables = new Tables(windows, viewFdb(start.fdb), this.shared.control, this.shared, start.worker);
+    this.fallback = new Fallback(windows);
+    this.mailbox = new MailboxServer(start.mailbox);
+    epollAdd(this.waiter.epfd, start.doorbell, EPOLLIN | EPOLLET, 0);
+    if (start.cpu >= 0) pinToCpu(start.cpu);
+  }
+
+  /** Runs until a `stop` request. */
+  run(): void {
+    const numbers = this.shared.worker(this.start.worker);
+    let idleBreaths = 0;
+    let idleSince = 0;
+    while (!this.stopping) {
+      if (this.mailbox.waiting()) {
+        this.mailbox.serve((request) => this.handle(request as WorkerRequest));
+        continue;
+      }
+      numbers[WORKER_BREATHS]++;
+      if (breathe(this.tables, this.fallback) > 0) {
+        numbers[WORKER_BUSY_BREATHS]++;
+        idleBreaths = 0;
+        continue;
+      }
+      const mode = acquire32(this.tables.control, POLL_MODE);
+      if (mode === POLL_BUSY) continue;
+      if (mode !== POLL_INTERRUPT) {
+        if (idleBreaths++ === 0) idleSince = performance.now();
+        if (idleBreaths % IDLE_BREATHS !== 0 || performance.now() - idleSince < IDLE_MS) continue;
+      }
+      idleBreaths = 0;
+      this.sleep(numbers);
+    }
+    for (const lane of this.tables.lanes) lane.close();
+    this.waiter.close();
+  }
+
+  /** Sleeps until a kick or the doorbell; does not, where work came while the kicks were armed. */
+  private sleep(numbers: Float64Array): void {
+    const lanes = this.tables.inLanes;
+    let work = this.mailbox.waiting();
+    for (let k = 0; k < lanes.length; k++) work = lanes[k].arm() || work;
+    if (!work) {
+      numbers[WORKER_SLEEPS]++;
+      this.waiter.wait(-1);
+    }
+    for (let k = 0; k < lanes.length; k++) lanes[k].disarm();
+  }
+
+  private handle(request: WorkerRequest): void {
+    if (request.op === "open") this.open(request.port, request.pair, request.owner, request.config);
+    else if (request.op === "close") this.close(request.port, request.pair);
+    else if (request.op === "stop") this.stopping = true;
+  }
+
+  private open(port: number, pair: number, owner: boolean, config: LaneConfig): void {
+    this.close(port, pair);
+    const index = port * MAX_PAIRS + pair;
+    const lane = this.drivers[config.driver](config, {
+      windows: this.tables.windows,
+      state: this.shared.laneState(index),
+      counters: this.shared.counters(this.start.worker, index),
+      shared: this.start.workers > 1,
+      owner,
+    });
+    try {
+      if (owner && lane.wakeFd >= 0) {
+        epollAdd(this.waiter.epfd, lane.wakeFd, EPOLLIN | (lane.wakeEdge ? EPOLLET : 0), index + 1);
+      }
+    } catch (error) {
+      lane.close();
+      throw error;
+    }
+    lane.disarm();
+    this.tables.set(index, lane, owner);
+  }
+
+  private close(port: number, pair: number): void {
+    const index = port * MAX_PAIRS + pair;
+    const lane = this.tables.lane(index);
+    if (lane === undefined) return;
+    if (this.tables.owns(index) && lane.wakeFd >= 0) epollRemove(this.waiter.epfd, lane.wakeFd);
+    this.tables.clear(index);
+    lane.close();
+  }
+}
+
+/** One turn: a burst from every lane. Returns how many frames moved. */
+function breathe(tables: Tables, fallback: Fallback): number {
+  const lanes = tables.inLanes;
+  const batch = tables.batch;
+  let moved = 0;
+  for (let k = 0; k < lanes.length; k++) {
+    const lane = lanes[k];
+    batch.reset();
+    const count = lane.fetch(batch);
+    if (count > 0) {
+      forward(tables, fallback, batch, tables.inPorts[k], tables.inCounters[k]);
+      moved += count;
+    }
+    lane.release(batch);
+  }
+  return moved;
+}
