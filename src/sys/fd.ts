@@ -1,7 +1,7 @@
 // File descriptors as plain numbers: open, close, read, write, ioctl, eventfd. Any thread.
 // `readAt`, `writeAt`, `writevAt` and `signal` run per frame or burst: they return -1 instead of throwing.
 
-import { closeSync } from "node:fs";
+import { closeSync, readlinkSync } from "node:fs";
 import { check, cString } from "./errno.ts";
 import { ioctlByValue, libc } from "./libc.ts";
 import { mapAnonymous, PAGE_SIZE, viewOf } from "./memory.ts";
@@ -11,9 +11,6 @@ export const O_RDWR = 2;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 const EFD_CLOEXEC_NONBLOCK = O_CLOEXEC | O_NONBLOCK;
-const F_GETFD = 1;
-const F_GETFL = 3;
-const F_SETFL = 4;
 
 /** Opens a path. Throws SysError naming it. */
 export function openFd(path: string, flags: number): number {
@@ -25,14 +22,9 @@ export function closeFd(fd: number): void {
   if (fd >= 0) closeSync(fd);
 }
 
-/** Whether `fd` is open in this process. */
-export function isOpen(fd: number): boolean {
-  return libc.fcntl(fd, F_GETFD, 0) >= 0;
-}
-
-export function setNonBlocking(fd: number): void {
-  const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl(F_GETFL)");
-  check(libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl(F_SETFL)");
+/** Whether `fd` is an eventfd: anything else a peer passes in its place could block or end the thread that signals it. */
+export function isEventFd(fd: number): boolean {
+  return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventfd]";
 }
 
 /** An ioctl with a struct. Throws SysError naming `what`. */

@@ -1,0 +1,150 @@
+// One connection to a front end: its negotiation, memory, vrings, and the lanes they add up to. Messages are handled one
+// after the other (handlers.ts); each that changes a ring rebuilds its lane, whose place in the ring survives in the
+// shared state words. When the connection ends, the lanes are closed before the memory is unmapped. Control thread only.
+//
+//   connected -> negotiated -> lanes open (carrier up) -> ended: everything given back, the port waits for the next one
+
+import { errorLine, RingyardError } from "../../core/errors.ts";
+import {
+  DELIVER_NEXT,
+  DELIVER_STATUS,
+  FETCH_AVAIL,
+  FETCH_STATUS,
+  FETCH_USED,
+  RING_STOPPED,
+} from "../../mem/lane-state.ts";
+import { closeFd } from "../../sys/fd.ts";
+import { VHOST_USER_F_PROTOCOL_FEATURES } from "../../uapi/vhost_user.ts";
+import { type Features, hasFeature } from "../../virtio/features.ts";
+import type { PortHost } from "../port.ts";
+import type { DeviceConfig } from "./device-config.ts";
+import { handleMessage } from "./handlers.ts";
+import { MemoryTable } from "./memory.ts";
+import { MessageReader } from "./message.ts";
+import { usedIndex, Vring } from "./vring.ts";
+
+/** Messages handled before other work of the control thread gets its turn. */
+const MESSAGES_PER_TURN = 64;
+
+export class Session {
+  features: Features = { lo: 0, hi: 0 };
+  protocolFeatures = 0;
+  status = 0;
+  readonly memory = new MemoryTable();
+  readonly vrings: Vring[];
+  private readonly reader: MessageReader;
+  private readonly token: number;
+  private readonly openPairs = new Set<number>();
+  private work: Promise<void> = Promise.resolve();
+  private ended = false;
+
+  /** Takes the connected socket over. `onEnd` is called once, after everything was given back. */
+  constructor(
+    readonly socket: number,
+    readonly device: DeviceConfig,
+    readonly host: PortHost,
+    private readonly onEnd: () => void,
+  ) {
+    this.vrings = Array.from({ length: device.pairs * 2 }, () => new Vring());
+    this.reader = new MessageReader(socket);
+    this.token = host.reactor.watch(socket, () => this.enqueue(() => this.readable()));
+  }
+
+  /** Ends the connection and resolves when nothing of it is left. Idempotent. */
+  close(): Promise<void> {
+    return this.enqueue(() => this.end());
+  }
+
+  private enqueue(step: () => Promise<void>): Promise<void> {
+    this.work = this.work.then(step);
+    return this.work;
+  }
+
+  private async readable(): Promise<void> {
+    try {
+      for (let n = 0; n < MESSAGES_PER_TURN && !this.ended; n++) {
+        const message = this.reader.next();
+        if (message === "wait") return;
+        if (message === "end") return await this.end();
+        await handleMessage(this, message);
+      }
+    } catch (error) {
+      const code = error instanceof RingyardError ? error.code.toLowerCase() : "system";
+      this.host.countError(code);
+      this.host.log.warn(`vhost-user: ${errorLine(error)}`, { socket: this.device.path });
+      await this.end();
+    }
+  }
+
+  private async end(): Promise<void> {
+    if (this.ended) return;
+    this.ended = true;
+    this.host.reactor.unwatch(this.token);
+    await this.closeLanes();
+    for (const vring of this.vrings) vring.close();
+    this.memory.clear();
+    this.reader.close();
+    closeFd(this.socket);
+    this.onEnd();
+  }
+
+  /** Back to the state before any ring was started (RESET_DEVICE, status 0); addresses and eventfds may stay. */
+  async stopRings(): Promise<void> {
+    for (const vring of this.vrings) vring.started = vring.enabled = vring.resumed = false;
+    await this.closeLanes();
+  }
+
+  /** Closes all lanes; the rings stay as they are, to be opened again by `syncAll`. */
+  async closeLanes(): Promise<void> {
+    for (const pair of [...this.openPairs]) await this.closePair(pair);
+  }
+
+  async syncAll(): Promise<void> {
+    for (let pair = 0; pair < this.device.pairs; pair++) await this.sync(pair);
+  }
+
+  /** Makes the lane of a queue pair what its two vrings now say. Throws RingyardError for rings that cannot be. */
+  async sync(pair: number): Promise<void> {
+    const deliver = this.vrings[pair * 2].config(this.memory);
+    const fetch = this.vrings[pair * 2 + 1].config(this.memory);
+    if (deliver === undefined && fetch === undefined) return this.closePair(pair);
+    const state = this.host.laneState(pair);
+    if (deliver !== undefined && this.resume(pair * 2, deliver.used, state, [DELIVER_NEXT])) {
+      state[DELIVER_STATUS] = RING_STOPPED;
+    }
+    if (fetch !== undefined && this.resume(pair * 2 + 1, fetch.used, state, [FETCH_AVAIL, FETCH_USED])) {
+      state[FETCH_STATUS] = RING_STOPPED;
+    }
+    this.openPairs.add(pair);
+    await this.host.openLane(pair, {
+      driver: "virtqueue",
+      featuresLo: this.features.lo,
+      featuresHi: this.features.hi,
+      regions: this.memory.config,
+      deliver: deliver ?? null,
+      fetch: fetch ?? null,
+    });
+    this.host.setCarrier(true);
+  }
+
+  /** The first time a ring starts, its place is used.idx: completion is in order, so nothing acknowledged is lost. */
+  private resume(index: number, used: number, state: Int32Array, words: number[]): boolean {
+    const vring = this.vrings[index];
+    if (vring.resumed) return false;
+    vring.resumed = true;
+    const next = usedIndex(this.memory, used) ?? 0;
+    for (const word of words) state[word] = next;
+    return true;
+  }
+
+  private async closePair(pair: number): Promise<void> {
+    if (!this.openPairs.delete(pair)) return;
+    await this.host.closeLane(pair);
+    if (this.openPairs.size === 0) this.host.setCarrier(false);
+  }
+
+  /** Whether rings start disabled and wait for SET_VRING_ENABLE. */
+  get explicitEnable(): boolean {
+    return hasFeature(this.features, VHOST_USER_F_PROTOCOL_FEATURES);
+  }
+}
