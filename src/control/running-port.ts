@@ -1,0 +1,151 @@
+// One port of the running switch: the kind's Port together with what the switch knows of it (index, admin state, carrier,
+// errors, lanes). It is the PortHost that the kind talks to. Control thread only.
+
+import { RingyardError } from "../core/errors.ts";
+import type { Dispatcher } from "../dataplane/dispatch.ts";
+import { MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "../dataplane/shared.ts";
+import { publish32 } from "../mem/access.ts";
+import { MAX_FRAME } from "../mem/batch.ts";
+import { DELIVER_STATUS, FETCH_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
+import type { LaneConfig, Port, PortHost, PortKind, PortLog, PortSpec } from "../ports/port.ts";
+import type { Reactor } from "../sys/reactor.ts";
+import type { PortChanges, PortInfo, QueueInfo, SwitchLog } from "./api.ts";
+import { readCounters, sumCounters } from "./switch-stats.ts";
+
+/** Ethernet header and two VLAN tags: what a frame may have beside its MTU. */
+const FRAME_OVERHEAD = 14 + 8;
+
+export class RunningPort implements PortHost {
+  readonly log: PortLog;
+  private port: Port | undefined;
+  private admin: "up" | "down" = "up";
+  private carrier = false;
+  private mtu: number | undefined;
+  private readonly errors = new Map<string, number>();
+
+  constructor(
+    readonly spec: PortSpec,
+    readonly index: number,
+    private readonly dispatcher: Dispatcher,
+    readonly reactor: Reactor,
+    log: SwitchLog,
+  ) {
+    this.log = {
+      info: (message, facts) => log.info({ port: spec.name, ...facts }, message),
+      warn: (message, facts) => log.warn({ port: spec.name, ...facts }, message),
+    };
+    this.mtu = spec.options.mtu;
+  }
+
+  /** Makes the port. Throws what the kind throws, with no lane left open. */
+  async open(kind: PortKind): Promise<void> {
+    this.dispatcher.resetPort(this.index);
+    this.publish();
+    try {
+      this.port = await kind.open(this.spec, this);
+    } catch (error) {
+      for (let pair = 0; pair < MAX_PAIRS; pair++) await this.dispatcher.close(this.index, pair);
+      this.setCarrier(false);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    // Down first: other ports stop sending here while the lanes close.
+    this.admin = "down";
+    this.publish();
+    await this.port?.close();
+    for (let pair = 0; pair < MAX_PAIRS; pair++) await this.dispatcher.close(this.index, pair);
+  }
+
+  async set(changes: PortChanges): Promise<void> {
+    if (changes.mtu !== undefined && changes.mtu !== this.mtu) {
+      const options = { ...this.spec.options, mtu: changes.mtu };
+      if (!(await this.port?.set?.(options))) {
+        throw new RingyardError(
+          "UNSUPPORTED",
+          `port ${this.spec.name}: the mtu of a running ${this.spec.kind} port cannot change`,
+          "delete the port and add it again",
+        );
+      }
+      this.mtu = changes.mtu;
+      this.spec.options.mtu = changes.mtu;
+    }
+    if (changes.link !== undefined) this.admin = changes.link;
+    this.publish();
+  }
+
+  /** Shows the workers whether frames may pass, and how long they may be. */
+  private publish(): void {
+    const { control } = this.dispatcher.shared;
+    const up = this.admin === "up" && this.carrier;
+    const longest = this.mtu === undefined ? MAX_FRAME : this.mtu + FRAME_OVERHEAD;
+    publish32(control, SharedState.portWord(this.index, PORT_UP), up ? 1 : 0);
+    publish32(control, SharedState.portWord(this.index, PORT_MAX_FRAME), longest);
+  }
+
+  openLane(pair: number, config: LaneConfig): Promise<void> {
+    return this.dispatcher.open(this.index, pair, config);
+  }
+
+  closeLane(pair: number): Promise<void> {
+    return this.dispatcher.close(this.index, pair);
+  }
+
+  laneState(pair: number): Int32Array {
+    return this.dispatcher.shared.laneState(this.index * MAX_PAIRS + pair);
+  }
+
+  setCarrier(up: boolean): void {
+    if (this.carrier === up) return;
+    this.carrier = up;
+    this.publish();
+  }
+
+  countError(name: string): void {
+    this.errors.set(name, (this.errors.get(name) ?? 0) + 1);
+  }
+
+  info(macs: number): PortInfo {
+    const { name, kind, uri, options } = this.spec;
+    const queues = this.queues();
+    return {
+      name,
+      index: this.index,
+      kind,
+      uri,
+      admin: this.admin,
+      carrier: this.carrier,
+      ...(options.mac === undefined ? {} : { mac: options.mac }),
+      ...(this.mtu === undefined ? {} : { mtu: this.mtu }),
+      ...sumCounters(this.allCounters()),
+      queues,
+      errors: Object.fromEntries(this.errors),
+      details: this.port?.details() ?? {},
+      macs,
+    };
+  }
+
+  /** Counters of every queue pair, also of those that are closed now. */
+  allCounters(): Float64Array[] {
+    return Array.from({ length: MAX_PAIRS }, (_, pair) => this.dispatcher.counters(this.index, pair));
+  }
+
+  private queues(): QueueInfo[] {
+    return this.allCounters().flatMap((counters, pair) => {
+      const open = this.dispatcher.isOpen(this.index, pair);
+      const seen = readCounters(counters);
+      if (!open && seen.rxFrames === 0 && seen.txFrames === 0) return [];
+      const state = this.laneState(pair);
+      const broken = state[FETCH_STATUS] === RING_BROKEN || state[DELIVER_STATUS] === RING_BROKEN;
+      return [
+        {
+          queue: pair,
+          worker: this.dispatcher.owner(this.index, pair),
+          state: broken ? "broken" : open ? "running" : "stopped",
+          ...seen,
+        } satisfies QueueInfo,
+      ];
+    });
+  }
+}

@@ -1,0 +1,224 @@
+// The running switch: workers, fdb, ports. Implements SwitchApi (api.ts); the configuration, the control socket and embedding
+// programs are its only users. Changes to the set of ports run one after the other, so that nothing is ever half made.
+// Control thread only.
+
+import { errorLine, RingyardError } from "../core/errors.ts";
+import { Dispatcher } from "../dataplane/dispatch.ts";
+import { allocateFdb, FDB_ADDRESSES_DEFAULT, FDB_AGEING_DEFAULT_S, type Fdb } from "../dataplane/fdb-layout.ts";
+import { fdbEntries, fdbPortUse, fdbTotals } from "../dataplane/fdb-show.ts";
+import { fdbAddStatic, fdbDelete, fdbFlush, fdbSetAgeing, fdbSetPortLimit, fdbSweep } from "../dataplane/fdb-table.ts";
+import { MAX_PORTS, POLL_ADAPTIVE, POLL_BUSY, POLL_INTERRUPT, POLL_MODE } from "../dataplane/shared.ts";
+import { publish32 } from "../mem/access.ts";
+import type { PortProbe, PortSpec } from "../ports/port.ts";
+import { Reactor } from "../sys/reactor.ts";
+import type {
+  FdbInfo,
+  PollMode,
+  PortChanges,
+  PortInfo,
+  SwitchApi,
+  SwitchLog,
+  SwitchSettings,
+  SwitchStats,
+} from "./api.ts";
+import { RunningPort } from "./running-port.ts";
+import { addCounters, emptyTotals, type LaneTotals, switchStats } from "./switch-stats.ts";
+import { kinds } from "./wiring.ts";
+
+const POLL_MODES: Readonly<Record<PollMode, number>> = {
+  adaptive: POLL_ADAPTIVE,
+  busy: POLL_BUSY,
+  interrupt: POLL_INTERRUPT,
+};
+const HOUSEKEEPING_MS = 1000;
+
+/** Starts the workers; resolves when all of them run. */
+export async function createSwitch(settings: SwitchSettings, log: SwitchLog): Promise<SwitchApi> {
+  const created = new Switch(settings, log);
+  await created.ready;
+  return created;
+}
+
+class Switch implements SwitchApi {
+  readonly settings: { cpus: number[]; poll: PollMode; ageingS: number; macLimit: number };
+  readonly ready: Promise<void>;
+  private readonly fdbTable: Fdb;
+  private readonly reactor = new Reactor();
+  private readonly dispatcher: Dispatcher;
+  private readonly byName = new Map<string, RunningPort>();
+  private readonly startedMs = performance.now();
+  private readonly housekeeping: ReturnType<typeof setInterval>;
+  /** What removed ports had counted, so that the law of the switch outlives them. */
+  private readonly retired: LaneTotals = emptyTotals();
+  private nowS: number;
+  private changes: Promise<unknown> = Promise.resolve();
+  private closing: Promise<void> | undefined;
+
+  constructor(
+    settings: SwitchSettings,
+    private readonly log: SwitchLog,
+  ) {
+    const cpus = settings.cpus ?? [];
+    this.settings = {
+      cpus,
+      poll: settings.poll ?? "adaptive",
+      ageingS: settings.ageingS ?? FDB_AGEING_DEFAULT_S,
+      macLimit: settings.macLimit ?? FDB_ADDRESSES_DEFAULT,
+    };
+    this.fdbTable = allocateFdb(this.settings.macLimit);
+    const entry = new URL("./worker-entry.ts", import.meta.url).href;
+    this.dispatcher = new Dispatcher(cpus.length > 0 ? cpus : [-1], this.fdbTable, entry, (error) => {
+      // Frames stand still without it, and guests recover best from a restart: see "Restart" in docs/ARCHITECTURE.md.
+      log.error({ error: error.message }, "a dataplane worker ended by itself");
+      process.exit(70);
+    });
+    this.configure(this.settings);
+    this.nowS = this.dispatcher.tick();
+    this.housekeeping = setInterval(() => this.keepHouse(), HOUSEKEEPING_MS);
+    this.ready = this.dispatcher.callAll({ op: "ping" });
+  }
+
+  private keepHouse(): void {
+    this.nowS = this.dispatcher.tick();
+    fdbSweep(this.fdbTable, this.nowS);
+  }
+
+  configure(settings: SwitchSettings): void {
+    if (settings.macLimit !== undefined && settings.macLimit !== this.settings.macLimit) {
+      throw new RingyardError("UNSUPPORTED", "mac-limit of a running switch cannot change", "restart the switch");
+    }
+    if (settings.cpus !== undefined && settings.cpus.join() !== this.settings.cpus.join()) {
+      throw new RingyardError("UNSUPPORTED", "cpus of a running switch cannot change", "restart the switch");
+    }
+    if (settings.ageingS !== undefined) {
+      this.settings.ageingS = settings.ageingS;
+      fdbSetAgeing(this.fdbTable, settings.ageingS);
+    }
+    if (settings.poll !== undefined) {
+      this.settings.poll = settings.poll;
+      publish32(this.dispatcher.shared.control, POLL_MODE, POLL_MODES[settings.poll]);
+      // A sleeping worker sees the new mode when its doorbell rings.
+      void this.dispatcher.callAll({ op: "ping" });
+    }
+  }
+
+  addPort(spec: PortSpec): Promise<PortInfo> {
+    return this.change(async () => {
+      if (this.closing !== undefined) throw new RingyardError("BUSY", "the switch is shutting down");
+      if (this.byName.has(spec.name)) {
+        throw new RingyardError("EXISTS", `port ${spec.name} exists`, "choose another name or delete it first");
+      }
+      const kind = kinds[spec.kind];
+      if (kind === undefined) throw new RingyardError("BAD_URI", `unknown port kind ${spec.kind}`);
+      const port = new RunningPort(spec, this.freeIndex(), this.dispatcher, this.reactor, this.log);
+      await port.open(kind);
+      this.byName.set(spec.name, port);
+      this.log.info({ port: spec.name, uri: spec.uri }, "port added");
+      return this.info(port);
+    });
+  }
+
+  removePort(name: string): Promise<void> {
+    return this.change(() => this.remove(this.get(name)));
+  }
+
+  private async remove(port: RunningPort): Promise<void> {
+    await port.close();
+    addCounters(this.retired, this.dispatcher, port.index);
+    // Last: a frame in flight could teach the port's addresses again until its lanes are closed.
+    fdbFlush(this.fdbTable, { port: port.index, statics: true });
+    this.byName.delete(port.spec.name);
+    this.log.info({ port: port.spec.name }, "port removed");
+  }
+
+  setPort(name: string, changes: PortChanges): Promise<PortInfo> {
+    return this.change(async () => {
+      const port = this.get(name);
+      await port.set(changes);
+      if (changes.macLimit !== undefined) fdbSetPortLimit(this.fdbTable, port.index, changes.macLimit);
+      return this.info(port);
+    });
+  }
+
+  port(name: string): PortInfo {
+    return this.info(this.get(name));
+  }
+
+  ports(): PortInfo[] {
+    return [...this.byName.values()].map((port) => this.info(port));
+  }
+
+  private info(port: RunningPort): PortInfo {
+    return port.info(fdbPortUse(this.fdbTable, port.index).count);
+  }
+
+  fdb(portName?: string): FdbInfo {
+    const only = portName === undefined ? undefined : this.get(portName).index;
+    const names = new Map([...this.byName.values()].map((port) => [port.index, port.spec.name]));
+    const entries = [...fdbEntries(this.fdbTable, this.nowS, only)].map((entry) => ({
+      mac: entry.mac,
+      port: names.get(entry.port) ?? String(entry.port),
+      ageS: entry.ageS,
+      static: entry.static,
+    }));
+    const { learned, moved, evicted, aged } = fdbTotals(this.fdbTable);
+    const { macLimit, ageingS } = this.settings;
+    return { entries, limit: macLimit, ageingS, counters: { learned, moved, evicted, aged } };
+  }
+
+  fdbAdd(mac: string, portName: string): void {
+    fdbAddStatic(this.fdbTable, mac, this.get(portName).index);
+  }
+
+  fdbDelete(mac: string): void {
+    if (!fdbDelete(this.fdbTable, mac)) {
+      throw new RingyardError("NOT_FOUND", `no address ${mac}`, "`ringyard fdb show` lists them");
+    }
+  }
+
+  fdbFlush(portName?: string): number {
+    return fdbFlush(this.fdbTable, portName === undefined ? {} : { port: this.get(portName).index });
+  }
+
+  stats(): SwitchStats {
+    const uptimeS = (performance.now() - this.startedMs) / 1000;
+    return switchStats(this.dispatcher, this.settings, uptimeS, [...this.byName.values()], this.retired);
+  }
+
+  probe(): Record<string, PortProbe & { summary: string }> {
+    return Object.fromEntries(
+      Object.values(kinds).map((kind) => [kind.kind, { summary: kind.summary, ...kind.probe() }]),
+    );
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.change(async () => {
+      clearInterval(this.housekeeping);
+      for (const port of [...this.byName.values()]) {
+        await this.remove(port).catch((error) => this.log.error({ port: port.spec.name }, errorLine(error)));
+      }
+      await this.dispatcher.stop();
+      await this.reactor.close();
+    });
+    return this.closing;
+  }
+
+  private get(name: string): RunningPort {
+    const port = this.byName.get(name);
+    if (port === undefined) throw new RingyardError("NOT_FOUND", `no port ${name}`, "`ringyard port list` names them");
+    return port;
+  }
+
+  private freeIndex(): number {
+    const used = new Set([...this.byName.values()].map((port) => port.index));
+    for (let index = 0; index < MAX_PORTS; index++) if (!used.has(index)) return index;
+    throw new RingyardError("LIMIT", `the switch has ${MAX_PORTS} ports already`, "delete one first");
+  }
+
+  /** Runs one change after all earlier ones, whatever became of them. */
+  private change<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.changes.then(action);
+    this.changes = result.catch(() => undefined);
+    return result;
+  }
+}

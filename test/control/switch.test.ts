@@ -1,0 +1,72 @@
+// The whole switch in this process over memory ports: learning, flooding, the law of the switch, removal.
+
+import { afterEach, expect, test } from "bun:test";
+import type { SwitchApi, SwitchLog, SwitchSettings } from "../../src/control/api.ts";
+import { createSwitch } from "../../src/control/switch.ts";
+import { parsePort } from "../../src/control/uri.ts";
+import { kinds } from "../../src/control/wiring.ts";
+import { type MemoryDriver, memoryDriver } from "../../src/ports/memory/driver.ts";
+import { until } from "../support/until.ts";
+
+const quiet: SwitchLog = { info() {}, warn() {}, error() {} };
+const open: SwitchApi[] = [];
+
+afterEach(async () => {
+  for (const it of open.splice(0)) await it.close();
+});
+
+async function start(settings: SwitchSettings, ...names: string[]): Promise<SwitchApi> {
+  const api = await createSwitch(settings, quiet);
+  open.push(api);
+  for (const name of names) await api.addPort(parsePort(name, `memory:${name}`, kinds));
+  return api;
+}
+
+function mac(n: number): number[] {
+  return [0x02, 0, 0, 0, n >> 8, n & 0xff];
+}
+
+function frame(to: number[], from: number[], size: number, fill = 0x5a): Uint8Array {
+  const bytes = new Uint8Array(size).fill(fill);
+  bytes.set(to, 0);
+  bytes.set(from, 6);
+  bytes.set([0x88, 0xb5], 12);
+  return bytes;
+}
+
+const BROADCAST = [255, 255, 255, 255, 255, 255];
+
+async function receive(driver: MemoryDriver): Promise<Uint8Array> {
+  return until("a frame", () => driver.receive()?.slice());
+}
+
+function law(api: SwitchApi): void {
+  const { rxFrames, copies, txFrames, dropped } = api.stats().totals;
+  expect(rxFrames + copies).toBe(txFrames + dropped);
+}
+
+for (const settings of [{}, { poll: "busy" }, { poll: "interrupt" }, { cpus: [0, 1] }] as SwitchSettings[]) {
+  test(`floods the unknown, learns, then forwards ${JSON.stringify(settings)}`, async () => {
+    const api = await start(settings, "a", "b", "c");
+    const [a, b, c] = ["a", "b", "c"].map(memoryDriver);
+    expect(a.send(frame(BROADCAST, mac(1), 64))).toBe(true);
+    expect(await receive(b)).toEqual(frame(BROADCAST, mac(1), 64));
+    expect(await receive(c)).toEqual(frame(BROADCAST, mac(1), 64));
+    b.send(frame(mac(1), mac(2), 61));
+    expect(await receive(a)).toEqual(frame(mac(1), mac(2), 61));
+    a.send(frame(mac(2), mac(1), 1514, 0x77));
+    expect(await receive(b)).toEqual(frame(mac(2), mac(1), 1514, 0x77));
+    await until("four deliveries", () => api.stats().totals.txFrames === 4);
+    expect(c.receive()).toBeNull();
+    expect(
+      api
+        .fdb()
+        .entries.map(({ mac, port }) => [mac, port])
+        .sort(),
+    ).toEqual([
+      ["02:00:00:00:00:01", "a"],
+      ["02:00:00:00:00:02", "b"],
+    ]);
+    law(api);
+  });
+}
