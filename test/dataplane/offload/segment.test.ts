@@ -1,0 +1,279 @@
+// Segments against the frames that a slow sender would have built one by one: every header byte, every checksum, and the
+// payload put together again. Then what a hostile guest may write.
+
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { bindScratch } from "../../../src/dataplane/offload/checksum.ts";
+import {
+  REFUSED_GSO_SIZE,
+  REFUSED_GSO_TYPE,
+  REFUSED_HEADER,
+  REFUSED_HEADER_AREA,
+  REFUSED_HEADER_SIZE,
+  REFUSED_NOT_TCP,
+  REFUSED_SEGMENT_COUNT,
+  REFUSED_SLOTS,
+  REFUSED_TCP_FLAGS,
+  REFUSED_TRUNCATED,
+} from "../../../src/dataplane/offload/headers.ts";
+import {
+  HEADER_AREA_SIZE,
+  HEADER_STRIDE,
+  MAX_TCP_SEGMENTS,
+  MIN_GSO_SIZE,
+  segmentTcp,
+  TcpSegments,
+} from "../../../src/dataplane/offload/segment.ts";
+import {
+  anySpec,
+  build,
+  type FrameSpec,
+  pattern,
+  place,
+  pseudoHeader,
+  referenceSum,
+  spec4,
+  spec6,
+} from "./reference.ts";
+
+const FIN = 0x01;
+const PSH = 0x08;
+const CWR = 0x80;
+const out = new TcpSegments();
+
+const typeOf = (spec: FrameSpec) => (spec.version === 4 ? 1 : 4);
+
+/** The frames that the sender would have sent without TSO, checksums complete. */
+function slowSegments(spec: FrameSpec, gsoSize: number): number[][] {
+  const pieces: number[][] = [];
+  for (let at = 0; at === 0 || at < spec.payload.length; at += gsoSize)
+    pieces.push(spec.payload.slice(at, at + gsoSize));
+  return pieces.map((payload, k) => {
+    let flags = spec.flags;
+    if (k !== 0 && flags >= CWR) flags -= CWR;
+    if (k !== pieces.length - 1) {
+      if (flags % 2 === FIN) flags -= FIN;
+      if (Math.floor(flags / PSH) % 2 === 1) flags -= PSH;
+    }
+    const sequence = (spec.sequence + k * gsoSize) % 2 ** 32;
+    return build({ ...spec, payload, flags, sequence, id: (spec.id + k) % 65536, partial: false }).bytes;
+  });
+}
+
+/** Segment k of `out` as one frame. */
+function emitted(memory: Uint8Array, k: number): number[] {
+  const header = memory.subarray(out.headerOffset[k], out.headerOffset[k] + out.headerLength);
+  const payload = memory.subarray(out.payloadOffset[k], out.payloadOffset[k] + out.payloadLength[k]);
+  return [...header, ...payload];
+}
+
+/** Checks the sums of a segment over its own bytes, without having built it. */
+function verifySums(frame: number[], spec: FrameSpec, l3: number, l4: number): void {
+  if (spec.version === 4) expect(referenceSum(frame.slice(l3, l4))).toBe(0xffff);
+  const pseudo = pseudoHeader(spec.source, spec.target, 6, frame.length - l4);
+  expect(referenceSum([...pseudo, ...frame.slice(l4)])).toBe(0xffff);
+}
+
+describe("segmentTcp", () => {
+  test("makes the segments that the sender would have made, for any frame", () => {
+    const cases = fc.record({
+      spec: anySpec(3000),
+      gsoSize: fc.oneof(fc.integer({ min: MIN_GSO_SIZE, max: 200 }), fc.integer({ min: MIN_GSO_SIZE, max: 3200 })),
+      ecn: fc.boolean(),
+      padding: fc.integer({ min: 0, max: 3 }),
+      gap: fc.integer({ min: 0, max: 9 }),
+      areaFirst: fc.boolean(),
+      fast: fc.boolean(),
+      noise: fc.integer(),
+    });
+    fc.assert(
+      fc.property(cases, ({ spec, gsoSize, ecn, padding, gap, areaFirst, fast, noise }) => {
+        const expected = slowSegments(spec, gsoSize);
+        const frame = build(spec);
+        const length = frame.bytes.length + padding;
+        const offset = areaFirst ? gap + HEADER_AREA_SIZE : gap;
+        const area = areaFirst ? gap : gap + length;
+        const memory = place(frame.bytes, offset, gap + HEADER_AREA_SIZE + length, noise);
+        const before = Uint8Array.from(memory);
+        bindScratch(fast ? memory : new Uint8Array(0));
+        const count = segmentTcp(memory, offset, length, typeOf(spec) | (ecn ? 0x80 : 0), gsoSize, area, out);
+        expect([count, out.count, out.headerLength]).toEqual([expected.length, expected.length, frame.payload]);
+        const payload: number[] = [];
+        for (let k = 0; k < count; k++) {
+          const segment = emitted(memory, k);
+          expect(out.headerOffset[k]).toBe(area + k * HEADER_STRIDE);
+          expect(segment).toEqual(expected[k]);
+          verifySums(segment, spec, frame.l3, frame.l4);
+          payload.push(...segment.slice(frame.payload));
+          before.set(segment.slice(0, frame.payload), out.headerOffset[k]);
+        }
+        expect(payload).toEqual(spec.payload);
+        // With the headers put in, memory is what it was: nothing else was written.
+        expect(Buffer.compare(memory, before)).toBe(0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test.each([
+    ["IPv4", spec4({ payload: pattern(65535 - 40), flags: 0x99, sequence: 0xfffff000, id: 0xfff0 })],
+    ["IPv6", spec6({ payload: pattern(65535 - 20), flags: 0x99, tags: [{ type: 0x8100, tci: 7 }] })],
+  ])("cuts the largest %s super-frame at 536, 1448 and 65000 bytes", (_, spec) => {
+    const frame = build(spec);
+    const memory = place(frame.bytes, 2, 2 + frame.bytes.length + HEADER_AREA_SIZE, 1);
+    bindScratch(memory);
+    for (const gsoSize of [536, 1448, 65000]) {
+      const expected = slowSegments(spec, gsoSize);
+      expect(segmentTcp(memory, 2, frame.bytes.length, typeOf(spec), gsoSize, 2 + frame.bytes.length, out)).toBe(
+        expected.length,
+      );
+      for (let k = 0; k < expected.length; k++) {
+        expect(Buffer.compare(Buffer.from(emitted(memory, k)), Buffer.from(expected[k]))).toBe(0);
+      }
+    }
+  });
+
+  function run(spec: FrameSpec, gsoSize: number, gsoType = typeOf(spec)): number {
+    const { bytes } = build(spec);
+    const memory = place(bytes, 0, bytes.length + HEADER_AREA_SIZE, 3);
+    return segmentTcp(memory, 0, bytes.length, gsoType, gsoSize, bytes.length, out);
+  }
+
+  test("makes one segment of a payload that fits, and of none", () => {
+    for (const size of [0, 1, 99, 100]) {
+      expect(run(spec4({ payload: pattern(size), flags: 0x99 }), 100)).toBe(1);
+      expect(out.payloadLength[0]).toBe(size);
+    }
+    expect(run(spec4({ payload: pattern(101) }), 100)).toBe(2);
+    expect([...out.payloadLength.subarray(0, 2)]).toEqual([100, 1]);
+    expect(run(spec4({ payload: pattern(200) }), 100)).toBe(2);
+  });
+
+  test("bounds what one frame may become", () => {
+    expect(run(spec4({ payload: pattern(100 * MAX_TCP_SEGMENTS) }), 100)).toBe(MAX_TCP_SEGMENTS);
+    expect(run(spec4({ payload: pattern(100 * MAX_TCP_SEGMENTS + 1) }), 100)).toBe(REFUSED_SEGMENT_COUNT);
+    expect(out.count).toBe(0);
+    for (const size of [0, 1, 8, MIN_GSO_SIZE - 1, -1, -100]) {
+      expect(run(spec4({ payload: pattern(10) }), size)).toBe(REFUSED_GSO_SIZE);
+    }
+    expect(run(spec4({ payload: pattern(10) }), MIN_GSO_SIZE)).toBe(1);
+  });
+
+  test("refuses a type that is unknown or belongs to the other IP version", () => {
+    for (const type of [0, 2, 3, 4, 5, 0x41, 0x84, 0xff]) {
+      expect([type, run(spec4({ payload: pattern(200) }), 100, type)]).toEqual([type, REFUSED_GSO_TYPE]);
+    }
+    expect(run(spec6({ payload: pattern(200) }), 100, 1)).toBe(REFUSED_GSO_TYPE);
+    expect(run(spec6({ payload: pattern(200) }), 100, 0x84)).toBe(2);
+  });
+
+  test("refuses SYN and RST, which segmentation would multiply", () => {
+    for (const flags of [0x02, 0x12, 0x04, 0x14, 0xff]) {
+      expect(run(spec4({ payload: pattern(200), flags }), 100)).toBe(REFUSED_TCP_FLAGS);
+    }
+  });
+
+  test("refuses headers that do not fit their slot", () => {
+    const extension = (size: number) => ({ kind: 60, body: new Array(size - 2).fill(0) });
+    const fits = { extensions: [extension(128)], tcpOptions: pattern(40), tags: [{ type: 0x8100, tci: 1 }] };
+    expect(run(spec6({ ...fits, payload: pattern(200) }), 100)).toBe(2);
+    const over = { ...fits, extensions: [extension(136)], tags: [...fits.tags, ...fits.tags] };
+    expect(run(spec6({ ...over, payload: pattern(200) }), 100)).toBe(REFUSED_HEADER_SIZE);
+  });
+
+  test("refuses a segment longer than an IP packet can say", () => {
+    const spec = spec4({ payload: pattern(65600) });
+    const frame = build(spec);
+    frame.bytes[16] = 0;
+    frame.bytes[17] = 0;
+    const memory = place(frame.bytes, 0, frame.bytes.length + HEADER_AREA_SIZE, 1);
+    const cut = (gsoSize: number) => segmentTcp(memory, 0, frame.bytes.length, 1, gsoSize, frame.bytes.length, out);
+    expect(cut(65535)).toBe(REFUSED_GSO_SIZE);
+    expect(cut(65535 - 40 + 1)).toBe(REFUSED_GSO_SIZE);
+    expect(cut(65535 - 40)).toBe(2);
+    verifySums(emitted(memory, 0), spec, frame.l3, frame.l4);
+    verifySums(emitted(memory, 1), spec, frame.l3, frame.l4);
+  });
+
+  test("refuses a header area that leaves the memory or touches the frame, and takes one beside it", () => {
+    const { bytes } = build(spec4({ payload: pattern(200) }));
+    const memory = place(bytes, 1024, 4096, 1);
+    const before = Uint8Array.from(memory);
+    const cut = (area: number) => segmentTcp(memory, 1024, bytes.length, 1, 100, area, out);
+    for (const area of [-1, 1024 - 512 + 1, 1024, 1024 + bytes.length - 1, 4096 - 512 + 1, 5000]) {
+      expect([area, cut(area)]).toEqual([area, REFUSED_HEADER_AREA]);
+    }
+    expect(memory).toEqual(before);
+    for (const area of [0, 1024 - 512, 1024 + bytes.length, 4096 - 512]) expect([area, cut(area)]).toEqual([area, 2]);
+  });
+
+  test("refuses what is not TCP, and a frame whose IP length lies", () => {
+    const { bytes } = build(spec4({ payload: pattern(200) }));
+    const changed = (at: number, value: number) => {
+      const memory = place(bytes, 0, bytes.length + HEADER_AREA_SIZE, 3);
+      memory[at] = value;
+      return segmentTcp(memory, 0, bytes.length, 1, 100, bytes.length, out);
+    };
+    expect(changed(23, 17)).toBe(REFUSED_NOT_TCP);
+    expect(changed(16, 0x10)).toBe(REFUSED_HEADER);
+    expect(changed(46, 0x30)).toBe(REFUSED_HEADER);
+    // A total length below the TCP header, and one that makes the second half padding.
+    expect(changed(17, 39)).toBe(REFUSED_TRUNCATED);
+    expect(changed(17, 140)).toBe(1);
+    expect(out.payloadLength[0]).toBe(100);
+  });
+});
+
+test("a frame cut at any length is refused, and nothing is written", () => {
+  fc.assert(
+    fc.property(anySpec(60), fc.integer(), (spec, noise) => {
+      const { bytes } = build(spec);
+      for (let length = 0; length < bytes.length; length++) {
+        const memory = place(bytes.slice(0, length), 4096, 4096 + length, noise);
+        const before = Uint8Array.from(memory);
+        const outcome = segmentTcp(memory, 4096, length, typeOf(spec), 100, 0, out);
+        expect([length, outcome < 0 && outcome > -REFUSED_SLOTS]).toEqual([length, true]);
+        expect(Buffer.compare(memory, before)).toBe(0);
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test("hostile bytes: any outcome is a count or a code, says the same whatever lies around, and stays in its area", () => {
+  const cases = fc.record({
+    spec: anySpec(400),
+    damage: fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 6 }),
+    cut: fc.option(fc.nat(), { nil: undefined }),
+    gsoType: fc.constantFrom(1, 4, 0x81, 0x84, 0, 3),
+    gsoSize: fc.oneof(fc.integer({ min: 0, max: 400 }), fc.integer({ min: 0, max: 0xffff })),
+    noise: fc.integer(),
+  });
+  const outcomes = new Set<number>();
+  fc.assert(
+    fc.property(cases, ({ spec, damage, cut, gsoType, gsoSize, noise }) => {
+      const { bytes, payload } = build(spec);
+      for (const [at, value] of damage) bytes[at % payload] = value;
+      const length = cut === undefined ? bytes.length : cut % (bytes.length + 1);
+      const frame = bytes.slice(0, length);
+      const results = [noise, noise + 2].map((seed) => {
+        const memory = place(frame, HEADER_AREA_SIZE, HEADER_AREA_SIZE + length, seed);
+        const count = segmentTcp(memory, HEADER_AREA_SIZE, length, gsoType, gsoSize, 0, out);
+        expect(Array.from(memory.subarray(HEADER_AREA_SIZE))).toEqual(frame);
+        const segments: number[][] = [];
+        for (let k = 0; k < count; k++) segments.push(emitted(memory, k));
+        return { count, segments };
+      });
+      const count = results[0].count;
+      expect(Number.isInteger(count) && count !== 0 && count > -REFUSED_SLOTS && count <= MAX_TCP_SEGMENTS).toBe(true);
+      expect(results[1]).toEqual(results[0]);
+      outcomes.add(Math.sign(count) === 1 ? 1 : count);
+    }),
+    { numRuns: 600 },
+  );
+  // The generator reaches both ends: frames that pass and at least the common refusals.
+  expect(outcomes.has(1)).toBe(true);
+  for (const code of [REFUSED_TRUNCATED, REFUSED_HEADER, REFUSED_GSO_TYPE, REFUSED_GSO_SIZE]) {
+    expect([code, outcomes.has(code)]).toEqual([code, true]);
+  }
+});
