@@ -11,9 +11,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "no
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { $ } from "bun";
-
-/** Debian packages that the rig runs or copies into the guest. */
-export const packages = ["qemu-system-x86", "busybox-static", "iperf3", "ethtool", "cpio"] as const;
+import { PROGRAM_PATH } from "../../../scripts/packages.ts";
 
 /** Bookworm's kernel for clouds: the virtio drivers and little else, so that it boots quickly without hardware help. */
 const KERNEL_PACKAGE = /^linux-image-6\.1\.0-([0-9]+)-cloud-amd64-unsigned$/;
@@ -30,7 +28,8 @@ const MODULES = [
   "virtio_net",
 ] as const;
 
-const PROGRAMS = ["iperf3", "ethtool"] as const;
+/** Copied into the guest with their libraries, from the packages that scripts/packages.ts lists. */
+const PROGRAMS = ["busybox", "iperf3", "ethtool"] as const;
 
 export interface GuestImage {
   readonly kernel: string;
@@ -39,9 +38,8 @@ export interface GuestImage {
 
 /** Finds or makes the image. Where a package or the network is missing the error says what to install. */
 export async function guestImage(): Promise<GuestImage> {
-  const tools = ["qemu-system-x86_64", "busybox", "cpio", ...PROGRAMS];
-  const missing = tools.filter((tool) => which(tool) === null);
-  if (missing.length > 0) throw new Error(`${missing.join(", ")} missing: apt-get install ${packages.join(" ")}`);
+  const missing = ["qemu-system-x86_64", "cpio", ...PROGRAMS].filter((tool) => which(tool) === null);
+  if (missing.length > 0) throw new Error(`${missing.join(", ")} not installed: npm run setup test`);
   const cache = join(
     process.env.RINGYARD_CACHE ?? process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"),
     "ringyard/qemu",
@@ -51,9 +49,8 @@ export async function guestImage(): Promise<GuestImage> {
   return { kernel: join(kernel, "vmlinuz"), initramfs: await buildInitramfs(cache, kernel) };
 }
 
-/** Looks where root's programs are, too: a user's PATH often leaves out /usr/sbin. */
 function which(program: string): string | null {
-  return Bun.which(program, { PATH: `${process.env.PATH}:/usr/sbin:/sbin` });
+  return Bun.which(program, { PATH: PROGRAM_PATH });
 }
 
 async function cachedKernel(cache: string): Promise<string | undefined> {
@@ -111,7 +108,6 @@ async function buildInitramfs(cache: string, kernel: string): Promise<string> {
 async function initramfsFiles(kernel: string): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
   files.set("/init", await readFile(join(import.meta.dir, "init.sh")));
-  files.set("/bin/busybox", await readFile(which("busybox")!));
   const modules = MODULES.map((module) => `/lib/${module}.ko`);
   for (const path of modules) files.set(path, await readFile(join(kernel, basename(path))));
   files.set("/lib/guest-modules", Buffer.from(`${modules.join("\n")}\n`));
@@ -123,9 +119,9 @@ async function initramfsFiles(kernel: string): Promise<Map<string, Buffer>> {
   return files;
 }
 
-/** The paths that the loader will look for, the loader itself included: `ldd` prints `NAME => PATH (…)` or `PATH (…)`. */
+/** The loader and what it will look for: `ldd` prints `NAME => PATH (…)` or `PATH (…)`, and fails where all is static. */
 async function sharedLibraries(program: string): Promise<string[]> {
-  const listing = await $`ldd ${program}`.text();
+  const listing = (await $`ldd ${program}`.nothrow().quiet()).stdout.toString();
   return [...listing.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1]);
 }
 

@@ -1,0 +1,189 @@
+// Virtual machines on vhost-user ports: real Linux guests under QEMU, one switch process, traffic between them that has
+// to arrive whole. The guests outlive what is done to the switch, and the switch what is done to the guests.
+
+import { beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { useCleanup } from "../support/cleanup.ts";
+import { type Guest, type GuestOptions, useGuests } from "../support/qemu/guest.ts";
+import { type GuestImage, guestImage } from "../support/qemu/image.ts";
+import {
+  measureTcp,
+  ping,
+  randomFile,
+  serve,
+  slowTransfer,
+  transfer,
+  untilReachable,
+} from "../support/qemu/traffic.ts";
+import { requirePeer } from "../support/skip.ts";
+import { type SwitchProcess, useSwitch } from "../support/switch.ts";
+import { until } from "../support/until.ts";
+
+const MIB = 2 ** 20;
+/** Boots included; a single step has limits of its own and fails with what it waited for. */
+const LIMIT_MS = 120_000;
+const NO_OFFLOADS = "csum=off,guest_csum=off,gso=off,host_tso4=off,host_tso6=off,guest_tso4=off,guest_tso6=off";
+
+const image = await guestImage().catch((error: Error) => error);
+const missing = image instanceof Error ? image.message : "";
+const suite = requirePeer("a Linux guest under QEMU", missing === "", missing);
+
+const scratch = mkdtempSync(join(tmpdir(), "ringyard-qemu-"));
+useCleanup()(() => rmSync(scratch, { recursive: true }));
+
+const socketOf = (name: string) => join(scratch, `${name}.sock`);
+const uriOf = (name: string, query = "") => `vhost-user:${socketOf(name)}${query}`;
+
+/** The guest with this number: `boot(1, "a")` is a at 10.0.0.1, on the socket of port a. */
+function useNumberedGuests(): (number: number, name: string, more?: Partial<GuestOptions>) => Promise<Guest> {
+  const bootGuest = useGuests();
+  return (number, name, more = {}) => {
+    const mac = `02:00:00:00:00:0${number}`;
+    return bootGuest(image as GuestImage, { name, socket: socketOf(name), mac, ip: `10.0.0.${number}/24`, ...more });
+  };
+}
+
+suite("guests that connect to the switch", () => {
+  const startSwitch = useSwitch();
+  const boot = useNumberedGuests();
+  let ringyard: SwitchProcess;
+  let a: Guest;
+  let b: Guest;
+  let plain: Guest;
+
+  beforeAll(async () => {
+    ringyard = await startSwitch({ a: uriOf("a"), b: uriOf("b"), plain: uriOf("plain") });
+    [a, b, plain] = await Promise.all([boot(1, "a"), boot(2, "b"), boot(3, "plain", { device: NO_OFFLOADS })]);
+    await Promise.all([a, b, plain].map(serve));
+  }, LIMIT_MS);
+
+  test("reach each other without loss", async () => {
+    await Promise.all([ping(a, b), ping(b, plain), ping(plain, a)]);
+  });
+
+  test(
+    "carry TCP both ways, and every frame is accounted for",
+    async () => {
+      expect(await measureTcp(a, b)).toBeGreaterThan(MIB);
+      expect(await measureTcp(a, b, "-R")).toBeGreaterThan(MIB);
+      await until("the sum of frames to add up", async () => {
+        const { rxFrames, copies, txFrames, dropped } = (await ringyard.stats()).totals;
+        return rxFrames > 0 && rxFrames + copies === txFrames + dropped;
+      });
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "exchange files whole, with offloads and without",
+    async () => {
+      expect(await plain.check("ethtool -k eth0")).toContain("rx-checksumming: off");
+      expect(await a.check("ethtool -k eth0")).toContain("tcp-segmentation-offload: on");
+      const [fromA, fromPlain] = await Promise.all([randomFile(a, "file", 8), randomFile(plain, "file", 8)]);
+      expect(await transfer(a, b, "file")).toBe(fromA);
+      expect(await transfer(a, plain, "file")).toBe(fromA);
+      expect(await transfer(plain, a, "file")).toBe(fromPlain);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "may be rebooted, and the others do not notice",
+    async () => {
+      const before = await ringyard.port("a");
+      await Promise.all([b.reboot(), ping(a, plain, 25)]);
+      await untilReachable(a, b);
+      await ping(a, b);
+      const after = await ringyard.port("a");
+      expect(after.errors).toEqual(before.errors);
+      expect(after.carrier).toBe(true);
+      await serve(b);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "outlive a switch that is killed and started again, and so does a TCP transfer",
+    async () => {
+      const sizeMb = 24;
+      const file = await randomFile(a, "file", sizeMb);
+      const running = await slowTransfer(a, plain, "file", sizeMb);
+      await until("the transfer to be under way", async () => (await running.sent()) >= 10);
+      await ringyard.kill();
+      await ringyard.start();
+      expect(await running.sent()).toBeLessThan(4 * sizeMb - 1);
+      await untilReachable(a, b);
+      await untilReachable(b, plain);
+      await Promise.all([ping(a, b), ping(b, plain)]);
+      expect(await running.received(40_000)).toBe(file);
+    },
+    LIMIT_MS,
+  );
+});
+
+suite("guests that the switch connects to", () => {
+  const startSwitch = useSwitch();
+  const boot = useNumberedGuests();
+
+  test(
+    "are found when they come, and found again when they come back",
+    async () => {
+      await startSwitch({ a: uriOf("a", "?mode=client"), b: uriOf("b", "?mode=client") });
+      const [a, b] = await Promise.all([boot(1, "a", { mode: "server" }), boot(2, "b", { mode: "server" })]);
+      await untilReachable(a, b);
+      await ping(a, b);
+
+      await b.kill();
+      expect((await a.run(`ping -c 1 -W 1 ${b.ip}`)).code).not.toBe(0);
+      const again = await boot(2, "b", { mode: "server" });
+      await untilReachable(a, again);
+      await ping(a, again);
+    },
+    LIMIT_MS,
+  );
+});
+
+suite("a guest with more than 4 GiB of memory, and one with two queue pairs", () => {
+  const startSwitch = useSwitch();
+  const boot = useNumberedGuests();
+  let ringyard: SwitchProcess;
+  let big: Guest;
+  let wide: Guest;
+
+  beforeAll(async () => {
+    ringyard = await startSwitch({ big: uriOf("big"), wide: uriOf("wide", "?queues=2") });
+    [big, wide] = await Promise.all([boot(1, "big", { memoryMb: 5120 }), boot(2, "wide", { queues: 2 })]);
+    await Promise.all([big, wide].map(serve));
+  }, LIMIT_MS);
+
+  test(
+    "exchange files whole",
+    async () => {
+      expect(await big.check("grep 'System RAM' /proc/iomem")).toMatch(/^1[0-9a-f]{8}-/m);
+      await ping(big, wide);
+      const [fromBig, fromWide] = await Promise.all([randomFile(big, "file", 8), randomFile(wide, "file", 8)]);
+      expect(await transfer(big, wide, "file")).toBe(fromBig);
+      expect(await transfer(wide, big, "file")).toBe(fromWide);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "carry frames on both pairs, each way",
+    async () => {
+      expect(await wide.check("ls /sys/class/net/eth0/queues")).toMatch(/rx-1.*tx-1/s);
+      // The driver sends on the pair of the processor that the sender runs on; the switch spreads flows over both.
+      for (const processor of [1, 2]) await wide.check(`taskset ${processor} ping -c 3 -i 0.2 ${big.ip}`);
+      expect(await measureTcp(big, wide, "-P 8")).toBeGreaterThan(MIB);
+      const { queues } = await ringyard.port("wide");
+      expect(queues.length).toBe(2);
+      for (const queue of queues) {
+        expect(queue.rxFrames).toBeGreaterThan(0);
+        expect(queue.txFrames).toBeGreaterThan(0);
+      }
+    },
+    LIMIT_MS,
+  );
+});

@@ -1,0 +1,74 @@
+// What guests send to one another in tests: pings, TCP by iperf3, and files whose hash tells whether they arrived whole.
+// Each function fails with the guest's console when the traffic does not come through.
+
+import { expect } from "bun:test";
+import { until } from "../until.ts";
+import type { Guest } from "./guest.ts";
+
+const HASH_PORT = 9000;
+
+/** Starts what `measureTcp` and `transfer` talk to: an iperf3 server, and one that answers a stream with its hash. */
+export async function serve(guest: Guest): Promise<void> {
+  await guest.check(`iperf3 -s -D && (nc -ll -p ${HASH_PORT} -e sha256sum >/dev/null 2>&1 &)`);
+  await guest.check(`until netstat -ltn | grep -q :${HASH_PORT}; do usleep 20000; done`);
+  await guest.check("until netstat -ltn | grep -q :5201; do usleep 20000; done");
+}
+
+/** Five pings, or `count`, and no loss. */
+export async function ping(from: Guest, to: Guest, count = 5): Promise<void> {
+  const output = await from.check(`ping -c ${count} -i 0.2 ${to.ip}`, count * 200 + 15_000);
+  expect(output).toContain(`${count} packets transmitted, ${count} packets received, 0% packet loss`);
+}
+
+/** Waits until a ping is answered: for the time after something was taken away. */
+export async function untilReachable(from: Guest, to: Guest, timeoutMs = 20_000): Promise<void> {
+  const answered = async () => (await from.run(`ping -c 1 -W 1 ${to.ip}`)).code === 0;
+  await until(`${to.name} to answer ${from.name}`, answered, { timeoutMs, context: () => from.console() });
+}
+
+/** TCP for two seconds, the other way with `-R`; returns the bytes that arrived. */
+export async function measureTcp(from: Guest, to: Guest, options = ""): Promise<number> {
+  const report = await from.check(`iperf3 -c ${to.ip} -t 2 -J ${options}`, 20_000);
+  return JSON.parse(report).end.sum_received.bytes;
+}
+
+/** Makes a file of random bytes in the guest; returns its hash. */
+export async function randomFile(guest: Guest, path: string, sizeMb: number): Promise<string> {
+  await guest.check(`head -c ${sizeMb}m /dev/urandom >${path}`, 30_000);
+  return hashOf(await guest.check(`sha256sum <${path}`, 30_000));
+}
+
+/** Sends a file by TCP; returns the hash of what the other side received. */
+export async function transfer(from: Guest, to: Guest, path: string): Promise<string> {
+  return hashOf(await from.check(`nc ${to.ip} ${HASH_PORT} <${path}`, 30_000));
+}
+
+/** A transfer that goes on in the background, in chunks with pauses, and what is known of it. */
+export interface SlowTransfer {
+  /** Chunks of 256 KiB handed to TCP. */
+  sent(): Promise<number>;
+  /** The hash of what the other side received, once all is there. */
+  received(timeoutMs: number): Promise<string>;
+}
+
+export async function slowTransfer(from: Guest, to: Guest, path: string, sizeMb: number): Promise<SlowTransfer> {
+  const chunks = sizeMb * 4;
+  await from.check(`rm -f answer progress
+    (for i in $(seq 0 ${chunks - 1}); do
+      dd if=${path} bs=256k skip=$i count=1 2>/dev/null; echo $i >progress; usleep 30000
+    done | nc ${to.ip} ${HASH_PORT} >answer) >/dev/null 2>&1 &`);
+  return {
+    sent: async () => Number((await from.run("cat progress")).output),
+    received: (timeoutMs) =>
+      until("the answer to the transfer", async () => hashOf((await from.run("cat answer")).output) || false, {
+        timeoutMs,
+        everyMs: 200,
+        context: () => from.console(),
+      }),
+  };
+}
+
+/** The first word of what sha256sum prints. */
+function hashOf(output: string): string {
+  return /^[0-9a-f]{64}/.exec(output)?.[0] ?? "";
+}

@@ -1,0 +1,87 @@
+// The switch as a user starts it: a process of its own, `ringyard up …`, asked through the command line.
+//
+//   const startSwitch = useSwitch();
+//   const ringyard = await startSwitch({ vm1: `vhost-user:${scratch}/vm1.sock` });
+//   await ringyard.port("vm1");        await ringyard.kill();   await ringyard.start();
+//
+// Main thread of a test process; every switch is ended with the surrounding file or describe block.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { PortInfo, SwitchStats } from "../../src/control/api.ts";
+import { useCleanup } from "./cleanup.ts";
+import { type Background, run, useProcesses } from "./process.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+/** What package.json's `bin` ends in, without the shell before it: the process id is the switch's own. */
+const RINGYARD = [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "src/cli/main.ts")];
+const READY_LIMIT_MS = 20_000;
+
+export class SwitchProcess {
+  #process: Background | undefined;
+
+  constructor(
+    private readonly launch: () => Background,
+    readonly control: string,
+  ) {}
+
+  get pid(): number {
+    return this.#process!.pid;
+  }
+
+  /** Its log so far, since it was last started. */
+  get output(): string {
+    return this.#process?.output ?? "";
+  }
+
+  /** Starts it (again), and waits until it says that it is ready. */
+  async start(): Promise<void> {
+    this.#process = this.launch();
+    await this.#process.says(/\bready\b/, { timeoutMs: READY_LIMIT_MS });
+  }
+
+  /** Orderly, as an operator does; returns the exit code. */
+  async stop(): Promise<number> {
+    return await this.#process!.stop("SIGTERM");
+  }
+
+  /** As a crash does. */
+  async kill(): Promise<void> {
+    await this.#process!.stop("SIGKILL");
+  }
+
+  /** `ringyard ARGS --json --control …`: what it prints, parsed. A failure shows the switch's log. */
+  async ctl<T>(...args: string[]): Promise<T> {
+    const argv = [...RINGYARD, ...args, "--json", "--control", this.control];
+    const { stdout, stderr, exitCode } = await run(argv, { timeoutMs: 20_000, allowFailure: true });
+    if (exitCode === 0) return JSON.parse(stdout);
+    throw new Error(
+      `ringyard ${args.join(" ")} ended with ${exitCode}: ${stderr}\n--- log of the switch\n${this.output}`,
+    );
+  }
+
+  async port(name: string): Promise<PortInfo> {
+    return (await this.ctl<{ port: PortInfo }>("port", "show", name)).port;
+  }
+
+  async stats(): Promise<SwitchStats> {
+    return await this.ctl("stats");
+  }
+}
+
+/** Returns `startSwitch`: from names and URIs of ports, and further words for `ringyard up`, a switch that is ready. */
+export function useSwitch(): (ports: Record<string, string>, ...args: string[]) => Promise<SwitchProcess> {
+  const defer = useCleanup();
+  const spawn = useProcesses();
+  return async (ports, ...args) => {
+    const scratch = mkdtempSync(join(tmpdir(), "ringyard-switch-"));
+    defer(() => rmSync(scratch, { recursive: true }));
+    const control = join(scratch, "control.sock");
+    const words = Object.entries(ports).flatMap(([name, uri]) => ["--port", `${name}=${uri}`]);
+    const launch = () => spawn([...RINGYARD, "up", ...words, "--control", control, ...args], { cwd: ROOT });
+    const started = new SwitchProcess(launch, control);
+    await started.start();
+    return started;
+  };
+}
