@@ -124,7 +124,12 @@ export type LaneConfig =
       deliver: RingConfig | null;
       fetch: RingConfig | null;
     }
-  | { driver: "tap"; fd: number /** Offload forms the kernel may hand us are always accepted. */; mtu: number }
+  | {
+      driver: "tap";
+      fd: number;
+      /** OFFLOAD_* forms that may be written to the device; those it may hand us were told to the kernel. */
+      accepts: number;
+    }
   | { driver: "null" };
 
 /** What a worker gives to a lane it builds. */

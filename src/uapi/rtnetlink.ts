@@ -1,0 +1,26 @@
+// linux/rtnetlink.h, linux/if_link.h (linux-libc-dev 6.1): what is asked and changed of a network device by netlink.
+
+export const RTM_GETLINK = 18;
+export const RTM_SETLINK = 19;
+
+export const IFLA_ADDRESS = 1;
+export const IFLA_IFNAME = 3;
+export const IFLA_MTU = 4;
+export const IFLA_LINKINFO = 18;
+export const IFLA_NET_NS_FD = 28;
+
+/** Inside IFLA_LINKINFO. */
+export const IFLA_INFO_KIND = 1;
+export const IFLA_INFO_DATA = 2;
+
+/** Inside IFLA_INFO_DATA of kind "tun". */
+export const IFLA_TUN_TYPE = 3;
+export const IFLA_TUN_PERSIST = 6;
+export const IFLA_TUN_MULTI_QUEUE = 7;
+export const IFLA_TUN_NUM_QUEUES = 8;
+export const IFLA_TUN_NUM_DISABLED_QUEUES = 9;
+
+export const struct_ifinfomsg = {
+  size: 16,
+  fields: { ifi_family: [0, 1], ifi_type: [2, 2], ifi_index: [4, 4], ifi_flags: [8, 4], ifi_change: [12, 4] },
+} as const;
