@@ -1,0 +1,133 @@
+// The shared memory of the fdb (MAC table): where each word lies, and the view that a thread makes of it.
+//
+//   header   one line of settings, one line of writers' state, one line of counters   (48 words)
+//            learned addresses per port, limit per port                               (2 * 256 words)
+//   slots    buckets of 4 entries, 4 words each: one bucket is one cache line
+//            +----------+--------------------------------------------+------+---------+
+//            | lo       | hi 0..15, port 16..23, STATIC 24, VALID 25 | seal | stamp s |
+//            +----------+--------------------------------------------+------+---------+
+//   links    next, prev for each slot, then for each port: the port's learned entries as a ring, in order of learning
+//
+// Limits: 256 ports, because the port shares a word with half of the key; 1,048,576 addresses (48 MiB), where a hit's
+// packed form ends. There are at least twice as many slots as addresses: the table stays half empty, so that placing
+// an address succeeds. The control thread allocates; every thread makes its own view of the buffer.
+
+import { RingyardError } from "../core/errors.ts";
+
+export const FDB_PORTS_MAX = 256;
+export const FDB_ADDRESSES_MAX = 1_048_576;
+export const FDB_ADDRESSES_DEFAULT = 65_536;
+/** IEEE 802.1Q-2018, table 8-6: recommended ageing time. */
+export const FDB_AGEING_DEFAULT_S = 300;
+
+// Settings: read for every frame, hence on another cache line than what writers change.
+const MAGIC = 0;
+export const FDB_LIMIT = 1;
+export const FDB_AGEING = 2;
+const SLOT_COUNT = 3;
+const MUL_A = 4;
+const MUL_B = 5;
+// Writers' state, guarded by the lock.
+export const FDB_LOCK = 16;
+export const FDB_COUNT = 17;
+/** Ports at or above this index have never learned; it shortens the search for the port with most entries. */
+export const FDB_PORTS_SEEN = 18;
+export const FDB_SWEEP_BUCKET = 19;
+const COUNTERS = 32;
+export const FDB_PORT_COUNT = 48;
+export const FDB_PORT_LIMIT = FDB_PORT_COUNT + FDB_PORTS_MAX;
+export const FDB_SLOTS = FDB_PORT_LIMIT + FDB_PORTS_MAX; // 48 + 2 * 256 = 560 words = 35 cache lines
+
+// Words of an entry, and bits of the second.
+export const ENTRY_TAG = 1;
+export const ENTRY_SEAL = 2;
+export const ENTRY_STAMP = 3;
+export const TAG_STATIC = 1 << 24;
+export const TAG_VALID = 1 << 25;
+
+// Counters, indices into `Fdb.counters`: doubles, exact to 2^53, because a flood wraps 32 bits within the hour.
+export const COUNTER_LEARNED = 0;
+export const COUNTER_MOVED = 1;
+export const COUNTER_EVICTED = 2;
+export const COUNTER_AGED = 3;
+const COUNTER_COUNT = 4;
+
+// What became of a learn.
+export const FDB_KNOWN = 0;
+export const FDB_LEARNED = 1;
+export const FDB_MOVED = 2;
+/** A static entry says another port; it stays. */
+export const FDB_STATIC = 3;
+/** Another thread is changing the table; the address's next frame will do. */
+export const FDB_BUSY = 4;
+/** The port may learn nothing: its limit is 0, or it is no port. */
+export const FDB_PORT_REFUSED = 5;
+/** No learned entry to evict, or no slot within reach (not seen in 10^7 learns up to the table's limit). */
+export const FDB_FULL = 6;
+
+const MAGIC_VALUE = 0x66646231; // "fdb1"
+const SLOTS_MIN = 64;
+
+/** One thread's view. The fields below `buffer` repeat the header, so that hot code finds them in one object. */
+export interface Fdb {
+  readonly buffer: SharedArrayBuffer;
+  readonly words: Int32Array;
+  readonly counters: Float64Array;
+  readonly slotCount: number;
+  /** Index of the first word of the links. */
+  readonly links: number;
+  /** `hash >>> shift` is a bucket. */
+  readonly shift: number;
+  readonly mulA: number;
+  readonly mulB: number;
+}
+
+/** Multipliers of the hash; random for each table, fixed only by tests. Both are made odd. */
+export interface FdbSeed {
+  readonly a: number;
+  readonly b: number;
+}
+
+export function allocateFdb(limit = FDB_ADDRESSES_DEFAULT, seed = randomSeed()): Fdb {
+  if (!Number.isInteger(limit) || limit < 1 || limit > FDB_ADDRESSES_MAX) {
+    throw new RingyardError("BAD_OPTION", `fdb limit ${limit} is not in 1..${FDB_ADDRESSES_MAX}`, "choose one that is");
+  }
+  const slotCount = Math.max(SLOTS_MIN, 2 ** Math.ceil(Math.log2(2 * limit)));
+  const wordCount = FDB_SLOTS + 4 * slotCount + 2 * (slotCount + FDB_PORTS_MAX);
+  const words = new Int32Array(new SharedArrayBuffer(wordCount * Int32Array.BYTES_PER_ELEMENT));
+  words[FDB_LIMIT] = limit;
+  words[FDB_AGEING] = FDB_AGEING_DEFAULT_S;
+  words[SLOT_COUNT] = slotCount;
+  words[MUL_A] = seed.a | 1;
+  words[MUL_B] = seed.b | 1;
+  words.fill(limit, FDB_PORT_LIMIT, FDB_PORT_LIMIT + FDB_PORTS_MAX);
+  const links = FDB_SLOTS + 4 * slotCount;
+  for (let node = slotCount; node < slotCount + FDB_PORTS_MAX; node++)
+    words.fill(node, links + 2 * node, links + 2 * node + 2);
+  words[MAGIC] = MAGIC_VALUE;
+  return viewFdb(words.buffer as SharedArrayBuffer);
+}
+
+/** A thread's own view of a table that another thread allocated. */
+export function viewFdb(buffer: SharedArrayBuffer): Fdb {
+  const words = new Int32Array(buffer);
+  if (words[MAGIC] !== MAGIC_VALUE) {
+    throw new RingyardError("BAD_OPTION", "fdb: the buffer holds no MAC table", "pass the buffer of allocateFdb");
+  }
+  const slotCount = words[SLOT_COUNT];
+  return {
+    buffer,
+    words,
+    counters: new Float64Array(buffer, COUNTERS * Int32Array.BYTES_PER_ELEMENT, COUNTER_COUNT),
+    slotCount,
+    links: FDB_SLOTS + 4 * slotCount,
+    shift: 32 - Math.log2(slotCount / 4),
+    mulA: words[MUL_A],
+    mulB: words[MUL_B],
+  };
+}
+
+function randomSeed(): FdbSeed {
+  const [a, b] = crypto.getRandomValues(new Int32Array(2));
+  return { a, b };
+}
