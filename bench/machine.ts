@@ -1,0 +1,47 @@
+// Where a result comes from: machine, kernel, versions. A figure without them says nothing.
+
+import { cpus, loadavg, release, totalmem } from "node:os";
+import pkg from "../package.json";
+
+export interface Origin {
+  readonly time: string;
+  readonly cpu: string;
+  readonly cpuCount: number;
+  readonly memoryMb: number;
+  readonly kernel: string;
+  /** Over the last minute, before the first measurement: what else the machine was doing. */
+  readonly loadBefore: number;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** The first line that a program prints, or "absent". */
+function firstLine(...argv: string[]): string {
+  try {
+    const asked = Bun.spawnSync(argv, { stderr: "ignore" });
+    return asked.stdout.toString().split("\n")[0].trim() || "unknown";
+  } catch {
+    return "absent";
+  }
+}
+
+function packageVersion(name: string): string {
+  return firstLine("dpkg-query", "-W", "-f", "${Version}", name);
+}
+
+export function origin(): Origin {
+  return {
+    time: new Date().toISOString(),
+    cpu: cpus()[0].model,
+    cpuCount: cpus().length,
+    memoryMb: Math.round(totalmem() / 2 ** 20),
+    kernel: release(),
+    loadBefore: loadavg()[0],
+    versions: {
+      ringyard: pkg.version,
+      commit: firstLine("git", "-C", import.meta.dir, "describe", "--always", "--dirty"),
+      bun: Bun.version,
+      dpdk: packageVersion("dpdk-dev"),
+      ovs: packageVersion("openvswitch-switch-dpdk"),
+    },
+  };
+}

@@ -1,0 +1,69 @@
+// OVS-DPDK: one poll-mode thread on CPU 0, a bridge with the NORMAL (learning) action, two dpdkvhostuser ports. Its database,
+// sockets and logs are in a folder of their own; an Open vSwitch that already runs on the machine is not touched.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "../../test/support/process.ts";
+import { until } from "../../test/support/until.ts";
+import { confine } from "../quota.ts";
+import type { Undo } from "../undo.ts";
+import { type Running, removeDpdkFiles, type System, scratchFolder, socketsListening } from "./system.ts";
+
+const VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
+const SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema";
+/** Also the name of a TAP device, while it lives. */
+const BRIDGE = "ry-bench0";
+const DATAPATH_DEVICE = "ovs-netdev";
+
+let serial = 0;
+
+/** Devices that vswitchd leaves behind when it ends; one that was there before is somebody else's. */
+function removeDevicesAfterwards(undo: Undo): void {
+  for (const device of [BRIDGE, DATAPATH_DEVICE]) {
+    if (existsSync(`/sys/class/net/${device}`)) continue;
+    undo.defer(() => {
+      if (existsSync(`/sys/class/net/${device}`)) Bun.spawnSync(["ip", "link", "del", device]);
+    });
+  }
+}
+
+async function start(quota: number, undo: Undo): Promise<Running> {
+  const folder = scratchFolder(undo);
+  const env = { OVS_RUNDIR: folder, OVS_LOGDIR: folder, OVS_DBDIR: folder };
+  const socket = join(folder, "db.sock");
+  const vsctl = async (...args: string[]) => {
+    await run(["ovs-vsctl", `--db=unix:${socket}`, "--timeout=30", ...args], { env });
+  };
+  removeDevicesAfterwards(undo);
+
+  await run(["ovsdb-tool", "create", join(folder, "conf.db"), SCHEMA], { env });
+  const database = undo.spawn(["ovsdb-server", join(folder, "conf.db"), `--remote=punix:${socket}`], env);
+  await until("ovsdb-server", () => existsSync(socket), { context: () => database.output });
+  await vsctl("--no-wait", "init");
+  const prefix = `ovs${process.pid}-${serial++}`;
+  undo.defer(() => removeDpdkFiles(prefix));
+  const settings = ["dpdk-init=true", "dpdk-socket-mem=512", "pmd-cpu-mask=0x1", "dpdk-lcore-mask=0x1"];
+  const config = [...settings, `dpdk-extra="--no-pci --file-prefix=${prefix}"`].map(
+    (setting) => `other_config:${setting}`,
+  );
+  await vsctl("--no-wait", "set", "Open_vSwitch", ".", ...config);
+
+  const vswitchd = undo.spawn([VSWITCHD, `unix:${socket}`], env);
+  confine(vswitchd.pid, quota, undo);
+  await vsctl("add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev");
+  for (const port of ["p0", "p1"]) {
+    await vsctl("add-port", BRIDGE, port, "--", "set", "Interface", port, "type=dpdkvhostuser");
+  }
+  const sockets = [join(folder, "p0"), join(folder, "p1")] as const;
+  await socketsListening(sockets, () => vswitchd.output);
+  return {
+    sockets,
+    pid: vswitchd.pid,
+    async stop() {
+      await vswitchd.stop();
+      await database.stop();
+    },
+  };
+}
+
+export const ovsDpdk: System = { name: "ovs-dpdk", start };

@@ -1,0 +1,66 @@
+// Results as one JSON file and as a table for people.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import Table from "cli-table3";
+import type { Origin } from "./machine.ts";
+import { type BarResult, OURS, type Spread, type SubjectSummary } from "./stats.ts";
+import type { Sample } from "./suite.ts";
+
+export const RESULTS = resolve(import.meta.dir, "results");
+
+export interface SuiteResult {
+  readonly suite: string;
+  readonly summaries: readonly SubjectSummary[];
+  readonly bars: readonly BarResult[];
+  readonly samples: readonly Sample[];
+  /** Measurements that could not be made, and why. */
+  readonly failures: readonly string[];
+}
+
+export interface Result {
+  readonly origin: Origin;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly suites: readonly SuiteResult[];
+}
+
+/** Writes a result under its time; returns the path. */
+export function save(result: Result, path?: string): string {
+  mkdirSync(RESULTS, { recursive: true });
+  const file = path ?? join(RESULTS, `${result.origin.time.replace(/[:.]/g, "-")}.json`);
+  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  return file;
+}
+
+function shown(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(2);
+}
+
+function cell(spread: Spread | undefined): string {
+  if (spread === undefined) return "-";
+  const { median, min, max, count } = spread;
+  return count === 1 ? shown(median) : `${shown(median)} (${shown(min)} to ${shown(max)})`;
+}
+
+function barLine({ subject, against, atLeast, atMost, value, met }: BarResult): string {
+  const wanted = atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`;
+  const what = against === undefined ? subject : `${subject}, ratio to ${against}`;
+  return `${met ? "met    " : "NOT MET"} ${what}: ${value === undefined ? "not measured" : shown(value)}, ${wanted}`;
+}
+
+/** A suite's table (medians, with the least and the greatest), its bars, and what failed. */
+export function render({ suite, summaries, bars, failures }: SuiteResult): string {
+  const systems = [...new Set(summaries.flatMap((each) => Object.keys(each.systems)))];
+  systems.sort((a, b) => Number(b === OURS) - Number(a === OURS));
+  const others = systems.filter((system) => system !== OURS);
+  const table = new Table({
+    head: [suite, "", ...systems, ...others.map((other) => `by ${other}`)],
+    style: { head: [], border: [] },
+  });
+  for (const { subject, unit, systems: spreads, ratios } of summaries) {
+    const ratioCells = others.map((other) => (ratios[other] === undefined ? "-" : shown(ratios[other])));
+    table.push([subject, unit, ...systems.map((system) => cell(spreads[system])), ...ratioCells]);
+  }
+  const failed = failures.map((failure) => `FAILED  ${failure}`);
+  return [table.toString(), ...bars.map(barLine), ...failed].join("\n");
+}

@@ -1,0 +1,60 @@
+// From samples to what is shown: median, least and greatest of the rounds, ratios of medians, and the bars. Pure.
+
+import type { Bar, Sample } from "./suite.ts";
+
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  readonly count: number;
+}
+
+export interface SubjectSummary {
+  readonly subject: string;
+  readonly unit: string;
+  readonly systems: Readonly<Record<string, Spread>>;
+  /** ringyard's median by that of each other system. */
+  readonly ratios: Readonly<Record<string, number>>;
+}
+
+export interface BarResult extends Bar {
+  /** undefined: not measured. */
+  readonly value: number | undefined;
+  readonly met: boolean;
+}
+
+export const OURS = "ringyard";
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function spread(values: readonly number[]): Spread {
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values), count: values.length };
+}
+
+export function summarise(samples: readonly Sample[]): SubjectSummary[] {
+  const subjects = Map.groupBy(samples, ({ subject }) => subject);
+  return [...subjects].map(([subject, ofSubject]) => {
+    const bySystem = [...Map.groupBy(ofSubject, ({ system }) => system)];
+    const systems = Object.fromEntries(
+      bySystem.map(([system, ofSystem]) => [system, spread(ofSystem.map(({ value }) => value))]),
+    );
+    const ours = systems[OURS];
+    const others = ours === undefined ? [] : Object.entries(systems).filter(([system]) => system !== OURS);
+    const ratios = Object.fromEntries(others.map(([system, { median }]) => [system, ours.median / median]));
+    return { subject, unit: ofSubject[0].unit, systems, ratios };
+  });
+}
+
+/** Holds the summaries against the bars; what was not measured is not met. */
+export function judge(bars: readonly Bar[], summaries: readonly SubjectSummary[]): BarResult[] {
+  return bars.map((bar) => {
+    const summary = summaries.find(({ subject }) => subject === bar.subject);
+    const value = bar.against === undefined ? summary?.systems[OURS]?.median : summary?.ratios[bar.against];
+    const met = value !== undefined && value >= (bar.atLeast ?? -Infinity) && value <= (bar.atMost ?? Infinity);
+    return { ...bar, value, met };
+  });
+}

@@ -1,0 +1,62 @@
+// The bench runs, small: every suite once, one short round, ringyard alone. What it leaves behind is looked for, too: a
+// bench that leaks programs or hugepages spoils the next measurement.
+
+import { expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { hugepagesUnavailable } from "../../scripts/hugepages.ts";
+import { useCleanup } from "../support/cleanup.ts";
+import { run } from "../support/process.ts";
+import { requirePeer } from "../support/skip.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const TIME_LIMIT_MS = 120_000;
+
+function missing(): string | undefined {
+  if (Bun.which("dpdk-testpmd") === null) return "apt install dpdk-dev";
+  return hugepagesUnavailable();
+}
+
+/** Programs of a bench that still run: children of ours carry our process group nowhere else. */
+async function benchPrograms(): Promise<string> {
+  return (await run(["pgrep", "-af", `ringyard-bench-${"[^ ]"}+/`], { allowFailure: true })).stdout;
+}
+
+requirePeer(
+  "dpdk-testpmd",
+  missing() === undefined,
+  missing() ?? "",
+)("npm run bench -- --smoke", () => {
+  const defer = useCleanup();
+
+  test(
+    "measures every subject and leaves nothing",
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), "ringyard-smoke-"));
+      defer(() => rmSync(folder, { recursive: true }));
+      const out = join(folder, "result.json");
+      const hugepages = readFileSync("/proc/sys/vm/nr_hugepages", "utf8");
+      const argv = [process.execPath, join(ROOT, "bench/main.ts"), "--smoke", "--out", out];
+      const { stdout } = await run(argv, { timeoutMs: TIME_LIMIT_MS, env: { RINGYARD_NO_INSTALL: "1" } });
+
+      const { origin, suites } = JSON.parse(readFileSync(out, "utf8"));
+      expect(origin.versions.bun).toBe(Bun.version);
+      const values = new Map<string, number>();
+      for (const { samples } of suites) for (const { subject, value } of samples) values.set(subject, value);
+      expect([...values.keys()].sort()).toEqual([
+        "64 B",
+        "idle, 2 TAP ports",
+        "idle, 2 vhost-user ports",
+        "memory, 2 TAP ports",
+        "memory, 2 vhost-user ports after load",
+        "start to first frame",
+      ]);
+      for (const [subject, value] of values) expect(value, subject).toBeGreaterThan(0);
+      expect(stdout).toContain("start to first frame");
+      expect(await benchPrograms()).toBe("");
+      expect(readFileSync("/proc/sys/vm/nr_hugepages", "utf8")).toBe(hugepages);
+    },
+    TIME_LIMIT_MS,
+  );
+});
