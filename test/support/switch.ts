@@ -38,7 +38,7 @@ export class SwitchProcess {
   /** Starts it (again), and waits until it says that it is ready. */
   async start(): Promise<void> {
     this.#process = this.launch();
-    await this.#process.says(/\bready\b/, { timeoutMs: READY_LIMIT_MS });
+    await this.#process.says("ringyard ready", { timeoutMs: READY_LIMIT_MS });
   }
 
   /** Orderly, as an operator does; returns the exit code. */
@@ -62,7 +62,7 @@ export class SwitchProcess {
   }
 
   async port(name: string): Promise<PortInfo> {
-    return (await this.ctl<{ port: PortInfo }>("port", "show", name)).port;
+    return await this.ctl("port", "show", name);
   }
 
   async stats(): Promise<SwitchStats> {

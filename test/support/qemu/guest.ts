@@ -22,6 +22,8 @@ const BOOT_LIMIT_MS = 60_000;
 const EARLY_PANICS_FORGIVEN = 3;
 /** What a guest gets beyond a command's own limit, which its `timeout` enforces, before it counts as hung. */
 const GRACE_MS = 10_000;
+/** As much of the console as an error shows. */
+const SHOWN_LENGTH = 3_000;
 const READY = "guest-is-ready";
 
 export interface GuestOptions {
@@ -38,6 +40,8 @@ export interface GuestOptions {
   memoryMb?: number;
   /** Further properties of virtio-net-pci: `csum=off,guest_csum=off`. */
   device?: string;
+  /** Shown beside the console when something fails: the switch's log. */
+  evidence?: () => string;
 }
 
 export class Guest {
@@ -113,7 +117,7 @@ export class Guest {
     };
     const found = await until(`${what} in ${this.name}`, () => probe() || trouble(), {
       timeoutMs: limitMs,
-      context: () => this.console(),
+      context: () => this.shown(),
     });
     if (found instanceof Error) throw found;
     return found;
@@ -124,7 +128,13 @@ export class Guest {
   }
 
   #error(message: string): Error {
-    return new Error(`guest ${this.name}: ${message}\n--- console\n${this.console()}`);
+    return new Error(`guest ${this.name}: ${message}\n${this.shown()}`);
+  }
+
+  /** For an error's text: the end of the console, and of the evidence. */
+  shown(): string {
+    const evidence = this.options.evidence?.().slice(-SHOWN_LENGTH) ?? "";
+    return `--- console of ${this.name}\n${this.console().slice(-SHOWN_LENGTH)}\n--- evidence\n${evidence}`;
   }
 }
 

@@ -23,7 +23,7 @@ export async function ping(from: Guest, to: Guest, count = 5): Promise<void> {
 /** Waits until a ping is answered: for the time after something was taken away. */
 export async function untilReachable(from: Guest, to: Guest, timeoutMs = 20_000): Promise<void> {
   const answered = async () => (await from.run(`ping -c 1 -W 1 ${to.ip}`)).code === 0;
-  await until(`${to.name} to answer ${from.name}`, answered, { timeoutMs, context: () => from.console() });
+  await until(`${to.name} to answer ${from.name}`, answered, { timeoutMs, context: () => from.shown() });
 }
 
 /** TCP for two seconds, the other way with `-R`; returns the bytes that arrived. */
@@ -63,7 +63,7 @@ export async function slowTransfer(from: Guest, to: Guest, path: string, sizeMb:
       until("the answer to the transfer", async () => hashOf((await from.run("cat answer")).output) || false, {
         timeoutMs,
         everyMs: 200,
-        context: () => from.console(),
+        context: () => from.shown(),
       }),
   };
 }
