@@ -80,7 +80,12 @@ class Switch implements SwitchApi {
 
   private keepHouse(): void {
     this.nowS = this.dispatcher.tick();
-    fdbSweep(this.fdbTable, this.nowS);
+    try {
+      fdbSweep(this.fdbTable, this.nowS);
+    } catch (error) {
+      // Workers hold the table's lock for microseconds; the next second will do.
+      this.log.warn({}, `fdb sweep: ${errorLine(error)}`);
+    }
   }
 
   configure(settings: SwitchSettings): void {

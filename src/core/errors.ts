@@ -34,14 +34,14 @@ export class RingyardError extends Error {
     super(message);
   }
 
-  /** The line that a person sees: `message: next`. */
-  get line(): string {
+  /** The line that a person sees: `message: next`. (Not `line`: Bun gives every Error a number of that name.) */
+  get advice(): string {
     return this.next === undefined ? this.message : `${this.message}: ${this.next}`;
   }
 }
 
 /** Turns anything thrown into one line for a person. */
 export function errorLine(error: unknown): string {
-  if (error instanceof RingyardError) return error.line;
+  if (error instanceof RingyardError) return error.advice;
   return error instanceof Error ? error.message : String(error);
 }

@@ -46,23 +46,27 @@ export class GuestMemory {
    * lie there from that address on: `length` in the normal case, fewer at the end of a region, 0 for no such memory.
    */
   find(lo: number, hi: number, length: number): number {
-    if (hi >>> 0 > MAX_HIGH_WORD) return 0;
-    const address = (lo >>> 0) + (hi >>> 0) * 4294967296;
-    let index = this.last;
-    let offset = address - this.start[index];
+    const index = this.last;
+    const offset = (lo >>> 0) + (hi >>> 0) * 4294967296 - this.start[index];
     if (offset >= 0 && offset + length <= this.bytes[index]) {
       this.foundWindow = this.window[index];
-      this.foundOffset = offset;
+      this.foundOffset = offset | 0;
       return length;
     }
+    return this.search(lo, hi, length);
+  }
+
+  private search(lo: number, hi: number, length: number): number {
+    if (hi >>> 0 > MAX_HIGH_WORD) return 0;
+    const address = (lo >>> 0) + (hi >>> 0) * 4294967296;
     let best = 0;
-    for (index = 0; index < this.count; index++) {
-      offset = address - this.start[index];
+    for (let index = 0; index < this.count; index++) {
+      const offset = address - this.start[index];
       const left = this.bytes[index] - offset;
       if (offset < 0 || left <= best) continue;
       best = Math.min(left, length);
       this.foundWindow = this.window[index];
-      this.foundOffset = offset;
+      this.foundOffset = offset | 0;
       this.last = index;
       if (best === length) break;
     }

@@ -33,6 +33,8 @@ import {
 } from "../uapi/virtio_ring.ts";
 import type { SplitRing } from "./split-ring.ts";
 
+/** The flags that decide how a chain goes on; other bits have no meaning and are ignored. */
+export const CHAIN_FLAGS = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT;
 /** Above a 64 KiB frame with its header, and above the 68 KiB of 17 pages that Linux posts where buffers are not merged. */
 export const MAX_CHAIN_BYTES = 1 << 20;
 
@@ -53,7 +55,7 @@ export function walkChain(
   const hi = desc[entry + 1];
   const length = desc[entry + 2];
   const flagsNext = desc[entry + 3];
-  if ((flagsNext & 7) === direction && length > 0) {
+  if ((flagsNext & CHAIN_FLAGS) === direction && length > 0) {
     // The common chain: one descriptor, in one window.
     if (length > MAX_CHAIN_BYTES) return DROP_DESC_LENGTH;
     const s = out.count;

@@ -23,7 +23,7 @@ import {
 import type { GuestMemory } from "../mem/guest-memory.ts";
 import { DELIVER_NEXT, DELIVER_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
 import { VRING_DESC_F_WRITE } from "../uapi/virtio_ring.ts";
-import { walkChain } from "./chain.ts";
+import { CHAIN_FLAGS, walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, writeNetHeader } from "./net-header.ts";
 import { publishUsed } from "./notify.ts";
 import type { SplitRing } from "./split-ring.ts";
@@ -116,26 +116,40 @@ function giveBack(ring: SplitRing, next: number): void {
 /** Returns the buffers used (>= 1), 0 for too few of them, or TOO_SMALL, BAD_BUFFER, BAD_HEAD about the one at `next`. */
 function deliverFrame(deliverer: Deliverer, batch: Batch, i: number, next: number, free: number): number {
   const ring = deliverer.ring;
-  const windows = deliverer.memory.windows;
-  const buffers = deliverer.buffers;
-  const length = batch.length[i];
-  const head = ring.avail[2 + (next & ring.mask)];
+  const memory = deliverer.memory;
+  const desc = ring.desc;
+  const slot = next & ring.mask;
+  const head = ring.avail[2 + slot];
   if (head >= ring.size) return BAD_HEAD;
-  buffers.count = 0;
-  if (walkChain(ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
+  const entry = head << 2;
+  const length = batch.length[i];
   const needed = NET_HEADER_SIZE + length;
-  if (buffers.bytes < needed || buffers.length[0] < NET_HEADER_SIZE || buffers.count !== 1 || batch.segments[i] !== 1) {
-    return deliverScattered(deliverer, batch, i, next, free, head);
+  // The common buffer: one descriptor, in one window, with room for a frame in one piece.
+  if (
+    (desc[entry + 3] & CHAIN_FLAGS) !== VRING_DESC_F_WRITE ||
+    desc[entry + 2] < needed ||
+    batch.segments[i] !== 1 ||
+    memory.find(desc[entry], desc[entry + 1], needed) !== needed
+  ) {
+    return deliverChain(deliverer, batch, i, next, free, head);
   }
-  const window = buffers.window[0];
-  const offset = buffers.offset[0];
+  const windows = memory.windows;
+  const window = memory.foundWindow;
+  const offset = memory.foundOffset;
   const from = batch.first[i];
   copyBytes(windows, window, offset + NET_HEADER_SIZE, batch.pool.window[from], batch.pool.offset[from], length);
   writeNetHeader(windows.view[window], offset, batch, i, deliverer.dataValid, 1);
-  const entry = (next & ring.mask) << 1;
-  ring.usedRing[entry] = head;
-  ring.usedRing[entry + 1] = needed;
+  ring.usedRing[slot << 1] = head;
+  ring.usedRing[(slot << 1) + 1] = needed;
   return 1;
+}
+
+/** Any buffer and any frame. */
+function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: number, free: number, head: number): number {
+  const buffers = deliverer.buffers;
+  buffers.count = 0;
+  if (walkChain(deliverer.ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
+  return deliverScattered(deliverer, batch, i, next, free, head);
 }
 
 /** The general case: several descriptors or buffers, several pieces of frame. `buffers` holds the first chain. */

@@ -8,7 +8,7 @@
 // others. Indices that leave no way on (2.7.6: idx ahead by more than the size; a head outside the table) break the ring.
 
 import { acquire16 } from "../mem/access.ts";
-import { type Batch, BURST, MAX_FRAME, MIN_FRAME, type SegmentList } from "../mem/batch.ts";
+import { type Batch, BURST, MAX_FRAME, MAX_SEGMENTS, MIN_FRAME, type SegmentList } from "../mem/batch.ts";
 import { copyBytes } from "../mem/copy.ts";
 import {
   DROP_BAD_HEADER,
@@ -22,7 +22,7 @@ import {
 import type { GuestMemory } from "../mem/guest-memory.ts";
 import { FETCH_AVAIL, FETCH_STATUS, FETCH_USED, RING_BROKEN } from "../mem/lane-state.ts";
 import type { WindowTable } from "../mem/window.ts";
-import { walkChain } from "./chain.ts";
+import { CHAIN_FLAGS, walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, readNetHeader } from "./net-header.ts";
 import { publishUsed } from "./notify.ts";
 import type { SplitRing } from "./split-ring.ts";
@@ -93,6 +93,34 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
 
 /** Puts the chain at `head` into slot batch.count. Returns 0, a DROP_* counter, or -1: the segment pool is used up. */
 function fetchFrame(fetcher: Fetcher, batch: Batch, head: number): number {
+  const desc = fetcher.ring.desc;
+  const memory = fetcher.memory;
+  const entry = head << 2;
+  const size = desc[entry + 2];
+  const length = size - NET_HEADER_SIZE;
+  const pool = batch.pool;
+  const s = pool.count;
+  // The common chain: one descriptor, in one window.
+  if ((desc[entry + 3] & CHAIN_FLAGS) !== 0 || length < MIN_FRAME || length > MAX_FRAME || s === MAX_SEGMENTS) {
+    return fetchChain(fetcher, batch, head);
+  }
+  if (memory.find(desc[entry], desc[entry + 1], size) !== size) return fetchChain(fetcher, batch, head);
+  const i = batch.count;
+  const window = memory.foundWindow;
+  const offset = memory.foundOffset;
+  batch.length[i] = length;
+  batch.first[i] = s;
+  batch.segments[i] = 1;
+  pool.window[s] = window;
+  pool.offset[s] = offset + NET_HEADER_SIZE;
+  pool.length[s] = length;
+  if (!readNetHeader(memory.windows.view[window], offset, batch, i, fetcher.sender, false)) return DROP_BAD_HEADER;
+  pool.count = s + 1;
+  return 0;
+}
+
+/** Any chain, into slot batch.count. */
+function fetchChain(fetcher: Fetcher, batch: Batch, head: number): number {
   const segments = batch.pool;
   const i = batch.count;
   const first = segments.count;
