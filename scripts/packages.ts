@@ -18,6 +18,7 @@ export const systemPackages: readonly SystemPackage[] = [
   { name: "iproute2", proof: "ip", why: "network namespaces", purposes: ["demo", "test", "bench"] },
   { name: "iputils-ping", proof: "ping", why: "pings between ports", purposes: ["demo", "test"] },
   { name: "iperf3", proof: "iperf3", why: "TCP transfers between ports", purposes: ["demo", "test"] },
+  { name: "procps", proof: "pgrep", why: "programs that were left behind", purposes: ["test"] },
   { name: "tcpdump", proof: "tcpdump", why: "frames as a receiver sees them", purposes: ["test"] },
   { name: "ethtool", proof: "ethtool", why: "offloads on and off", purposes: ["test"] },
   {

@@ -36,17 +36,22 @@ async function apt(tool: "apt-get" | "apt-cache", ...args: string[]): Promise<{ 
 
 /** The name in this release's archive, or undefined while apt does not know it. */
 async function archiveName(wanted: SystemPackage): Promise<string | undefined> {
-  const pattern = wanted.name instanceof RegExp ? wanted.name.source : `^${RegExp.escape(wanted.name)}$`;
+  const pattern = wanted.name instanceof RegExp ? wanted.name.source : `^${wanted.name.replace(/[.+]/g, "\\$&")}$`;
   const { output } = await apt("apt-cache", "search", "--names-only", pattern);
   const names = output.split("\n").map((line) => line.split(" ")[0]);
   return names.filter(Boolean).sort().at(-1);
 }
 
-async function install(wanted: SystemPackage[]): Promise<boolean> {
+/** `quiet`: a failure will be tried again, with fresh package lists. */
+async function install(wanted: SystemPackage[], quiet: boolean): Promise<boolean> {
   const names = await Promise.all(wanted.map(archiveName));
-  if (names.includes(undefined)) return false;
+  const unknown = wanted.filter((_, index) => names[index] === undefined);
+  if (unknown.length > 0) {
+    if (!quiet) say(`apt does not know: ${unknown.map(label).join(", ")}`);
+    return false;
+  }
   const { ok, output } = await apt("apt-get", "install", ...APT_OPTIONS, ...(names as string[]));
-  if (!ok) say(output.trim());
+  if (!ok && !quiet) say(output.trim());
   return ok;
 }
 
@@ -71,11 +76,11 @@ export async function setUp(purpose: Purpose): Promise<SystemPackage[]> {
   }
   say(`installing Debian packages for "${purpose}":\n${list(missing)}`);
   // The package lists may be absent or older than the archive: refreshed only when what they say did not work.
-  if (!(await install(missing))) {
+  if (!(await install(missing, true))) {
     say("refreshing the package lists (apt-get update)");
     const updated = await apt("apt-get", "update", "-qq");
     if (!updated.ok) say(updated.output.trim());
-    await install(missing);
+    await install(missing, false);
   }
   const left = missing.filter((each) => !isInstalled(each));
   if (left.length > 0) say(`could not be installed:\n${list(left)}`);
