@@ -13,7 +13,7 @@ import { copyBytes } from "../mem/copy.ts";
 import { COPIES, DROP_OFFLOAD } from "../mem/counters.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Lane } from "../ports/port.ts";
-import { mapAnonymous } from "../sys/memory.ts";
+import { mapAnonymous, unmap } from "../sys/memory.ts";
 import { plainNetHeader } from "../virtio/net-header.ts";
 import { bindScratch, completeChecksum } from "./offload/checksum.ts";
 import { HEADER_AREA_SIZE, segmentTcp, TcpSegments } from "./offload/segment.ts";
@@ -27,11 +27,18 @@ export class Fallback {
   readonly all = Int32Array.from({ length: BURST }, (_, i) => i);
   readonly plain = new Int32Array(BURST);
   readonly window: number;
+  private readonly address = mapAnonymous(SLOT_SIZE * BURST);
 
-  /** Maps and registers the slots; they live as long as the worker. Cold. */
+  /** Maps and registers the slots. Cold. */
   constructor(readonly windows: WindowTable) {
-    this.window = windows.add(mapAnonymous(SLOT_SIZE * BURST), SLOT_SIZE * BURST);
+    this.window = windows.add(this.address, SLOT_SIZE * BURST);
     bindScratch(windows.u8[this.window]);
+  }
+
+  /** Unmaps the slots; the worker ends. Cold. */
+  close(): void {
+    this.windows.remove(this.window);
+    unmap(this.address, SLOT_SIZE * BURST);
   }
 }
 

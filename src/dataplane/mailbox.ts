@@ -52,11 +52,15 @@ export class MailboxClient {
     out.set(bytes);
     words[REQUEST_SIZE] = bytes.length;
     const number = (words[REQUEST] + 1) | 0;
-    const before = words[REPLY];
     publish32(words, REQUEST, number);
     signal(this.doorbell);
-    const waiting = Atomics.waitAsync(words, REPLY, before);
-    if (waiting.async) await waiting.value;
+    for (;;) {
+      const reply = acquire32(words, REPLY);
+      if (reply === number) break;
+      // A notify may belong to the reply before: only the number counts.
+      const waiting = Atomics.waitAsync(words, REPLY, reply);
+      if (waiting.async) await waiting.value;
+    }
     const answer = decode(reply.slice(0, words[REPLY_SIZE])) as Reply;
     if (answer.ok) return answer.value;
     throw new RingyardError((answer.code as "SYSTEM") ?? "SYSTEM", answer.message, answer.next);

@@ -99,6 +99,7 @@ export class DataplaneWorker {
       this.sleep(numbers);
     }
     for (const lane of this.tables.lanes) lane.close();
+    this.fallback.close();
     this.waiter.close();
   }
 

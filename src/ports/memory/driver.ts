@@ -51,6 +51,7 @@ export class MemoryDriver {
   private readonly transmitBase: number;
   private readonly mapped: number;
   private pending = -1;
+  private closed = false;
 
   /** Maps the memory and fills the receive ring. Throws RingyardError EXISTS for a name in use. */
   constructor(
@@ -91,6 +92,7 @@ export class MemoryDriver {
    * checksums and TSO, as far as the port's `offload` allows them.
    */
   send(frame: Uint8Array, header?: Uint8Array): boolean {
+    if (this.closed) return false;
     while (this.transmitq.takeUsed() >= 0) {
       // Buffers are found by their descriptor, so a finished one needs no more than this.
     }
@@ -112,6 +114,7 @@ export class MemoryDriver {
   }
 
   receiveWithHeader(): ReceivedFrame | null {
+    if (this.closed) return null;
     this.repost();
     const head = this.receiveq.takeUsed();
     if (head < 0) return null;
@@ -135,8 +138,9 @@ export class MemoryDriver {
     this.receiveq.writeDescriptor(head, this.receiveBase + head * this.bufferSize, this.bufferSize, 2, 0);
   }
 
-  /** Unmaps. The port has closed its lane; no view of the memory may be used any more. */
+  /** Unmaps. The port has closed its lane; frames received earlier may not be read any more. */
   close(): void {
+    this.closed = true;
     drivers.delete(this.name);
     closeFd(this.kickFd);
     closeFd(this.callFd);
