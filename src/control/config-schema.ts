@@ -1,0 +1,135 @@
+// What a configuration may say: schemas of its tables, and their mistakes as one line each. Pure.
+
+import { z } from "zod";
+import type { SwitchSettings } from "./api.ts";
+import type { Config, ConfigProblem } from "./config.ts";
+import type { Place } from "./config-toml.ts";
+import { suggest } from "./nearest.ts";
+import { parseCpus } from "./options.ts";
+import { quoted } from "./quote.ts";
+import { type Kinds, readPort } from "./uri.ts";
+
+const POLL_MODES = ["adaptive", "busy", "interrupt"] as const;
+/** A day: an address that has been silent for longer tells nothing. */
+const AGEING_MAX_S = 86_400;
+/** The most that a port or the switch can be told to learn. */
+export const MAC_LIMIT_MAX = 1_048_576;
+
+const wholeNumber = (min: number, max: number) => {
+  const error = `expected a whole number from ${min} to ${max}`;
+  return z.number({ error }).int({ error }).min(min, { error }).max(max, { error });
+};
+
+const cpuList = "expected CPUs such as 0-1 or [0, 1]";
+const cpus = z.union([z.string(), z.array(z.number())], { error: cpuList }).transform((value, context) => {
+  const list = parseCpus(typeof value === "string" ? value : value.join(","));
+  if (list === null) context.addIssue({ code: "custom", message: cpuList });
+  return list ?? z.NEVER;
+});
+
+export const poll = z.enum(POLL_MODES, { error: `expected ${POLL_MODES.join(", ")}` });
+export const link = z.enum(["up", "down"], { error: "expected up or down" });
+export const portMacLimit = wholeNumber(0, MAC_LIMIT_MAX);
+
+const switchTable = z.strictObject(
+  {
+    cpus: cpus.optional(),
+    poll: poll.optional(),
+    control: z.string().startsWith("/", "expected an absolute path").optional(),
+    ageing: wholeNumber(1, AGEING_MAX_S).optional(),
+    "mac-limit": wholeNumber(1, MAC_LIMIT_MAX).optional(),
+  },
+  { error: "expected a table" },
+);
+
+const optionValue = z.union([z.string(), z.number(), z.boolean(), z.array(z.string())], {
+  error: "expected a string, a number or a list of strings",
+});
+
+const uri = z.string({ error: "expected a port uri such as tap:web" });
+
+const portTable = z
+  .object(
+    { uri, link: link.default("up"), "mac-limit": portMacLimit.optional() },
+    { error: "expected a uri or a table" },
+  )
+  .catchall(optionValue);
+
+const SECTIONS = ["switch", "ports"];
+
+/** Fills `config` from a plain value, and returns what is wrong with it. */
+export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config: Config): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const key of Object.keys(value)) {
+    if (!SECTIONS.includes(key))
+      problems.push({ path: [key], message: `unknown table: ${suggest(key, "known:", SECTIONS)}` });
+  }
+  if (value.switch !== undefined) readSwitch(value.switch, config, problems);
+  const ports = value.ports ?? {};
+  if (typeof ports !== "object" || Array.isArray(ports)) {
+    problems.push({ path: ["ports"], message: "expected a table of ports" });
+  } else {
+    for (const [name, port] of Object.entries(ports)) readPortEntry(name, port, kinds, config, problems);
+  }
+  return problems;
+}
+
+function readSwitch(table: unknown, config: Config, problems: ConfigProblem[]): void {
+  const parsed = switchTable.safeParse(table);
+  if (!parsed.success) {
+    problems.push(...describe(parsed.error, table, ["switch"], Object.keys(switchTable.shape)));
+    return;
+  }
+  const { control, ageing, "mac-limit": macLimit, ...rest } = parsed.data;
+  const settings: SwitchSettings = rest;
+  if (ageing !== undefined) settings.ageingS = ageing;
+  if (macLimit !== undefined) settings.macLimit = macLimit;
+  config.settings = settings;
+  if (control !== undefined) config.control = control;
+}
+
+function readPortEntry(name: string, port: unknown, kinds: Kinds, config: Config, problems: ConfigProblem[]): void {
+  const place = ["ports", name];
+  const table = typeof port === "string" ? { uri: port } : port;
+  const parsed = portTable.safeParse(table);
+  if (!parsed.success) {
+    problems.push(...describe(parsed.error, table, place, []));
+    return;
+  }
+  const { uri, link, "mac-limit": macLimit, ...others } = parsed.data;
+  const options: Record<string, string> = {};
+  for (const [option, value] of Object.entries(others)) options[option] = optionText(value);
+  const spec = readPort(name, uri, kinds, options);
+  if (!Array.isArray(spec)) {
+    config.ports.set(name, macLimit === undefined ? { spec, link } : { spec, link, macLimit });
+    return;
+  }
+  for (const { option, message, next } of spec) {
+    const path = option === undefined ? place : [...place, option];
+    problems.push({ path, message: next === undefined ? message : `${message}: ${next}` });
+  }
+}
+
+/** A TOML value as a URI would carry it. */
+function optionText(value: z.infer<typeof optionValue>): string {
+  if (!Array.isArray(value)) return String(value);
+  return value.length === 0 ? "none" : value.join(",");
+}
+
+function describe(error: z.ZodError, value: unknown, place: Place, known: string[]): ConfigProblem[] {
+  return error.issues.flatMap((issue) => {
+    const path = [...place, ...issue.path.map((key) => (typeof key === "number" ? key : String(key)))];
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => ({
+        path: [...path, key],
+        message: `unknown key: ${suggest(key, "known:", known)}`,
+      }));
+    }
+    const found = issue.path.reduce<unknown>(
+      (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
+      value,
+    );
+    const what = found === undefined ? "found nothing" : `found ${quoted(found)}`;
+    return [{ path, message: `${issue.message}, ${what}` }];
+  });
+}

@@ -1,0 +1,74 @@
+// TOML with places: the plain value of a text, and for each key the line where it stands, so that a mistake found later
+// by a schema can name it. Pure.
+
+import { type AST, getStaticTOMLValue, parseTOML } from "toml-eslint-parser";
+import type { ConfigProblem } from "./config.ts";
+
+/** The keys and indices that lead to a value. */
+export type Place = (string | number)[];
+
+export interface Toml {
+  value: Record<string, unknown>;
+  problems: ConfigProblem[];
+  /** The line of a key, or of the nearest thing around it that the text has. */
+  lineOf(path: Place): number;
+}
+
+/** Where the text is no TOML at all. */
+export interface TomlSyntaxError {
+  line: number;
+  message: string;
+}
+
+export function readToml(text: string): Toml | TomlSyntaxError {
+  let ast: AST.TOMLProgram;
+  try {
+    ast = parseTOML(text);
+  } catch (error) {
+    const { lineNumber, message } = error as { lineNumber?: number; message: string };
+    return { line: lineNumber ?? 1, message: message.charAt(0).toLowerCase() + message.slice(1) };
+  }
+  const lines = new Map<string, number>();
+  const problems: ConfigProblem[] = [];
+  noteTable(ast.body[0].body, [], lines, problems);
+  return {
+    value: getStaticTOMLValue(ast) as Record<string, unknown>,
+    problems,
+    lineOf(path) {
+      for (let length = path.length; length > 0; length--) {
+        const line = lines.get(keyOf(path.slice(0, length)));
+        if (line !== undefined) return line;
+      }
+      return 1;
+    },
+  };
+}
+
+type Entry = AST.TOMLKeyValue | AST.TOMLTable;
+
+function noteTable(entries: Entry[], path: Place, lines: Map<string, number>, problems: ConfigProblem[]): void {
+  const note = (place: Place, line: number) => {
+    // A plain object cannot hold this key: the reader's value silently lacks it, and no schema would see it.
+    if (place.includes("__proto__")) problems.push({ path: place, message: "not a name that can be used" });
+    for (let length = path.length + 1; length <= place.length; length++) {
+      const key = keyOf(place.slice(0, length));
+      if (!lines.has(key)) lines.set(key, line);
+    }
+  };
+  for (const entry of entries) {
+    const line = entry.loc.start.line;
+    if (entry.type === "TOMLTable") {
+      note(entry.resolvedKey, line);
+      noteTable(entry.body, entry.resolvedKey, lines, problems);
+    } else {
+      const keys = entry.key.keys.map((key) => (key.type === "TOMLBare" ? key.name : key.value));
+      const place = [...path, ...keys];
+      note(place, line);
+      if (entry.value.type === "TOMLInlineTable") noteTable(entry.value.body, place, lines, problems);
+    }
+  }
+}
+
+function keyOf(path: Place): string {
+  return JSON.stringify(path.map(String));
+}

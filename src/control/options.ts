@@ -1,0 +1,73 @@
+// The options that every port kind takes, as schemas over the strings that a URI carries, and the other words that more
+// than one place reads: port names, MAC addresses, CPU lists. A schema's message says what was expected; whoever reports
+// it adds what was found.
+
+import { z } from "zod";
+
+/** A port's name: safe in a shell, in a file name and as a bare TOML key (but for the dot). */
+export const portName = z
+  .string()
+  .regex(/^[A-Za-z0-9_.-]{1,32}$/, "expected a port name of 1 to 32 letters, digits, _ . -");
+
+/** A whole number written in decimal. */
+export function integer(min: number, max: number) {
+  return z
+    .string()
+    .refine((text) => /^\d{1,10}$/.test(text) && Number(text) >= min && Number(text) <= max, {
+      error: `expected a number from ${min} to ${max}`,
+    })
+    .transform(Number);
+}
+
+/** A host's own address: the group bit (the lowest of the first octet, IEEE 802) is clear, and it is not all zero. */
+export const mac = z
+  .string()
+  .refine((text) => /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/i.test(text) && !/^[0:]*$/.test(text), {
+    error: "expected a unicast MAC address such as 02:00:00:00:00:01",
+  })
+  .transform((text) => text.toLowerCase());
+
+/** 68 is the least MTU of IPv4 (RFC 791), 65535 the greatest that virtio-net's 16-bit field can say. */
+export const MTU_MIN = 68;
+export const MTU_MAX = 65535;
+export const QUEUES_MAX = 8;
+
+const OFFLOADS = ["csum", "ecn", "tso4", "tso6"];
+
+/** `csum,tso4`, in any order, or `none`. Segmentation without checksums does not exist (virtio 1.3, 5.1.3.1). */
+const offload = z.string().transform((text, context) => {
+  const words = text === "none" ? [] : [...new Set(text.split(","))].sort();
+  const has = (word: string) => words.includes(word);
+  const fail = (message: string) => {
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  };
+  if (!words.every((word) => OFFLOADS.includes(word))) return fail(`expected none or a list of ${OFFLOADS.join(", ")}`);
+  if ((has("tso4") || has("tso6")) && !has("csum")) return fail("expected csum beside tso4 and tso6");
+  if (has("ecn") && !has("tso4") && !has("tso6")) return fail("expected tso4 or tso6 beside ecn");
+  return words;
+});
+
+export const commonOptions = {
+  mac,
+  mtu: integer(MTU_MIN, MTU_MAX),
+  queues: integer(1, QUEUES_MAX),
+  offload,
+} as const;
+
+/** Linux numbers CPUs from 0; 1024 is the size of glibc's cpu_set_t, which pins the workers. */
+const CPU_COUNT_MAX = 1024;
+
+/** `0-1,4` as [0, 1, 4], or null where it is no list of CPUs. */
+export function parseCpus(text: string): number[] | null {
+  const cpus = new Set<number>();
+  for (const part of text.split(",")) {
+    const match = /^\s*(\d{1,4})(?:-(\d{1,4}))?\s*$/.exec(part);
+    if (match === null) return null;
+    const first = Number(match[1]);
+    const last = Number(match[2] ?? match[1]);
+    if (last < first || last >= CPU_COUNT_MAX) return null;
+    for (let cpu = first; cpu <= last; cpu++) cpus.add(cpu);
+  }
+  return [...cpus].sort((a, b) => a - b);
+}

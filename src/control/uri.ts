@@ -1,0 +1,191 @@
+// Port URIs, the one way to name a port in TOML, on the command line and over the control socket:
+//
+//   tap:web?netns=blue&mtu=1500        kind ':' target [ '?' option '=' value { '&' option '=' value } ]
+//
+// Targets and values may be percent-encoded. Two URIs mean the same port when their canonical forms are equal: options
+// sorted, values as their schema understood them, defaults left out, paths normalised. Control thread; pure.
+
+import { posix } from "node:path";
+import type { ZodType } from "zod";
+import { RingyardError } from "../core/errors.ts";
+import type { PortKind, PortOptions, PortSpec } from "../ports/port.ts";
+import { suggest } from "./nearest.ts";
+import { commonOptions, portName } from "./options.ts";
+import { quoted, word } from "./quote.ts";
+
+export type Kinds = Readonly<Record<string, PortKind>>;
+
+/** What is wrong with a port's description; `option` says where, when it is one option. */
+export interface PortProblem {
+  code: "BAD_URI" | "BAD_OPTION";
+  option?: string;
+  message: string;
+  next?: string;
+}
+
+/** Far beyond any path or set of options; keeps what a message repeats within reason. */
+const URI_LENGTH_MAX = 1024;
+
+/** Reads a URI, or throws an error that names the port. */
+export function parsePort(name: string, uri: string, kinds: Kinds): PortSpec {
+  const read = readPort(name, uri, kinds);
+  if (!Array.isArray(read)) return read;
+  const { code, option, message, next } = read[0];
+  throw new RingyardError(
+    code,
+    `port ${word(name)}: ${option === undefined ? "" : `${word(option)}: `}${message}`,
+    next,
+  );
+}
+
+/** Reads `NAME=URI`, as `--port` takes it. */
+export function parsePortArgument(text: string, kinds: Kinds): PortSpec {
+  const equals = text.indexOf("=");
+  if (equals < 1)
+    throw new RingyardError("BAD_URI", `${quoted(text)} is not NAME=URI`, "write for example --port web=tap:web");
+  return parsePort(text.slice(0, equals), text.slice(equals + 1), kinds);
+}
+
+/** Reads a URI and the options that stand beside it in a table of the configuration; returns the port or all mistakes. */
+export function readPort(
+  name: string,
+  uri: string,
+  kinds: Kinds,
+  table: Readonly<Record<string, string>> = {},
+): PortSpec | PortProblem[] {
+  const named = portName.safeParse(name);
+  if (!named.success) return [problem(`${named.error.issues[0].message}, found ${quoted(name)}`)];
+  if (uri.length > URI_LENGTH_MAX) return [problem(`uri longer than ${URI_LENGTH_MAX} characters`)];
+  const colon = uri.indexOf(":");
+  if (colon < 1) return [problem(`${quoted(uri)} is not a port uri`, "write KIND:TARGET, for example tap:web")];
+  const kindName = uri.slice(0, colon);
+  if (!Object.hasOwn(kinds, kindName)) {
+    return [problem(`unknown port kind ${quoted(kindName)}`, suggest(kindName, "known kinds:", Object.keys(kinds)))];
+  }
+  const kind = kinds[kindName];
+  const question = uri.indexOf("?", colon);
+  const rawTarget = uri.slice(colon + 1, question < 0 ? undefined : question);
+  const target = readTarget(kind, rawTarget);
+  const given = readQuery(question < 0 ? "" : uri.slice(question + 1));
+  if (typeof target !== "string") return [target];
+  if (!(given instanceof Map)) return [given];
+  const problems: PortProblem[] = [];
+  for (const [option, value] of Object.entries(table)) {
+    if (given.has(option)) problems.push({ ...problem("stands in the uri too"), code: "BAD_OPTION", option });
+    else given.set(option, value);
+  }
+  const options = readOptions(kind, given, problems);
+  if (problems.length > 0) return problems;
+  return { name, uri: formatUri(kind, target, options), kind: kindName, target, options };
+}
+
+/** The canonical URI. */
+export function formatUri(kind: PortKind, target: string, options: PortOptions): string {
+  const words: string[] = [];
+  for (const option of Object.keys(options).sort()) {
+    const value = options[option];
+    const schema = schemaOf(kind, option);
+    if (value === undefined || (schema !== undefined && sameValue(value, defaultOf(schema)))) continue;
+    words.push(`${option}=${encode(valueText(value))}`);
+  }
+  return `${kind.kind}:${encode(target)}${words.length === 0 ? "" : `?${words.join("&")}`}`;
+}
+
+/** The same port with other options: what a running port is called after `port set`. */
+export function withOptions(spec: PortSpec, changes: PortOptions, kinds: Kinds): PortSpec {
+  const options = { ...spec.options, ...changes };
+  return { ...spec, options, uri: formatUri(kinds[spec.kind], spec.target, options) };
+}
+
+function readTarget(kind: PortKind, raw: string): string | PortProblem {
+  const form = kind.targetForm;
+  const target = decode(raw);
+  if (target === null) return problem(`${kind.kind}: bad character or percent-encoding in ${quoted(raw)}`);
+  if (form === "" && target !== "")
+    return problem(`${kind.kind}: takes no target, found ${quoted(target)}`, `write ${kind.kind}:`);
+  if (form !== "" && target === "") return problem(`${kind.kind}: missing ${form}`, `write ${kind.kind}:${form}`);
+  if (form !== "PATH") return target;
+  // The switch runs in another directory than the person who types.
+  if (!target.startsWith("/")) return problem(`${kind.kind}: expected an absolute path, found ${quoted(target)}`);
+  return posix.normalize(target);
+}
+
+function readQuery(query: string): Map<string, string> | PortProblem {
+  const given = new Map<string, string>();
+  if (query === "") return given;
+  for (const word of query.split("&")) {
+    const equals = word.indexOf("=");
+    const option = equals < 0 ? word : word.slice(0, equals);
+    const value = decode(equals < 0 ? "" : word.slice(equals + 1));
+    if (option === "") return problem(`empty option in ${quoted(`?${query}`)}`, "write ?OPTION=VALUE&OPTION=VALUE");
+    if (value === null) return { ...problem("bad character or percent-encoding"), code: "BAD_OPTION", option };
+    if (given.has(option)) return { ...problem("given twice"), code: "BAD_OPTION", option };
+    given.set(option, value);
+  }
+  return given;
+}
+
+function readOptions(kind: PortKind, given: Map<string, string>, problems: PortProblem[]): PortOptions {
+  const options: PortOptions = {};
+  for (const [option, value] of given) {
+    const schema = schemaOf(kind, option);
+    if (schema === undefined) {
+      const known = [...Object.keys(commonOptions), ...Object.keys(kind.options)];
+      const next = suggest(option, `${kind.kind} takes`, known);
+      problems.push({ code: "BAD_OPTION", option, message: `unknown option of ${kind.kind}`, next });
+      continue;
+    }
+    const parsed = schema.safeParse(value);
+    if (parsed.success) options[option] = parsed.data;
+    else {
+      const message = `${parsed.error.issues[0].message}, found ${quoted(value)}`;
+      problems.push({ code: "BAD_OPTION", option, message });
+    }
+  }
+  for (const [option, schema] of Object.entries(kind.options)) {
+    if (!given.has(option)) {
+      const value = defaultOf(schema);
+      if (value !== undefined) options[option] = value;
+    }
+  }
+  return options;
+}
+
+function schemaOf(kind: PortKind, option: string): ZodType | undefined {
+  if (Object.hasOwn(commonOptions, option)) return commonOptions[option as keyof typeof commonOptions];
+  return Object.hasOwn(kind.options, option) ? kind.options[option] : undefined;
+}
+
+/** What an absent option stands for, or undefined. */
+function defaultOf(schema: ZodType): unknown {
+  const parsed = schema.safeParse(undefined);
+  return parsed.success ? parsed.data : undefined;
+}
+
+function sameValue(a: unknown, b: unknown): boolean {
+  return b !== undefined && valueText(a) === valueText(b);
+}
+
+function valueText(value: unknown): string {
+  if (!Array.isArray(value)) return String(value);
+  return value.length === 0 ? "none" : value.join(",");
+}
+
+/** Percent-encodes what would end a part of the URI or is not printable ASCII. */
+function encode(text: string): string {
+  return encodeURIComponent(text).replace(/%(2F|3A|2C|40)/g, (escaped) => decodeURIComponent(escaped));
+}
+
+function decode(text: string): string | null {
+  try {
+    const decoded = decodeURIComponent(text);
+    const printable = ![...decoded].some((letter) => letter < " " || letter === "\x7f");
+    return printable && decoded.isWellFormed() ? decoded : null;
+  } catch {
+    return null;
+  }
+}
+
+function problem(message: string, next?: string): PortProblem {
+  return { code: "BAD_URI", message, next };
+}

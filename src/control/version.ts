@@ -1,0 +1,5 @@
+// Which ringyard this is. Any thread.
+
+import manifest from "../../package.json" with { type: "json" };
+
+export const VERSION: string = manifest.version;

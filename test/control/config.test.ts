@@ -1,0 +1,242 @@
+// The configuration file: what it means, every mistake with its line and key, and TOML that reads back the same.
+
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { ConfigError, emptyConfig, overlay, parseConfig } from "../../src/control/config.ts";
+import { configData, configToml } from "../../src/control/config-show.ts";
+import { fakeKinds } from "../support/fake-kinds.ts";
+
+const parse = (text: string) => parseConfig(text, "ringyard.toml", fakeKinds);
+
+function linesOf(text: string): string[] {
+  try {
+    parse(text);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.lines;
+    throw error;
+  }
+  throw new Error("it was accepted");
+}
+
+describe("a file that is right", () => {
+  test("may be empty", () => {
+    expect(parse("")).toEqual(emptyConfig());
+  });
+
+  test("has settings and ports in three forms", () => {
+    const config = parse(`
+[switch]
+cpus = "0-1,3"
+poll = "busy"
+control = "/run/x.sock"
+ageing = 60
+mac-limit = 1024
+
+[ports]
+web = "tap:web?mtu=1500"
+"vm.1" = { uri = "vhost-user:/run/vm1.sock", queues = 2 }
+
+[ports.db]
+uri = "tap:db"
+netns = "blue"
+mtu = 9000
+offload = ["tso4", "csum"]
+link = "down"
+mac-limit = 16
+`);
+    expect(config.settings).toEqual({ cpus: [0, 1, 3], poll: "busy", ageingS: 60, macLimit: 1024 });
+    expect(config.control).toBe("/run/x.sock");
+    expect(configData(config).ports).toEqual([
+      { name: "web", uri: "tap:web?mtu=1500", link: "up" },
+      { name: "vm.1", uri: "vhost-user:/run/vm1.sock?queues=2", link: "up" },
+      { name: "db", uri: "tap:db?mtu=9000&netns=blue&offload=csum,tso4", link: "down", macLimit: 16 },
+    ]);
+    expect(config.ports.get("db")?.spec.options).toEqual({ mtu: 9000, netns: "blue", offload: ["csum", "tso4"] });
+  });
+
+  test("gives CPUs as a list too", () => {
+    expect(parse("[switch]\ncpus = [2, 0]").settings.cpus).toEqual([0, 2]);
+  });
+});
+
+describe("a mistake names file, line and key", () => {
+  const known = "known: ageing, control, cpus, mac-limit, poll";
+  const cases: [string, string, string[]][] = [
+    ["no TOML", "[switch]\nx = ", ["ringyard.toml:2: unspecified values are invalid"]],
+    ["a key twice", '[ports]\na="null:"\na="null:"', ["ringyard.toml:3: defining a key multiple times is invalid"]],
+    [
+      "an unknown table",
+      "\n[prots]\n",
+      ["ringyard.toml:2: prots: unknown table: did you mean ports? known: ports, switch"],
+    ],
+    [
+      "an unknown key",
+      "[switch]\npol = 'busy'",
+      [`ringyard.toml:2: switch.pol: unknown key: did you mean poll? ${known}`],
+    ],
+    ["a prototype", "[switch]\n__proto__ = 1", ["ringyard.toml:2: switch.__proto__: not a name that can be used"]],
+    [
+      "a poll mode",
+      "[switch]\npoll = 'fast'",
+      ['ringyard.toml:2: switch.poll: expected adaptive, busy, interrupt, found "fast"'],
+    ],
+    [
+      "a CPU list",
+      "[switch]\ncpus = '1-0'",
+      ['ringyard.toml:2: switch.cpus: expected CPUs such as 0-1 or [0, 1], found "1-0"'],
+    ],
+    [
+      "CPUs below zero",
+      "[switch]\ncpus = [-1]",
+      ["ringyard.toml:2: switch.cpus: expected CPUs such as 0-1 or [0, 1], found [-1]"],
+    ],
+    [
+      "ageing",
+      "[switch]\nageing = 0",
+      ["ringyard.toml:2: switch.ageing: expected a whole number from 1 to 86400, found 0"],
+    ],
+    [
+      "ageing as text",
+      "[switch]\nageing = 'x'",
+      ['ringyard.toml:2: switch.ageing: expected a whole number from 1 to 86400, found "x"'],
+    ],
+    [
+      "a relative path",
+      "[switch]\ncontrol = 'x'",
+      ['ringyard.toml:2: switch.control: expected an absolute path, found "x"'],
+    ],
+    ["switch as a word", "switch = 3", ["ringyard.toml:1: switch: expected a table, found 3"]],
+    ["ports as a word", "ports = 3", ["ringyard.toml:1: ports: expected a table of ports"]],
+    ["a port as a number", "[ports]\nweb = 3", ["ringyard.toml:2: ports.web: expected a uri or a table, found 3"]],
+    [
+      "no uri",
+      "[ports.web]\nmtu = 1500",
+      ["ringyard.toml:1: ports.web.uri: expected a port uri such as tap:web, found nothing"],
+    ],
+    [
+      "an mtu",
+      '[switch]\npoll = "busy"\n\n[ports.web]\nuri = "tap:web"\n# a comment\nmtu = "x"',
+      ['ringyard.toml:7: ports.web.mtu: expected a number from 68 to 65535, found "x"'],
+    ],
+    [
+      "an option in both",
+      '[ports.web]\nuri = "tap:web?mtu=1400"\nmtu = 1500',
+      ["ringyard.toml:3: ports.web.mtu: stands in the uri too"],
+    ],
+    [
+      "an unknown kind",
+      '[ports]\nweb = "tab:web"',
+      [
+        'ringyard.toml:2: ports.web: unknown port kind "tab": did you mean tap? known kinds: memory, null, tap, vduse, vhost-user',
+      ],
+    ],
+    [
+      "an option of another kind",
+      '[ports.web]\nuri = "tap:web"\nmode = "client"',
+      ["ringyard.toml:3: ports.web.mode: unknown option of tap: tap takes mac, mtu, netns, offload, queues"],
+    ],
+    [
+      "a table as an option",
+      '[ports.web]\nuri = "tap:web"\nmtu = { a = 1 }',
+      ['ringyard.toml:3: ports.web.mtu: expected a string, a number or a list of strings, found {"a":1}'],
+    ],
+    [
+      "a bad name",
+      '[ports]\n"a b" = "null:"',
+      ['ringyard.toml:2: ports."a b": expected a port name of 1 to 32 letters, digits, _ . -, found "a b"'],
+    ],
+    [
+      "a link",
+      '[ports.web]\nuri = "null:"\nlink = "on"',
+      ['ringyard.toml:3: ports.web.link: expected up or down, found "on"'],
+    ],
+    [
+      "a mac limit",
+      '[ports.web]\nuri = "null:"\nmac-limit = 1.5',
+      ["ringyard.toml:3: ports.web.mac-limit: expected a whole number from 0 to 1048576, found 1.5"],
+    ],
+    [
+      "inside an inline table",
+      "[ports]\nx = { uri = 'null:', mtu = 1 }",
+      ['ringyard.toml:2: ports.x.mtu: expected a number from 68 to 65535, found "1"'],
+    ],
+  ];
+  test.each(cases)("%s", (_, text, lines) => {
+    expect(linesOf(text)).toEqual(lines);
+  });
+
+  test("and all mistakes are told, in the order of the file", () => {
+    expect(linesOf('[ports]\na = "tap:"\nb = "null:?mtu=1&queues=99"\n[switch]\nageing = -1\npolll = 1')).toEqual([
+      "ringyard.toml:2: ports.a: tap: missing NAME: write tap:NAME",
+      'ringyard.toml:3: ports.b.mtu: expected a number from 68 to 65535, found "1"',
+      'ringyard.toml:3: ports.b.queues: expected a number from 1 to 8, found "99"',
+      "ringyard.toml:5: switch.ageing: expected a whole number from 1 to 86400, found -1",
+      `ringyard.toml:6: switch.polll: unknown key: did you mean poll? ${known}`,
+    ]);
+  });
+
+  test("and no text is anything but a configuration or a ConfigError", () => {
+    const piece = fc.constantFrom(
+      ..."[ports]\n[switch]\n.='\"{},a1-:/tap:x\n#\\u00".split(/(?=[^a-z])/),
+      "uri",
+      "mtu",
+      "ports.a",
+      "\n",
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 20 }), (pieces) => {
+        try {
+          parse(pieces.join(""));
+        } catch (error) {
+          expect(error).toBeInstanceOf(ConfigError);
+          for (const line of (error as ConfigError).lines) expect(line).toMatch(/^ringyard\.toml:\d+: [^\n]+$/);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe("config show", () => {
+  const name = fc.string({ unit: fc.constantFrom(..."abZ09_.-"), minLength: 1, maxLength: 32 });
+  const target = fc.string({ minLength: 1, maxLength: 20 }).map((text) => `tap:${encodeURIComponent(text)}`);
+  const port = fc.record({
+    uri: fc.oneof(target, fc.constant("null:"), fc.constant("vhost-user:/a%22b?mode=client&queues=2")),
+    link: fc.constantFrom("up", "down"),
+    macLimit: fc.option(fc.nat(1000), { nil: undefined }),
+  });
+
+  test("prints TOML that reads back to the same configuration", () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(name, port, { noNullPrototype: true }),
+        fc.integer({ min: 1, max: 86400 }),
+        (ports, ageing) => {
+          const lines = Object.entries(ports).map(
+            ([name, { uri, link, macLimit }]) =>
+              `"${name}" = { uri = ${JSON.stringify(uri)}, link = '${link}'${macLimit === undefined ? "" : `, mac-limit = ${macLimit}`} }`,
+          );
+          const config = parse(
+            `[switch]\ncpus = [1]\ncontrol = "/a\\"b\\u007F"\nageing = ${ageing}\n[ports]\n${lines.join("\n")}`,
+          );
+          const data = configData(config);
+          expect(configData(parse(configToml(data)))).toEqual(data);
+        },
+      ),
+    );
+  });
+
+  test("fills in defaults and keeps the short form", () => {
+    expect(configToml(configData(parse('[ports]\nweb = "tap:web"\n"a.b" = "null:"')))).toBe(
+      '[switch]\npoll = "adaptive"\nageing = 300\nmac-limit = 65536\n\n[ports]\nweb = "tap:web"\n"a.b" = "null:"\n',
+    );
+  });
+});
+
+test("the command line is laid over the file: settings, and ports by name", () => {
+  const file = parse('[switch]\nageing = 60\npoll = "busy"\n[ports]\na = "null:"\nb = "null:"');
+  const words = parse('[switch]\npoll = "interrupt"\n[ports]\nb = "tap:b"\nc = "tap:c"');
+  const both = overlay(file, words);
+  expect(both.settings).toEqual({ ageingS: 60, poll: "interrupt" });
+  expect(configData(both).ports.map(({ name, uri }) => `${name}=${uri}`)).toEqual(["a=null:", "b=tap:b", "c=tap:c"]);
+});
