@@ -38,6 +38,8 @@ export interface PortInfo extends Counters {
   details: PortDetails;
   /** Dynamic addresses learned on the port. */
   macs: number;
+  /** At most so many of them, where the port has a limit of its own. */
+  macLimit?: number;
 }
 
 export interface FdbEntry {

@@ -1,0 +1,77 @@
+// What it takes to get from one configuration to another, as data: ordered actions that `apply.ts` carries out. A port
+// whose canonical URI and settings are the same in both is not mentioned, and so keeps running without losing a frame.
+//
+//   order: remove ports (they free sockets and names), change ports that run, add ports, settings of the switch
+//
+// Pure.
+
+import type { PortChanges, SwitchSettings } from "./api.ts";
+import { type Config, DEFAULTS, type PortConfig } from "./config.ts";
+import { formatUri, type Kinds } from "./uri.ts";
+
+export type Action =
+  | { do: "remove"; port: PortConfig }
+  | { do: "set"; before: PortConfig; after: PortConfig; changes: PortChanges }
+  | { do: "add"; port: PortConfig }
+  | { do: "configure"; before: SwitchSettings; after: SwitchSettings };
+
+export interface Difference {
+  actions: Action[];
+  /** Settings that changed but need a restart of the process. */
+  restart: string[];
+}
+
+export function difference(before: Config, after: Config, kinds: Kinds): Difference {
+  const removes: Action[] = [];
+  const sets: Action[] = [];
+  const adds: Action[] = [];
+  for (const [name, port] of before.ports) {
+    const wanted = after.ports.get(name);
+    if (wanted === undefined) removes.push({ do: "remove", port });
+  }
+  const macLimit = after.settings.macLimit ?? DEFAULTS.macLimit;
+  for (const [name, wanted] of after.ports) {
+    const port = before.ports.get(name);
+    const changes = port === undefined ? null : changesOf(port, wanted, macLimit, kinds);
+    if (port !== undefined && changes === null) removes.push({ do: "remove", port });
+    if (port === undefined || changes === null) adds.push({ do: "add", port: wanted });
+    else if (Object.keys(changes).length > 0) sets.push({ do: "set", before: port, after: wanted, changes });
+  }
+  const actions = [...removes, ...sets, ...adds];
+  const from = runningSettings(before.settings);
+  const to = runningSettings(after.settings);
+  if (!Bun.deepEquals(from, to)) actions.push({ do: "configure", before: from, after: to });
+  return { actions, restart: restartNeeded(before, after) };
+}
+
+/** What can change while the port runs, or null where it has to be made anew. */
+function changesOf(from: PortConfig, to: PortConfig, macLimit: number, kinds: Kinds): PortChanges | null {
+  const changes: PortChanges = {};
+  if (from.spec.uri !== to.spec.uri) {
+    // Only the MTU can change under a driver, and only from one value to another.
+    const { mtu } = to.spec.options;
+    if (mtu === undefined || from.spec.options.mtu === undefined || bare(from, kinds) !== bare(to, kinds)) return null;
+    changes.mtu = mtu;
+  }
+  if (from.link !== to.link) changes.link = to.link;
+  if (from.macLimit !== to.macLimit) changes.macLimit = to.macLimit ?? macLimit;
+  return changes;
+}
+
+function bare({ spec }: PortConfig, kinds: Kinds): string {
+  return formatUri(kinds[spec.kind], spec.target, { ...spec.options, mtu: undefined });
+}
+
+/** The settings that `SwitchApi.configure` changes in a running switch. */
+function runningSettings({ poll = DEFAULTS.poll, ageingS = DEFAULTS.ageingS }: SwitchSettings): SwitchSettings {
+  return { poll, ageingS };
+}
+
+function restartNeeded(before: Config, after: Config): string[] {
+  const changed: string[] = [];
+  if (!Bun.deepEquals(before.settings.cpus ?? [], after.settings.cpus ?? [])) changed.push("cpus");
+  if ((before.settings.macLimit ?? DEFAULTS.macLimit) !== (after.settings.macLimit ?? DEFAULTS.macLimit))
+    changed.push("mac-limit");
+  if (before.control !== after.control) changed.push("control");
+  return changed;
+}

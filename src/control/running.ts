@@ -1,0 +1,98 @@
+// The running configuration: what the switch was told, kept beside the switch, so that a reload knows what changed and
+// `config show` can print it. Every change goes through here, one at a time: two clients and a SIGHUP cannot interleave.
+//
+//   declared   ports of the file and the command line; a reload makes them what the file says
+//   by hand    ports of `port add`; a reload leaves them alone, until the file names one
+//
+// Control thread.
+
+import { RingyardError } from "../core/errors.ts";
+import type { PortInfo, SwitchApi } from "./api.ts";
+import { addPort, applyActions } from "./apply.ts";
+import { type Config, emptyConfig, type PortConfig } from "./config.ts";
+import { type Difference, difference } from "./diff.ts";
+import { suggest } from "./nearest.ts";
+import { word } from "./quote.ts";
+import { type Kinds, withOptions } from "./uri.ts";
+
+export class Running {
+  #config: Config;
+  #declared = new Set<string>();
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** `started`: the settings with which the switch was created; it has no ports yet. */
+  constructor(
+    readonly api: SwitchApi,
+    readonly kinds: Kinds,
+    started: Pick<Config, "settings" | "control">,
+  ) {
+    this.#config = { ...emptyConfig(), settings: started.settings, control: started.control };
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  /** Makes the switch what `wanted` says, and leaves the ports that were added by hand. All or nothing. */
+  replace(wanted: Config): Promise<Difference> {
+    return this.#alone(async () => {
+      const ports = new Map(wanted.ports);
+      for (const [name, port] of this.#config.ports) {
+        if (!this.#declared.has(name) && !ports.has(name)) ports.set(name, port);
+      }
+      const diff = difference(this.#config, { ...wanted, ports }, this.kinds);
+      await applyActions(this.api, diff.actions);
+      // What needs a restart stays as it is, and is named again at the next reload.
+      const { cpus, macLimit } = this.#config.settings;
+      const settings = { ...wanted.settings, cpus, macLimit };
+      this.#config = { settings, control: this.#config.control, ports };
+      this.#declared = new Set(wanted.ports.keys());
+      return diff;
+    });
+  }
+
+  addPort(port: PortConfig): Promise<PortInfo> {
+    return this.#alone(async () => {
+      const { name } = port.spec;
+      if (this.#config.ports.has(name)) {
+        throw new RingyardError("EXISTS", `port ${name} exists`, `choose another name, or ringyard port del ${name}`);
+      }
+      await addPort(this.api, port);
+      this.#config.ports.set(name, port);
+      return this.api.port(name);
+    });
+  }
+
+  removePort(name: string): Promise<void> {
+    return this.#alone(async () => {
+      this.#find(name);
+      await this.api.removePort(name);
+      this.#config.ports.delete(name);
+      this.#declared.delete(name);
+    });
+  }
+
+  setPort(name: string, changes: { link?: "up" | "down"; mtu?: number; macLimit?: number }): Promise<PortInfo> {
+    return this.#alone(async () => {
+      const port = this.#find(name);
+      const info = await this.api.setPort(name, changes);
+      const { mtu, ...others } = changes;
+      const spec = mtu === undefined ? port.spec : withOptions(port.spec, { mtu }, this.kinds);
+      this.#config.ports.set(name, { ...port, ...others, spec });
+      return info;
+    });
+  }
+
+  #find(name: string): PortConfig {
+    const port = this.#config.ports.get(name);
+    if (port !== undefined) return port;
+    throw new RingyardError("NOT_FOUND", `no port ${word(name)}`, suggest(name, "ports:", this.#config.ports.keys()));
+  }
+
+  /** Runs after every change that was asked for before. */
+  #alone<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(change);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+}

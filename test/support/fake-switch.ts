@@ -1,0 +1,131 @@
+// A SwitchApi without a dataplane: ports are entries of a map and frames never move. It records what it was asked, and
+// fails when it is told to, so that tests of the control side can look at both.
+//
+//   const fake = new FakeSwitch({});  fake.failures.set("addPort db", new RingyardError("BUSY", "no"));
+
+import type {
+  CreateSwitch,
+  FdbEntry,
+  FdbInfo,
+  PortChanges,
+  PortInfo,
+  SwitchApi,
+  SwitchSettings,
+  SwitchStats,
+} from "../../src/control/api.ts";
+import { DEFAULTS } from "../../src/control/config.ts";
+import { RingyardError } from "../../src/core/errors.ts";
+import type { PortProbe, PortSpec } from "../../src/ports/port.ts";
+
+const NOTHING = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0 };
+
+export class FakeSwitch implements SwitchApi {
+  readonly settings;
+  /** Every change, as `addPort web`, `setPort web {"link":"down"}`, in order. */
+  readonly calls: string[] = [];
+  /** What a call throws, by the start of its text. */
+  readonly failures = new Map<string, Error>();
+  readonly entries = new Map<string, FdbEntry>();
+  readonly #ports = new Map<string, PortInfo>();
+  closed = false;
+
+  constructor({
+    cpus = [],
+    poll = DEFAULTS.poll,
+    ageingS = DEFAULTS.ageingS,
+    macLimit = DEFAULTS.macLimit,
+  }: SwitchSettings) {
+    this.settings = { cpus, poll, ageingS, macLimit };
+  }
+
+  async addPort({ name, kind, uri, options }: PortSpec): Promise<PortInfo> {
+    this.#call(`addPort ${name}`);
+    if (this.#ports.has(name)) throw new RingyardError("EXISTS", `port ${name} exists`);
+    const { mac, mtu } = options;
+    const info: PortInfo = {
+      ...{ name, index: this.#ports.size, kind, uri, mac, mtu, admin: "up", carrier: true, queues: [] },
+      ...{ errors: {}, details: { target: uri }, macs: 0, drops: {} },
+      ...NOTHING,
+    };
+    this.#ports.set(name, info);
+    return info;
+  }
+
+  async removePort(name: string): Promise<void> {
+    this.#call(`removePort ${name}`);
+    this.port(name);
+    this.#ports.delete(name);
+  }
+
+  async setPort(name: string, changes: PortChanges): Promise<PortInfo> {
+    this.#call(`setPort ${name} ${JSON.stringify(changes)}`);
+    const { link, ...others } = changes;
+    return Object.assign(this.port(name), others, link === undefined ? {} : { admin: link });
+  }
+
+  port(name: string): PortInfo {
+    const port = this.#ports.get(name);
+    if (port === undefined) throw new RingyardError("NOT_FOUND", `no port ${name}`);
+    return port;
+  }
+
+  ports(): PortInfo[] {
+    return [...this.#ports.values()];
+  }
+
+  fdb(portName?: string): FdbInfo {
+    const entries = [...this.entries.values()].filter(({ port }) => portName === undefined || port === portName);
+    const { macLimit, ageingS } = this.settings;
+    return { entries, limit: macLimit, ageingS, counters: { learned: 0, moved: 0, evicted: 0, aged: 0 } };
+  }
+
+  fdbAdd(mac: string, port: string): void {
+    this.port(port);
+    this.entries.set(mac, { mac, port, ageS: 0, static: true });
+  }
+
+  fdbDelete(mac: string): void {
+    if (!this.entries.delete(mac)) throw new RingyardError("NOT_FOUND", `no address ${mac}`);
+  }
+
+  fdbFlush(portName?: string): number {
+    const gone = this.fdb(portName).entries.filter((entry) => !entry.static);
+    for (const { mac } of gone) this.entries.delete(mac);
+    return gone.length;
+  }
+
+  configure(settings: SwitchSettings): void {
+    this.#call(`configure ${JSON.stringify(settings)}`);
+    Object.assign(this.settings, settings);
+  }
+
+  stats(): SwitchStats {
+    const ports = this.ports().map(({ name, drops }) => ({ name, ...NOTHING, drops }));
+    const worker = { worker: 0, cpu: -1, lanes: ports.length, breaths: 10, sleeps: 2, busyBreaths: 5 };
+    return {
+      uptimeS: 1,
+      poll: this.settings.poll,
+      totals: { ...NOTHING, copies: 0, dropped: 0 },
+      ports,
+      workers: [worker],
+    };
+  }
+
+  probe(): Record<string, PortProbe & { summary: string }> {
+    return {};
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+
+  #call(text: string): void {
+    this.calls.push(text);
+    for (const [start, error] of this.failures) if (text.startsWith(start)) throw error;
+  }
+}
+
+export const createFakeSwitch: CreateSwitch = async (settings) => new FakeSwitch(settings);
+
+/** A log that says nothing. */
+export const quiet = { info() {}, warn() {}, error() {} };
