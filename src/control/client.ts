@@ -1,0 +1,124 @@
+// A client of the control socket: what `ringyard port list` and the like speak with, and a program may. Any thread.
+//
+//   const client = await ControlClient.connect(path);
+//   const { ports } = await client.request("port.list", {});
+//   client.close();
+
+import type { Socket } from "bun";
+import { RingyardError } from "../core/errors.ts";
+import { encodeFrame, FrameReader } from "./frame.ts";
+import { mergePart } from "./parts.ts";
+import type { Operation, Operations, Reply } from "./protocol.ts";
+
+/** Silence of the switch in the middle of an answer; a port that is added may take a while. */
+const ANSWER_MS = 30_000;
+
+interface Waiting {
+  resolve(result: Record<string, unknown>): void;
+  reject(error: RingyardError): void;
+  whole: Record<string, unknown>;
+  timer: Timer;
+}
+
+export class ControlClient {
+  readonly #reader = new FrameReader();
+  readonly #waiting = new Map<number, Waiting>();
+  #socket!: Socket<undefined>;
+  #output: Uint8Array[] = [];
+  #ended: RingyardError | null = null;
+  #lastId = 0;
+
+  private constructor(readonly path: string) {}
+
+  /** Throws UNREACHABLE or PERMISSION. */
+  static async connect(path: string): Promise<ControlClient> {
+    const client = new ControlClient(path);
+    try {
+      client.#socket = await Bun.connect<undefined>({
+        unix: path,
+        socket: {
+          data: (_, bytes) => client.#receive(bytes),
+          drain: () => client.#flush(),
+          close: () => client.#end("the switch closed the connection"),
+        },
+      });
+    } catch (error) {
+      throw connectError(path, (error as NodeJS.ErrnoException).code);
+    }
+    return client;
+  }
+
+  /** Asks, and waits for the whole answer. Throws what the switch answered, or UNREACHABLE. */
+  request<O extends Operation>(op: O, args: Operations[O]["args"]): Promise<Operations[O]["result"]> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#end(`no answer from the switch for ${ANSWER_MS / 1000} s`), ANSWER_MS);
+      this.#waiting.set(id, { resolve: resolve as Waiting["resolve"], reject, whole: {}, timer });
+      this.#output.push(encodeFrame({ id, op, args }));
+      this.#flush();
+    });
+  }
+
+  close(): void {
+    this.#end("the connection was closed");
+  }
+
+  #flush(): void {
+    for (let frame = this.#output.shift(); frame !== undefined; frame = this.#output.shift()) {
+      const sent = this.#socket.write(frame);
+      if (sent === frame.length) continue;
+      if (sent >= 0) this.#output.unshift(frame.subarray(sent));
+      return;
+    }
+  }
+
+  #receive(bytes: Uint8Array): void {
+    try {
+      this.#reader.push(bytes, (item) => this.#take(item as Reply));
+    } catch (error) {
+      this.#end(`unreadable answer: ${(error as Error).message}`);
+    }
+  }
+
+  #take(reply: Reply): void {
+    if (!reply.ok) {
+      const { code, message, next } = reply.error;
+      const error = new RingyardError(code, message, next);
+      // Id 0 answers no request: the connection itself is refused.
+      if (reply.id === 0) this.#end(error);
+      else this.#settle(reply.id, (waiting) => waiting.reject(error));
+      return;
+    }
+    const waiting = this.#waiting.get(reply.id);
+    if (waiting === undefined) return;
+    mergePart(waiting.whole, reply.result);
+    if (reply.more) waiting.timer.refresh();
+    else this.#settle(reply.id, () => waiting.resolve(waiting.whole));
+  }
+
+  #settle(id: number, how: (waiting: Waiting) => void): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(id);
+    clearTimeout(waiting.timer);
+    how(waiting);
+  }
+
+  #end(why: string | RingyardError): void {
+    if (this.#ended !== null) return;
+    const error = typeof why === "string" ? new RingyardError("UNREACHABLE", `${this.path}: ${why}`) : why;
+    this.#ended = error;
+    for (const id of [...this.#waiting.keys()]) this.#settle(id, (waiting) => waiting.reject(error));
+    this.#socket.end();
+  }
+}
+
+function connectError(path: string, code: string | undefined): RingyardError {
+  if (code === "EACCES" || code === "EPERM") {
+    return new RingyardError("PERMISSION", `may not connect to ${path}`, "run this as the user who started the switch");
+  }
+  const next = "start it with ringyard up, or name its control socket with --control PATH";
+  const why = code === "ECONNREFUSED" || code === "ENOENT" ? "" : ` (${code})`;
+  return new RingyardError("UNREACHABLE", `no switch is running at ${path}${why}`, next);
+}

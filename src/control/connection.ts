@@ -1,0 +1,156 @@
+// One client of the control socket, seen from the switch. Requests are answered in order, one at a time; a reply is made
+// frame by frame and the next frame only when the last has left, so a connection holds at most one frame of output and
+// PENDING_MAX requests of input, whatever its client does. A client that sends nothing or takes nothing is let go.
+// Control thread.
+
+import type { Socket } from "bun";
+import { RingyardError } from "../core/errors.ts";
+import { encodeFrame, FrameError, FrameReader } from "./frame.ts";
+import { resultFrames } from "./parts.ts";
+import type { ReplyError, Request } from "./protocol.ts";
+
+/** Answers a request, or throws; a RingyardError reaches the client as it is. */
+export type Handler = (request: Request) => Promise<object>;
+
+export interface ConnectionLimits {
+  /** Without a request. */
+  idleMs: number;
+  /** For a frame of a reply to be taken. */
+  slowMs: number;
+}
+
+export const LIMITS: ConnectionLimits = { idleMs: 300_000, slowMs: 10_000 };
+
+/** Requests that a client may send ahead of their answers. */
+const PENDING_MAX = 64;
+
+export interface ConnectionHost {
+  handle: Handler;
+  limits: ConnectionLimits;
+  countRequest(): void;
+  countError(name: string): void;
+}
+
+export class Connection {
+  readonly #reader = new FrameReader();
+  readonly #pending: unknown[] = [];
+  #answering = false;
+  #closed = false;
+  #drained: (() => void) | null = null;
+  #timer: Timer;
+
+  constructor(
+    readonly socket: Socket<Connection>,
+    readonly host: ConnectionHost,
+  ) {
+    this.#timer = setTimeout(() => this.#drop("idle"), host.limits.idleMs);
+  }
+
+  receive(bytes: Uint8Array): void {
+    if (this.#closed) return;
+    this.#timer.refresh();
+    try {
+      this.#reader.push(bytes, (item) => this.#pending.push(item));
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#refuse(error.problem, { code: "PROTOCOL", message: error.message });
+      return;
+    }
+    if (this.#pending.length > PENDING_MAX) {
+      const message = `more than ${PENDING_MAX} requests at once`;
+      this.#refuse("backlog", { code: "LIMIT", message, next: "wait for answers" });
+    } else if (!this.#answering) void this.#answerAll();
+  }
+
+  drain(): void {
+    this.#drained?.();
+  }
+
+  /** The socket has ended, from either side. */
+  close(): void {
+    if (!this.#closed && this.#reader.partial) this.host.countError("cut_off");
+    this.#closed = true;
+    this.#pending.length = 0;
+    clearTimeout(this.#timer);
+    this.#drained?.();
+  }
+
+  async #answerAll(): Promise<void> {
+    this.#answering = true;
+    for (let item = this.#pending.shift(); item !== undefined && !this.#closed; item = this.#pending.shift()) {
+      await this.#answer(item);
+    }
+    this.#answering = false;
+  }
+
+  async #answer(item: unknown): Promise<void> {
+    let id = 0;
+    try {
+      const request = readRequest(item);
+      id = request.id;
+      this.host.countRequest();
+      const result = await this.host.handle(request);
+      for (const frame of resultFrames(id, result as Record<string, unknown>)) {
+        if (!(await this.#send(frame))) return;
+      }
+    } catch (error) {
+      const { code, message, next } =
+        error instanceof RingyardError ? error : new RingyardError("SYSTEM", String(error));
+      if (code === "BAD_REQUEST") this.host.countError("bad_request");
+      await this.#send(errorFrame(id, next === undefined ? { code, message } : { code, message, next }));
+    }
+  }
+
+  /** Sends a frame whole; false where the connection ended first. */
+  async #send(frame: Uint8Array): Promise<boolean> {
+    let rest = frame;
+    while (!this.#closed) {
+      const sent = this.socket.write(rest);
+      if (sent < 0) return false;
+      rest = rest.subarray(sent);
+      if (rest.length === 0) {
+        this.#timer.refresh();
+        return true;
+      }
+      const slow = setTimeout(() => this.#drop("slow_reader"), this.host.limits.slowMs);
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+      this.#drained = null;
+      clearTimeout(slow);
+    }
+    return false;
+  }
+
+  /** One error reply where there is room for it, and the end. */
+  #refuse(name: string, error: ReplyError): void {
+    this.host.countError(name);
+    // In the middle of a reply's frame an error would only garble it.
+    const midFrame = this.#drained !== null;
+    this.#end(() => (midFrame ? this.socket.terminate() : void this.socket.end(errorFrame(0, error))));
+  }
+
+  #drop(name: string): void {
+    this.host.countError(name);
+    this.#end(() => this.socket.terminate());
+  }
+
+  #end(how: () => void): void {
+    this.#closed = true;
+    this.close();
+    how();
+  }
+}
+
+/** The frame that says why a request, or a connection, was refused. */
+export function errorFrame(id: number, error: ReplyError): Uint8Array {
+  // A message may repeat what a client sent; a reply that is too long would be none.
+  return encodeFrame({ id, ok: false, error: { ...error, message: error.message.slice(0, 2000) } });
+}
+
+function readRequest(item: unknown): Request {
+  const { id, op, args = {} } = (item ?? {}) as Partial<Request>;
+  const whole = typeof id === "number" && Number.isSafeInteger(id) && id > 0;
+  if (whole && typeof op === "string" && typeof args === "object" && args !== null) return { id, op, args };
+  throw new RingyardError("BAD_REQUEST", "not a request", "send { id, op, args } with an id from 1");
+}

@@ -1,0 +1,62 @@
+// What is said over the control socket: one request at a time, each answered in order by one or more replies.
+//
+//   request  { id, op, args }
+//   reply    { id, ok: true, result [, more: true] }      more: further parts of the same result follow
+//            { id, ok: false, error: { code, message [, next] } }     id 0: the frame could not be read
+//
+// A result is an object. One that is longer than a frame comes in parts, which merge by a simple rule: elements of its
+// arrays are appended, everything else stands in the first part (`parts.ts`).
+
+import type { ErrorCode } from "../core/errors.ts";
+import type { FdbInfo, PortChanges, PortInfo, SwitchStats } from "./api.ts";
+import type { ConfigData } from "./config-show.ts";
+
+/** Raised when a client has to know of a change. */
+export const PROTOCOL_VERSION = 1;
+
+export interface Request {
+  id: number;
+  op: string;
+  args: Record<string, unknown>;
+}
+
+export interface ReplyError {
+  code: ErrorCode;
+  message: string;
+  next?: string;
+}
+
+export type Reply =
+  | { id: number; ok: true; more?: boolean; result: Record<string, unknown> }
+  | { id: number; ok: false; error: ReplyError };
+
+/** The control socket's own counters. */
+export interface ControlStats {
+  /** Open now, the one that asks included. */
+  connections: number;
+  accepted: number;
+  requests: number;
+  /** By name: frames that could not be read, requests refused, connections dropped. */
+  errors: Record<string, number>;
+}
+
+/** Each operation's arguments and result. */
+export interface Operations {
+  version: { args: object; result: { version: string; protocol: number; pid: number } };
+  "port.list": { args: object; result: { ports: PortInfo[] } };
+  "port.show": { args: { name: string }; result: { port: PortInfo } };
+  "port.add": {
+    args: { name: string; uri: string; link?: "up" | "down"; macLimit?: number };
+    result: { port: PortInfo };
+  };
+  "port.del": { args: { name: string }; result: object };
+  "port.set": { args: { name: string } & PortChanges; result: { port: PortInfo } };
+  "fdb.show": { args: { port?: string }; result: FdbInfo };
+  "fdb.add": { args: { mac: string; port: string }; result: object };
+  "fdb.del": { args: { mac: string }; result: object };
+  "fdb.flush": { args: { port?: string }; result: { flushed: number } };
+  stats: { args: object; result: SwitchStats & { control: ControlStats } };
+  "config.show": { args: object; result: ConfigData };
+}
+
+export type Operation = keyof Operations;

@@ -1,0 +1,114 @@
+// What a request over the control socket does: one table from operation to the schema of its arguments and the call.
+// Control thread.
+
+import { z } from "zod";
+import { RingyardError } from "../core/errors.ts";
+import { link, MAC_LIMIT_MAX } from "./config-schema.ts";
+import { configData } from "./config-show.ts";
+import type { Handler } from "./connection.ts";
+import { suggest } from "./nearest.ts";
+import { MTU_MAX, MTU_MIN, mac } from "./options.ts";
+import { type ControlStats, type Operation, type Operations, PROTOCOL_VERSION } from "./protocol.ts";
+import { quoted } from "./quote.ts";
+import type { Running } from "./running.ts";
+import { parsePort } from "./uri.ts";
+import { VERSION } from "./version.ts";
+
+const number = (min: number, max: number) => {
+  const error = `expected a number from ${min} to ${max}`;
+  return z.number({ error }).int({ error }).min(min, { error }).max(max, { error });
+};
+const name = z.string({ error: "expected the name of a port" }).max(64);
+const unicastMac = z.string({ error: "expected a MAC address" }).pipe(mac);
+const macLimit = number(0, MAC_LIMIT_MAX).optional();
+const nothing = z.strictObject({});
+const maybePort = z.strictObject({ port: name.optional() });
+
+const schemas = {
+  version: nothing,
+  "port.list": nothing,
+  "port.show": z.strictObject({ name }),
+  "port.add": z.strictObject({
+    name,
+    uri: z.string({ error: "expected a port uri" }),
+    link: link.optional(),
+    macLimit,
+  }),
+  "port.del": z.strictObject({ name }),
+  "port.set": z.strictObject({ name, link: link.optional(), mtu: number(MTU_MIN, MTU_MAX).optional(), macLimit }),
+  "fdb.show": maybePort,
+  "fdb.add": z.strictObject({ mac: unicastMac, port: name }),
+  "fdb.del": z.strictObject({ mac: unicastMac }),
+  "fdb.flush": maybePort,
+  stats: nothing,
+  "config.show": nothing,
+} satisfies { [O in Operation]: z.ZodType<Operations[O]["args"]> };
+
+type Calls = { [O in Operation]: (args: z.output<(typeof schemas)[O]>) => Result<O> | Promise<Result<O>> };
+type Result<O extends Operation> = Operations[O]["result"];
+
+function callsOf(running: Running, control: () => ControlStats): Calls {
+  const { api } = running;
+  return {
+    version: () => ({ version: VERSION, protocol: PROTOCOL_VERSION, pid: process.pid }),
+    "port.list": () => ({ ports: api.ports() }),
+    "port.show": ({ name }) => ({ port: api.port(name) }),
+    "port.add": async ({ name, uri, link = "up", macLimit }) => {
+      const spec = parsePort(name, uri, running.kinds);
+      return { port: await running.addPort(macLimit === undefined ? { spec, link } : { spec, link, macLimit }) };
+    },
+    "port.del": async ({ name }) => {
+      await running.removePort(name);
+      return {};
+    },
+    "port.set": async ({ name, ...changes }) => ({ port: await running.setPort(name, changes) }),
+    "fdb.show": ({ port }) => api.fdb(port),
+    "fdb.add": ({ mac, port }) => {
+      api.fdbAdd(mac, port);
+      return {};
+    },
+    "fdb.del": ({ mac }) => {
+      api.fdbDelete(mac);
+      return {};
+    },
+    "fdb.flush": ({ port }) => ({ flushed: api.fdbFlush(port) }),
+    stats: () => ({ ...api.stats(), control: control() }),
+    "config.show": () => configData(running.config),
+  };
+}
+
+/** Serves requests on a running switch; `control` gives the socket's own counters. */
+export function requestHandler(running: Running, control: () => ControlStats): Handler {
+  const calls = callsOf(running, control) as Record<Operation, (args: unknown) => object | Promise<object>>;
+  return async ({ op, args }) => {
+    if (!Object.hasOwn(schemas, op)) {
+      throw new RingyardError(
+        "BAD_REQUEST",
+        `unknown operation ${quoted(op)}`,
+        suggest(op, "known:", Object.keys(schemas)),
+      );
+    }
+    const parsed = schemas[op as Operation].safeParse(args);
+    if (!parsed.success) throw badArguments(op, parsed.error, args);
+    try {
+      return await calls[op as Operation](parsed.data);
+    } catch (error) {
+      if (error instanceof RingyardError) throw error;
+      throw new RingyardError("SYSTEM", `${op}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+}
+
+function badArguments(op: string, error: z.ZodError, args: Record<string, unknown>): RingyardError {
+  const [issue] = error.issues;
+  if (issue.code === "unrecognized_keys") {
+    const known = Object.keys(schemas[op as Operation].shape);
+    return new RingyardError(
+      "BAD_REQUEST",
+      `${op}: unknown argument ${quoted(issue.keys[0])}`,
+      suggest(issue.keys[0], "takes", known),
+    );
+  }
+  const key = String(issue.path[0]);
+  return new RingyardError("BAD_REQUEST", `${op}: ${key}: ${issue.message}, found ${quoted(args[key])}`);
+}

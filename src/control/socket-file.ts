@@ -1,0 +1,123 @@
+// The control socket's name in the file system. Nobody else may ever connect, a dead switch's socket is replaced, a
+// living one's is not, and two switches that start together cannot both win:
+//
+//   bind PATH.PID (mode 0600 from birth)  --link(2)-->  PATH       link fails where PATH exists: then somebody has it
+//   PATH is stale  --rename(2)-->  PATH.PID.old  -- still dead? --> unlink, link again
+//
+// The second look after the rename closes the gap in which another switch could have taken PATH. Control thread.
+
+import { linkSync, lstatSync, renameSync, rmSync, unlinkSync } from "node:fs";
+import { RingyardError } from "../core/errors.ts";
+
+/** sun_path has 108 bytes with its NUL (linux/un.h); the longest name used here is `PATH.PID.old`, a PID has 7 digits. */
+const PATH_SIZE_MAX = 107 - ".4194304.old".length;
+
+/** Each attempt is lost to another process that takes the path in the same moment. */
+const ATTEMPTS = 8;
+
+/**
+ * Publishes a listening socket at `path`. `bind` must bind it at the path it is given.
+ * Throws BUSY where a living switch has the path, EXISTS where something else than a socket is there.
+ */
+export async function publishSocket(path: string, bind: (path: string) => void): Promise<void> {
+  const size = Buffer.byteLength(path);
+  if (size > PATH_SIZE_MAX) {
+    throw new RingyardError(
+      "LIMIT",
+      `control path of ${size} bytes is too long`,
+      `name one of at most ${PATH_SIZE_MAX} with --control`,
+    );
+  }
+  // Looked at first, so that the usual refusal leaves no trace at all.
+  await refuseUnlessStale(path, path);
+  const own = `${path}.${process.pid}`;
+  bindPrivately(own, path, bind);
+  try {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      try {
+        linkSync(own, path);
+        return;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw systemError("link", path, error);
+      }
+      await removeStale(path);
+    }
+    throw new RingyardError("BUSY", `${path} is taken again and again`, "name another path with --control");
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+/** Removes the socket's name, if it is still ours: `inode` as `socketInode` gave it. */
+export function withdrawSocket(path: string, inode: number): void {
+  if (socketInode(path) === inode) rmSync(path, { force: true });
+}
+
+/** The inode of a socket file, or -1. */
+export function socketInode(path: string): number {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isSocket() ? found.ino : -1;
+}
+
+function bindPrivately(own: string, path: string, bind: (path: string) => void): void {
+  rmSync(own, { force: true });
+  const umask = process.umask(0o177);
+  try {
+    bind(own);
+  } catch (error) {
+    throw systemError("bind", path, error);
+  } finally {
+    process.umask(umask);
+  }
+}
+
+async function removeStale(path: string): Promise<void> {
+  await refuseUnlessStale(path, path);
+  const old = `${path}.${process.pid}.old`;
+  try {
+    renameSync(path, old);
+  } catch {
+    return; // Somebody else removed it.
+  }
+  try {
+    await refuseUnlessStale(old, path);
+  } catch (error) {
+    // It came alive in between: give it its name back.
+    if (socketInode(path) < 0) linkSync(old, path);
+    throw error;
+  } finally {
+    unlinkSync(old);
+  }
+}
+
+/** Returns where nothing listens at `at`; messages speak of `path`. */
+async function refuseUnlessStale(at: string, path: string): Promise<void> {
+  const found = lstatSync(at, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new RingyardError(
+      "EXISTS",
+      `${path} exists and is no socket`,
+      "remove it, or name another path with --control",
+    );
+  }
+  let code: string | undefined;
+  try {
+    const socket = await Bun.connect({ unix: at, socket: { data() {} } });
+    socket.end();
+  } catch (error) {
+    code = (error as NodeJS.ErrnoException).code;
+  }
+  if (code === "ECONNREFUSED" || code === "ENOENT") return;
+  if (code !== undefined) throw systemError("connect to", path, code);
+  throw new RingyardError(
+    "BUSY",
+    `a switch is already running at ${path}`,
+    "stop it, or name another path with --control",
+  );
+}
+
+function systemError(what: string, path: string, error: unknown): RingyardError {
+  const code = typeof error === "string" ? error : ((error as NodeJS.ErrnoException).code ?? String(error));
+  return new RingyardError("SYSTEM", `cannot ${what} ${path}: ${code}`, "name another path with --control");
+}
