@@ -1,0 +1,46 @@
+// `ringyard config check|show`.
+
+import type { Command } from "commander";
+import type { ConfigData } from "../control/config-show.ts";
+import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
+import { print, printJson } from "./output.ts";
+
+interface ShowOptions extends AskOptions {
+  config?: string;
+}
+
+export function addConfigCommands(program: Command): void {
+  const config = program.command("config").description("check a configuration file, show the running one");
+  config
+    .command("check")
+    .description("say ok, or every mistake with its line")
+    .argument("[file]", "the file to read", "ringyard.toml")
+    .addHelpText("after", examples("ringyard config check /etc/ringyard.toml"))
+    .action(async (file: string) => {
+      await readFile(file);
+      print("ok\n");
+    });
+  const show = config
+    .command("show")
+    .description("the configuration of the running switch, as TOML")
+    .option("-c, --config <file>", "that of a file instead, with defaults filled in")
+    .addHelpText(
+      "after",
+      examples("ringyard config show > ringyard.toml", "ringyard config show -c ringyard.toml --json"),
+    );
+  addJson(addControl(show)).action(async ({ config, ...options }: ShowOptions) => {
+    const data =
+      config === undefined ? await ask(options, (client) => client.request("config.show", {})) : await readFile(config);
+    if (options.json) printJson(data);
+    else print((await import("../control/config-show.ts")).configToml(data));
+  });
+}
+
+async function readFile(file: string): Promise<ConfigData> {
+  const [{ loadConfig }, { configData }, { kinds }] = await Promise.all([
+    import("../control/config.ts"),
+    import("../control/config-show.ts"),
+    import("../control/wiring.ts"),
+  ]);
+  return configData(await loadConfig(file, kinds));
+}

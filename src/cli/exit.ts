@@ -1,0 +1,35 @@
+// Exit codes, part of what scripts may rely on, and the one place that turns what was thrown into a line and a code.
+
+import { errorLines } from "../control/error-lines.ts";
+import { type ErrorCode, RingyardError } from "../core/errors.ts";
+
+export const EXIT = {
+  OK: 0,
+  /** The switch, the machine or a file said no. */
+  FAILED: 1,
+  /** What was typed cannot be: an option, a URI, a value. */
+  USAGE: 2,
+  /** No switch answers at the control path. */
+  UNREACHABLE: 3,
+} as const;
+
+export const EXIT_HELP = `
+Exit codes:
+  0  done
+  1  the request failed
+  2  wrong usage: an option, a uri or a value that cannot be
+  3  no switch can be reached at the control path`;
+
+const USAGE_CODES: ErrorCode[] = ["BAD_URI", "BAD_OPTION", "BAD_REQUEST"];
+
+export function exitCode(error: unknown): number {
+  if (!(error instanceof RingyardError)) return EXIT.FAILED;
+  if (error.code === "UNREACHABLE") return EXIT.UNREACHABLE;
+  return USAGE_CODES.includes(error.code) ? EXIT.USAGE : EXIT.FAILED;
+}
+
+/** Prints `ringyard: LINE`, once for each line, and returns the exit code. */
+export function reportError(error: unknown): number {
+  for (const line of errorLines(error)) process.stderr.write(`ringyard: ${line}\n`);
+  return exitCode(error);
+}

@@ -1,0 +1,58 @@
+// The command `ringyard`: reads the words and hands them to the file of the command. What a command needs is loaded when
+// it runs: `ringyard --help` loads neither the switch nor the schemas.
+
+import { Command, CommanderError } from "commander";
+import { VERSION } from "../control/version.ts";
+import { addConfigCommands } from "./config.ts";
+import { addDoctorCommand } from "./doctor.ts";
+import { EXIT, EXIT_HELP, reportError } from "./exit.ts";
+import { addFdbCommands } from "./fdb.ts";
+import { tolerateClosedOutput } from "./output.ts";
+import { addPortCommands } from "./port.ts";
+import { addStatsCommand } from "./stats.ts";
+import { addUpCommand } from "./up.ts";
+import { addVersionCommand } from "./version.ts";
+
+export function createProgram(): Command {
+  const program = new Command("ringyard")
+    .description("a virtual switch in one process: virtio ports for VMs and containers, one copy per frame")
+    .version(VERSION)
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(oneLine(text)) })
+    .addHelpText("after", EXIT_HELP);
+  addUpCommand(program);
+  addPortCommands(program);
+  addFdbCommands(program);
+  addStatsCommand(program);
+  addConfigCommands(program);
+  addDoctorCommand(program);
+  addVersionCommand(program);
+  return program;
+}
+
+/** Runs a command line; returns its exit code. */
+export async function main(words: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync(words, { from: "user" });
+    return Number(process.exitCode ?? EXIT.OK);
+  } catch (error) {
+    // Commander has printed its message by now; help and --version come this way too, with exit code 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.USAGE;
+    return reportError(error);
+  }
+}
+
+/** `error: unknown option '--x'\n(Did you mean --y?)` in the form of all our errors. */
+function oneLine(text: string): string {
+  const [first, ...rest] = text
+    .replace(/^error: /, "ringyard: ")
+    .trimEnd()
+    .split("\n");
+  return rest.length === 1 ? `${first} ${rest[0].replace("(Did", "(did")}\n` : [first, ...rest, ""].join("\n");
+}
+
+if (import.meta.main) {
+  tolerateClosedOutput();
+  process.exitCode = await main(process.argv.slice(2));
+}

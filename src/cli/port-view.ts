@@ -1,0 +1,85 @@
+// Ports as text: one line each, or everything about one. Pure.
+
+import type { Counters, PortInfo } from "../control/api.ts";
+import { type Column, countsText, facts, table } from "./output.ts";
+
+const LIST: Column[] = [
+  { title: "NAME" },
+  { title: "KIND" },
+  { title: "STATE" },
+  { title: "MAC" },
+  { title: "MTU", right: true },
+  { title: "QUEUES", right: true },
+  { title: "MACS", right: true },
+  { title: "RX", right: true },
+  { title: "TX", right: true },
+  { title: "DROPPED", right: true },
+  { title: "URI" },
+];
+
+export function portTable(ports: readonly PortInfo[]): string {
+  const rows = ports.map((port) => [
+    port.name,
+    port.kind,
+    stateOf(port),
+    port.mac ?? "-",
+    port.mtu ?? "-",
+    port.queues.length,
+    port.macs,
+    port.rxFrames,
+    port.txFrames,
+    dropped(port),
+    port.uri,
+  ]);
+  return table(LIST, rows);
+}
+
+const QUEUES: Column[] = [
+  { title: "QUEUE", right: true },
+  { title: "WORKER", right: true },
+  { title: "STATE" },
+  { title: "RX FRAMES", right: true },
+  { title: "RX BYTES", right: true },
+  { title: "TX FRAMES", right: true },
+  { title: "TX BYTES", right: true },
+  { title: "DROPPED" },
+];
+
+export function portDetails(port: PortInfo): string {
+  const lines: [string, string | number | boolean][] = [
+    ["name", port.name],
+    ["uri", port.uri],
+    ["index", port.index],
+    ["state", stateOf(port)],
+    ["mac", port.mac ?? "-"],
+    ["mtu", port.mtu ?? "-"],
+    ["learned macs", port.macLimit === undefined ? port.macs : `${port.macs} of ${port.macLimit}`],
+    ["received", `${port.rxFrames} frames, ${port.rxBytes} bytes`],
+    ["sent", `${port.txFrames} frames, ${port.txBytes} bytes`],
+    ["dropped", countsText(port.drops)],
+    ["errors", countsText(port.errors)],
+  ];
+  for (const [name, value] of Object.entries(port.details)) {
+    lines.push([name, Array.isArray(value) ? value.join(", ") || "-" : value]);
+  }
+  const rows = port.queues.map((queue) => [
+    queue.queue,
+    queue.worker,
+    queue.state,
+    queue.rxFrames,
+    queue.rxBytes,
+    queue.txFrames,
+    queue.txBytes,
+    countsText(queue.drops),
+  ]);
+  return facts(lines) + (rows.length === 0 ? "" : `\n${table(QUEUES, rows)}`);
+}
+
+export function dropped({ drops }: Pick<Counters, "drops">): number {
+  return Object.values(drops).reduce((sum, count) => sum + count, 0);
+}
+
+function stateOf({ admin, carrier }: PortInfo): string {
+  if (admin === "down") return "down";
+  return carrier ? "up" : "no-carrier";
+}

@@ -1,0 +1,84 @@
+// Counters as text, and rates from two readings. Pure.
+
+import type { Counters } from "../control/api.ts";
+import type { Operations } from "../control/protocol.ts";
+import { type Cell, type Column, countsText, facts, table } from "./output.ts";
+import { dropped } from "./port-view.ts";
+
+type Stats = Operations["stats"]["result"];
+
+export interface Reading {
+  atMs: number;
+  stats: Stats;
+}
+
+const PORTS: Column[] = [
+  { title: "PORT" },
+  { title: "RX FRAMES", right: true },
+  { title: "RX BYTES", right: true },
+  { title: "TX FRAMES", right: true },
+  { title: "TX BYTES", right: true },
+  { title: "DROPPED" },
+];
+
+export function statsText(stats: Stats): string {
+  const { totals } = stats;
+  const rows: Cell[][] = stats.ports.map((port) => [...countersRow(port.name, port), countsText(port.drops)]);
+  rows.push([...countersRow("total", totals), totals.dropped]);
+  return `${table(PORTS, rows)}\n${workersText(stats)}\n${summary(stats)}`;
+}
+
+function countersRow(name: string, counters: Omit<Counters, "drops">): Cell[] {
+  return [name, counters.rxFrames, counters.rxBytes, counters.txFrames, counters.txBytes];
+}
+
+function workersText({ workers }: Stats): string {
+  const columns = ["WORKER", "CPU", "LANES", "BREATHS", "BUSY", "SLEEPS"].map((title) => ({ title, right: true }));
+  const rows = workers.map(({ worker, cpu, lanes, breaths, busyBreaths, sleeps }) => [
+    worker,
+    cpu < 0 ? "any" : cpu,
+    lanes,
+    breaths,
+    breaths === 0 ? "-" : `${((100 * busyBreaths) / breaths).toFixed(1)}%`,
+    sleeps,
+  ]);
+  return table(columns, rows);
+}
+
+function summary({ uptimeS, poll, totals, control }: Stats): string {
+  return facts([
+    ["uptime", `${Math.floor(uptimeS)} s`],
+    ["poll", poll],
+    ["flood copies", totals.copies],
+    ["control", `${control.connections} clients, ${control.requests} requests`],
+    ["control errors", countsText(control.errors)],
+  ]);
+}
+
+const RATES: Column[] = [
+  { title: "PORT" },
+  { title: "RX FRAMES/S", right: true },
+  { title: "RX MBIT/S", right: true },
+  { title: "TX FRAMES/S", right: true },
+  { title: "TX MBIT/S", right: true },
+  { title: "DROPS/S", right: true },
+];
+
+/** The rates from `before` to `now`; a port that is new, or was made anew, starts with dashes. */
+export function ratesText(before: Reading | null, now: Reading): string {
+  const seconds = before === null ? 0 : (now.atMs - before.atMs) / 1000;
+  const rows = now.stats.ports.map((port) => {
+    const old = before?.stats.ports.find(({ name }) => name === port.name);
+    const rate = (from: number | undefined, to: number, unit: number, digits: number) =>
+      from === undefined || to < from || seconds <= 0 ? "-" : ((to - from) / unit / seconds).toFixed(digits);
+    return [
+      port.name,
+      rate(old?.rxFrames, port.rxFrames, 1, 0),
+      rate(old?.rxBytes, port.rxBytes, 125_000, 1),
+      rate(old?.txFrames, port.txFrames, 1, 0),
+      rate(old?.txBytes, port.txBytes, 125_000, 1),
+      rate(old && dropped(old), dropped(port), 1, 0),
+    ];
+  });
+  return `${table(RATES, rows)}\n${workersText(now.stats)}`;
+}

@@ -1,0 +1,121 @@
+// The life of `ringyard up`: start, say so, follow signals, end.
+//
+//   SIGHUP            reload; a file with mistakes is reported and changes nothing
+//   SIGTERM, SIGINT   drain, remove what was made, exit 0; a second one exits at once
+//
+// Main thread of its own process.
+
+import type { Logger } from "pino";
+import type { CreateSwitch } from "../control/api.ts";
+import { type Config, emptyConfig, loadConfig, overlay } from "../control/config.ts";
+import { errorLines } from "../control/error-lines.ts";
+import { createLog } from "../control/log.ts";
+import { notify, type ServiceState } from "../control/notify.ts";
+import { parseCpus } from "../control/options.ts";
+import { quoted } from "../control/quote.ts";
+import { Service } from "../control/service.ts";
+import { type Kinds, parsePortArgument } from "../control/uri.ts";
+import { RingyardError } from "../core/errors.ts";
+import { EXIT } from "./exit.ts";
+import { print } from "./output.ts";
+import type { UpOptions } from "./up.ts";
+
+export interface UpParts {
+  createSwitch: CreateSwitch;
+  kinds: Kinds;
+}
+
+/** Runs until a signal ends it; throws where the start fails, and then nothing is left. */
+export async function runUp(options: UpOptions, { createSwitch, kinds }: UpParts): Promise<void> {
+  const words = readWords(options, kinds);
+  const log = await createLog(options.logLevel);
+  const load = async () => overlay(options.config ? await loadConfig(options.config, kinds) : emptyConfig(), words);
+  const signals = new Signals();
+  const service = await Service.start({ load, createSwitch, kinds, log });
+  const ports = service.portCount === 1 ? "1 port" : `${service.portCount} ports`;
+  log.info({ ports: service.portCount, control: service.control }, "ready");
+  print(`ringyard ready: ${ports}, control ${service.control}\n`);
+  await tell("READY=1", log);
+  for (let signal = await signals.next(); signal === "SIGHUP"; signal = await signals.next()) {
+    await tell("RELOADING=1", log);
+    await reload(service, log);
+    await tell("READY=1", log);
+  }
+  log.info({}, "stopping");
+  await tell("STOPPING=1", log);
+  await service.close();
+  log.info({}, "stopped");
+  process.exit(EXIT.OK);
+}
+
+/** The settings and ports of the command line. */
+export function readWords(options: UpOptions, kinds: Kinds): Config {
+  const config = emptyConfig();
+  if (options.poll !== undefined) config.settings.poll = options.poll;
+  if (options.control !== undefined) config.control = options.control;
+  if (options.cpus !== undefined) {
+    const cpus = parseCpus(options.cpus);
+    if (cpus === null)
+      throw new RingyardError(
+        "BAD_OPTION",
+        `--cpus: ${quoted(options.cpus)} is no list of CPUs`,
+        "write for example 0-1,4",
+      );
+    config.settings.cpus = cpus;
+  }
+  for (const word of options.port) {
+    const spec = parsePortArgument(word, kinds);
+    if (config.ports.has(spec.name)) throw new RingyardError("BAD_OPTION", `--port ${spec.name} is given twice`);
+    config.ports.set(spec.name, { spec, link: "up" });
+  }
+  return config;
+}
+
+async function reload(service: Service, log: Logger): Promise<void> {
+  try {
+    const { actions, restart } = await service.reload();
+    for (const setting of restart) log.warn({ setting }, "changed setting needs a restart");
+    log.info({ changes: actions.length }, "configuration reloaded");
+  } catch (error) {
+    for (const line of errorLines(error)) log.error({}, line);
+    log.error({}, "configuration not reloaded, nothing changed");
+  }
+}
+
+async function tell(state: ServiceState, log: Logger): Promise<void> {
+  const problem = await notify(state);
+  if (problem !== null) log.warn({ state, problem }, "cannot notify the service manager");
+}
+
+type Signal = "SIGHUP" | "SIGTERM" | "SIGINT";
+
+/** Signals one after another, from the moment it is made: one that comes during the start waits for its end. */
+class Signals {
+  readonly #pending: Signal[] = [];
+  #wake: (() => void) | null = null;
+  #ending = false;
+
+  constructor() {
+    for (const signal of ["SIGHUP", "SIGTERM", "SIGINT"] as const) process.on(signal, () => this.#take(signal));
+  }
+
+  async next(): Promise<Signal> {
+    while (this.#pending.length === 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#pending.shift()!;
+  }
+
+  #take(signal: Signal): void {
+    if (signal !== "SIGHUP") {
+      if (this.#ending) process.exit(EXIT.FAILED);
+      this.#ending = true;
+    }
+    // Reloads that were asked for before the first has begun are one; the end goes before them.
+    if (this.#ending) this.#pending.length = 0;
+    if (!this.#pending.includes(signal)) this.#pending.push(signal);
+    this.#wake?.();
+  }
+}
