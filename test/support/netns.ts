@@ -18,10 +18,12 @@ let serial = 0;
 export function requireNamespaces(): Suite {
   if (process.getuid?.() !== 0) return requirePeer("network namespaces", false, "run the tests as root");
   if (Bun.which("ip") === null) return requirePeer("network namespaces", false, "apt install iproute2");
-  const name = `ry-${process.pid}-${serial++}`;
-  const made = Bun.spawnSync(["ip", "netns", "add", name]);
-  if (made.success) Bun.spawnSync(["ip", "netns", "del", name]);
-  return requirePeer("network namespaces", made.success, made.stderr.toString().trim());
+  const trial = new Namespace(`ry-${process.pid}-${serial++}`);
+  const made = Bun.spawnSync(["ip", "netns", "add", trial.name]);
+  // In a bare chroot one can be made and not entered.
+  const entered = made.success ? Bun.spawnSync(["ip", "netns", "exec", trial.name, "true"]) : made;
+  if (made.success) trial.remove();
+  return requirePeer("network namespaces", entered.success, entered.stderr.toString().trim());
 }
 
 export class Namespace {
