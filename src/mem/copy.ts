@@ -20,24 +20,32 @@ export function copyBytes(
   fromOffset: number,
   length: number,
 ): boolean {
-  const size = windows.size;
-  const room = (size[toWindow] - length) | 0;
-  const rest = (size[fromWindow] - length) | 0;
-  if ((toOffset | fromOffset | length | room | rest) < 0 || toOffset > room || fromOffset > rest) return false;
+  const room = windows.size[toWindow] - length;
+  const rest = windows.size[fromWindow] - length;
+  if ((toOffset | fromOffset | length) < 0 || toOffset > room || fromOffset > rest) return false;
   if (length > WORD_COPY_MAX || ((toOffset | fromOffset) & 3) !== 0) {
     copyAt(windows.address[toWindow] + toOffset, windows.address[fromWindow] + fromOffset, length);
     return true;
   }
-  copyWords(windows.i32[toWindow], toOffset >> 2, windows.i32[fromWindow], fromOffset >> 2, length >> 2);
-  if ((length & 3) !== 0) copyTail(windows.u8[toWindow], toOffset, windows.u8[fromWindow], fromOffset, length);
+  const to = windows.i32[toWindow];
+  const from = windows.i32[fromWindow];
+  const end = (fromOffset + length) >> 2;
+  const shift = (toOffset - fromOffset) >> 2;
+  for (let word = fromOffset >> 2; word < end; word++) to[word + shift] = from[word];
+  if ((length & 3) !== 0) copyTail(windows, toWindow, toOffset, fromWindow, fromOffset, length);
   return true;
 }
 
-function copyWords(to: Int32Array, toWord: number, from: Int32Array, fromWord: number, count: number): void {
-  for (let word = 0; word < count; word++) to[toWord + word] = from[fromWord + word];
-}
-
 /** The last one to three bytes of a copy whose whole words are done. */
-function copyTail(to: Uint8Array, toOffset: number, from: Uint8Array, fromOffset: number, length: number): void {
+function copyTail(
+  windows: WindowTable,
+  toWindow: number,
+  toOffset: number,
+  fromWindow: number,
+  fromOffset: number,
+  length: number,
+): void {
+  const to = windows.u8[toWindow];
+  const from = windows.u8[fromWindow];
   for (let byte = length & ~3; byte < length; byte++) to[toOffset + byte] = from[fromOffset + byte];
 }

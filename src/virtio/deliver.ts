@@ -52,41 +52,58 @@ export class Deliverer {
   ) {}
 }
 
-/** Copies frames `list[0..count)` of the batch into the ring. Returns how many were delivered; the rest is counted. */
+/**
+ * Copies frames `list[0..count)` of the batch into the ring. Returns how many were delivered; the rest is counted. The
+ * common buffer (one descriptor, in one window, room for a frame in one piece) is handled in the loop itself, as in fetch.
+ */
 export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Array, count: number): number {
-  const ring = deliverer.ring;
-  const state = deliverer.state;
-  const counters = deliverer.counters;
+  const { ring, state, counters, memory, dataValid } = deliverer;
   const start = state[DELIVER_NEXT];
   let free = (acquire16(ring.avail, 1) - start) & 0xffff;
   if (free > ring.size && state[DELIVER_STATUS] !== RING_BROKEN) breakRing(deliverer, FAULT_AVAIL_INDEX);
   if (state[DELIVER_STATUS] === RING_BROKEN) free = 0;
+  const { avail, desc, mask, size, usedRing } = ring;
+  const windows = memory.windows;
+  const pool = batch.pool;
   let next = start;
   let delivered = 0;
   let bytes = 0;
   for (let k = 0; k < count; k++) {
     const i = list[k];
-    const taken = free === 0 ? 0 : deliverFrame(deliverer, batch, i, next, free);
-    if (taken > 0) {
-      next = (next + taken) & 0xffff;
-      free -= taken;
-      delivered++;
-      bytes += batch.length[i];
-    } else if (taken === 0) {
-      counters[DROP_NO_BUFFER]++;
-    } else if (taken === TOO_SMALL) {
-      counters[DROP_BUFFER_TOO_SMALL]++;
-    } else if (taken === BAD_BUFFER) {
-      counters[FAULT_BUFFER]++;
-      giveBack(ring, next);
-      next = (next + 1) & 0xffff;
-      free--;
-      k--;
+    const slot = next & mask;
+    const head = avail[2 + slot];
+    const entry = head << 2;
+    const length = batch.length[i];
+    const needed = NET_HEADER_SIZE + length;
+    const common =
+      free > 0 &&
+      head < size &&
+      (desc[entry + 3] & CHAIN_FLAGS) === VRING_DESC_F_WRITE &&
+      desc[entry + 2] >= needed &&
+      batch.segments[i] === 1;
+    let taken: number;
+    if (common && memory.find(desc[entry], desc[entry + 1], needed) === needed) {
+      const window = memory.foundWindow;
+      const offset = memory.foundOffset;
+      const from = batch.first[i];
+      copyBytes(windows, window, offset + NET_HEADER_SIZE, pool.window[from], pool.offset[from], length);
+      writeNetHeader(windows.view[window], offset, batch, i, dataValid, 1);
+      usedRing[slot << 1] = head;
+      usedRing[(slot << 1) + 1] = needed;
+      taken = 1;
     } else {
-      breakRing(deliverer, FAULT_AVAIL_HEAD);
-      free = 0;
-      k--;
+      taken = free === 0 ? 0 : deliverChain(deliverer, batch, i, next, free, head);
     }
+    if (taken > 0) {
+      delivered++;
+      bytes += length;
+    } else {
+      taken = refuse(deliverer, taken, next);
+      // A buffer that is of no use is out of the way now: the same frame tries the next one.
+      if (taken !== 0) k--;
+    }
+    next = (next + taken) & 0xffff;
+    free = state[DELIVER_STATUS] === RING_BROKEN ? 0 : free - taken;
   }
   counters[TX_FRAMES] += delivered;
   counters[TX_BYTES] += bytes;
@@ -97,57 +114,36 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
   return delivered;
 }
 
+// Outcomes of deliverChain about the buffer at hand.
 const TOO_SMALL = -1;
 const BAD_BUFFER = -2;
 const BAD_HEAD = -3;
+
+/** Counts why a frame was not delivered. Returns how many buffers were given back empty (0 or 1). */
+function refuse(deliverer: Deliverer, outcome: number, next: number): number {
+  const { counters, ring } = deliverer;
+  if (outcome === BAD_BUFFER) {
+    counters[FAULT_BUFFER]++;
+    const slot = next & ring.mask;
+    ring.usedRing[slot << 1] = ring.avail[2 + slot];
+    ring.usedRing[(slot << 1) + 1] = 0;
+    return 1;
+  }
+  if (outcome === BAD_HEAD) breakRing(deliverer, FAULT_AVAIL_HEAD);
+  counters[outcome === TOO_SMALL ? DROP_BUFFER_TOO_SMALL : DROP_NO_BUFFER]++;
+  return 0;
+}
 
 function breakRing(deliverer: Deliverer, fault: number): void {
   deliverer.state[DELIVER_STATUS] = RING_BROKEN;
   deliverer.counters[fault]++;
 }
 
-/** Completes the buffer at ring position `next` with nothing in it. */
-function giveBack(ring: SplitRing, next: number): void {
-  const entry = (next & ring.mask) << 1;
-  ring.usedRing[entry] = ring.avail[2 + (next & ring.mask)];
-  ring.usedRing[entry + 1] = 0;
-}
-
-/** Returns the buffers used (>= 1), 0 for too few of them, or TOO_SMALL, BAD_BUFFER, BAD_HEAD about the one at `next`. */
-function deliverFrame(deliverer: Deliverer, batch: Batch, i: number, next: number, free: number): number {
-  const ring = deliverer.ring;
-  const memory = deliverer.memory;
-  const desc = ring.desc;
-  const slot = next & ring.mask;
-  const head = ring.avail[2 + slot];
-  if (head >= ring.size) return BAD_HEAD;
-  const entry = head << 2;
-  const length = batch.length[i];
-  const needed = NET_HEADER_SIZE + length;
-  // The common buffer: one descriptor, in one window, with room for a frame in one piece.
-  if (
-    (desc[entry + 3] & CHAIN_FLAGS) !== VRING_DESC_F_WRITE ||
-    desc[entry + 2] < needed ||
-    batch.segments[i] !== 1 ||
-    memory.find(desc[entry], desc[entry + 1], needed) !== needed
-  ) {
-    return deliverChain(deliverer, batch, i, next, free, head);
-  }
-  const windows = memory.windows;
-  const window = memory.foundWindow;
-  const offset = memory.foundOffset;
-  const from = batch.first[i];
-  copyBytes(windows, window, offset + NET_HEADER_SIZE, batch.pool.window[from], batch.pool.offset[from], length);
-  writeNetHeader(windows.view[window], offset, batch, i, deliverer.dataValid, 1);
-  ring.usedRing[slot << 1] = head;
-  ring.usedRing[(slot << 1) + 1] = needed;
-  return 1;
-}
-
-/** Any buffer and any frame. */
+/** Any buffer and any frame. Returns the buffers used (>= 1), 0 for too few, or TOO_SMALL, BAD_BUFFER, BAD_HEAD. */
 function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: number, free: number, head: number): number {
   const buffers = deliverer.buffers;
   buffers.count = 0;
+  if (head >= deliverer.ring.size) return BAD_HEAD;
   if (walkChain(deliverer.ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
   return deliverScattered(deliverer, batch, i, next, free, head);
 }

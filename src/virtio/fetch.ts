@@ -35,6 +35,9 @@ const PULL_STRIDE = PULL_SIZE + 16;
 const PULL_BASE = 64;
 export const LANE_SCRATCH_SIZE = PULL_BASE + BURST * PULL_STRIDE;
 
+const MIN_CHAIN = NET_HEADER_SIZE + MIN_FRAME;
+const MAX_CHAIN = NET_HEADER_SIZE + MAX_FRAME;
+
 /** What a lane needs to fetch from one ring; made once, its fields never change shape. */
 export class Fetcher {
   /** Heads taken and not given back, in order. */
@@ -53,73 +56,74 @@ export class Fetcher {
   ) {}
 }
 
-/** Fetches up to BURST frames into the empty `batch`. Returns how many. */
+/**
+ * Fetches up to BURST frames into the empty `batch`. Returns how many. The common chain (one descriptor, in one window) is
+ * handled in the loop itself: as a function of its own it costs a call per frame, which is a third of a fetch.
+ */
 export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
   const ring = fetcher.ring;
   const state = fetcher.state;
   let next = state[FETCH_AVAIL];
   const pending = (acquire16(ring.avail, 1) - next) & 0xffff;
   if (pending === 0 || state[FETCH_STATUS] === RING_BROKEN) return 0;
-  if (pending > ring.size) {
-    state[FETCH_STATUS] = RING_BROKEN;
-    fetcher.counters[FAULT_AVAIL_INDEX]++;
-    return 0;
-  }
+  if (pending > ring.size) return breakRing(fetcher, FAULT_AVAIL_INDEX);
+  const { avail, desc, mask, size } = ring;
+  const { counters, heads, memory, sender } = fetcher;
+  const { first, length, pool, segments } = batch;
+  const views = memory.windows.view;
   const wanted = Math.min(pending, BURST);
-  const avail = ring.avail;
-  const heads = fetcher.heads;
   let taken = 0;
   let bytes = 0;
   for (; taken < wanted; taken++) {
-    const head = avail[2 + (next & ring.mask)];
-    if (head >= ring.size) {
-      state[FETCH_STATUS] = RING_BROKEN;
-      fetcher.counters[FAULT_AVAIL_HEAD]++;
+    const head = avail[2 + (next & mask)];
+    if (head >= size) {
+      breakRing(fetcher, FAULT_AVAIL_HEAD);
       break;
     }
-    const outcome = fetchFrame(fetcher, batch, head);
-    if (outcome < 0) break;
-    if (outcome > 0) fetcher.counters[outcome]++;
-    else bytes += batch.length[batch.count++];
+    const entry = head << 2;
+    const room = desc[entry + 2];
+    const i = batch.count;
+    const s = pool.count;
+    const common = (desc[entry + 3] & CHAIN_FLAGS) === 0 && room >= MIN_CHAIN && room <= MAX_CHAIN && s < MAX_SEGMENTS;
+    if (common && memory.find(desc[entry], desc[entry + 1], room) === room) {
+      const window = memory.foundWindow;
+      const offset = memory.foundOffset;
+      length[i] = room - NET_HEADER_SIZE;
+      first[i] = s;
+      segments[i] = 1;
+      pool.window[s] = window;
+      pool.offset[s] = offset + NET_HEADER_SIZE;
+      pool.length[s] = room - NET_HEADER_SIZE;
+      if (readNetHeader(views[window], offset, batch, i, sender, false)) {
+        pool.count = s + 1;
+        batch.count = i + 1;
+        bytes += room - NET_HEADER_SIZE;
+      } else {
+        counters[DROP_BAD_HEADER]++;
+      }
+    } else {
+      const outcome = fetchChain(fetcher, batch, head);
+      if (outcome < 0) break;
+      if (outcome > 0) counters[outcome]++;
+      else bytes += length[batch.count++];
+    }
     heads[taken] = head;
     next = (next + 1) & 0xffff;
   }
   fetcher.taken = taken;
   state[FETCH_AVAIL] = next;
-  fetcher.counters[RX_FRAMES] += taken;
-  fetcher.counters[RX_BYTES] += bytes;
+  counters[RX_FRAMES] += taken;
+  counters[RX_BYTES] += bytes;
   return batch.count;
 }
 
-/** Puts the chain at `head` into slot batch.count. Returns 0, a DROP_* counter, or -1: the segment pool is used up. */
-function fetchFrame(fetcher: Fetcher, batch: Batch, head: number): number {
-  const desc = fetcher.ring.desc;
-  const memory = fetcher.memory;
-  const entry = head << 2;
-  const size = desc[entry + 2];
-  const length = size - NET_HEADER_SIZE;
-  const pool = batch.pool;
-  const s = pool.count;
-  // The common chain: one descriptor, in one window.
-  if ((desc[entry + 3] & CHAIN_FLAGS) !== 0 || length < MIN_FRAME || length > MAX_FRAME || s === MAX_SEGMENTS) {
-    return fetchChain(fetcher, batch, head);
-  }
-  if (memory.find(desc[entry], desc[entry + 1], size) !== size) return fetchChain(fetcher, batch, head);
-  const i = batch.count;
-  const window = memory.foundWindow;
-  const offset = memory.foundOffset;
-  batch.length[i] = length;
-  batch.first[i] = s;
-  batch.segments[i] = 1;
-  pool.window[s] = window;
-  pool.offset[s] = offset + NET_HEADER_SIZE;
-  pool.length[s] = length;
-  if (!readNetHeader(memory.windows.view[window], offset, batch, i, fetcher.sender, false)) return DROP_BAD_HEADER;
-  pool.count = s + 1;
+function breakRing(fetcher: Fetcher, fault: number): number {
+  fetcher.state[FETCH_STATUS] = RING_BROKEN;
+  fetcher.counters[fault]++;
   return 0;
 }
 
-/** Any chain, into slot batch.count. */
+/** Any chain, into slot batch.count. Returns 0, a DROP_* counter, or -1: the segment pool is used up. */
 function fetchChain(fetcher: Fetcher, batch: Batch, head: number): number {
   const segments = batch.pool;
   const i = batch.count;
