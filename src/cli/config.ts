@@ -10,7 +10,10 @@ interface ShowOptions extends AskOptions {
 }
 
 export function addConfigCommands(program: Command): void {
-  const config = program.command("config").description("check a configuration file, show the running one");
+  const config = program
+    .command("config")
+    .helpCommand(false)
+    .description("check a configuration file, show the running one");
   config
     .command("check")
     .description("say ok, or every mistake with its line")

@@ -18,7 +18,8 @@ Exit codes:
   0  done
   1  the request failed
   2  wrong usage: an option, a uri or a value that cannot be
-  3  no switch can be reached at the control path`;
+  3  no switch can be reached at the control path
+  70 (up) a dataplane worker ended by itself: start the switch again`;
 
 const USAGE_CODES: ErrorCode[] = ["BAD_URI", "BAD_OPTION", "BAD_REQUEST"];
 

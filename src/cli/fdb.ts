@@ -9,7 +9,10 @@ interface PortOptions extends AskOptions {
 }
 
 export function addFdbCommands(program: Command): void {
-  const fdb = program.command("fdb").description("the MAC table: which address is behind which port");
+  const fdb = program
+    .command("fdb")
+    .helpCommand(false)
+    .description("the MAC table: which address is behind which port");
   const show = fdb.command("show").description("known addresses").option("--port <name>", "of one port only");
   addJson(addControl(show)).action((options: PortOptions) => showFdb(options));
   const add = fdb

@@ -60,7 +60,7 @@ export function portDetails(port: PortInfo): string {
     ["errors", countsText(port.errors)],
   ];
   for (const [name, value] of Object.entries(port.details)) {
-    lines.push([name, Array.isArray(value) ? value.join(", ") || "-" : value]);
+    lines.push([wordsOf(name), Array.isArray(value) ? value.join(", ") || "-" : value]);
   }
   const rows = port.queues.map((queue) => [
     queue.queue,
@@ -77,6 +77,11 @@ export function portDetails(port: PortInfo): string {
 
 export function dropped({ drops }: Pick<Counters, "drops">): number {
   return Object.values(drops).reduce((sum, count) => sum + count, 0);
+}
+
+/** `deviceMac` as `device mac`. */
+function wordsOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
 function stateOf({ admin, carrier }: PortInfo): string {

@@ -15,7 +15,7 @@ interface AddOptions extends AskOptions {
 }
 
 export function addPortCommands(program: Command): void {
-  const port = program.command("port").description("list, show, add, remove and change ports");
+  const port = program.command("port").helpCommand(false).description("list, show, add, remove and change ports");
   const list = port.command("list").description("all ports in a table");
   addJson(addControl(list)).action((options: AskOptions) =>
     ask(options, async (client) => {

@@ -63,7 +63,7 @@ export function readWords(options: UpOptions, kinds: Kinds): Config {
       );
     config.settings.cpus = cpus;
   }
-  for (const word of options.port) {
+  for (const word of options.port ?? []) {
     const spec = parsePortArgument(word, kinds);
     if (config.ports.has(spec.name)) throw new RingyardError("BAD_OPTION", `--port ${spec.name} is given twice`);
     config.ports.set(spec.name, { spec, link: "up" });

@@ -6,7 +6,7 @@ import { addControl, examples } from "./ask.ts";
 
 export interface UpOptions {
   config?: string;
-  port: string[];
+  port?: string[];
   cpus?: string;
   poll?: "adaptive" | "busy" | "interrupt";
   control?: string;
@@ -14,17 +14,21 @@ export interface UpOptions {
 }
 
 export function addUpCommand(program: Command): void {
-  const collect = (word: string, words: string[]) => [...words, word];
+  const collect = (word: string, words: string[] = []) => [...words, word];
   const up = program
     .command("up")
     .description("run the switch, in the foreground")
     .option("-c, --config <file>", "configuration, read again on SIGHUP")
-    .option("--port <name=uri>", "a port beside those of the file, or in place of one (repeat for more)", collect, [])
+    .option("--port <name=uri>", "a port beside those of the file, or in place of one (repeat for more)", collect)
     .option("--cpus <list>", "one worker on each of these CPUs, such as 0-1,4 (default: one worker, not pinned)")
     .addOption(
       new Option("--poll <mode>", "how workers wait (default: adaptive)").choices(["adaptive", "busy", "interrupt"]),
     )
-    .addOption(new Option("--log-level <level>").choices(["debug", "info", "warn", "error", "silent"]).default("info"))
+    .addOption(
+      new Option("--log-level <level>", "the least that is logged")
+        .choices(["debug", "info", "warn", "error", "silent"])
+        .default("info"),
+    )
     .addHelpText(
       "after",
       examples(

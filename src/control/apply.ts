@@ -1,11 +1,10 @@
 // Carries out the actions of a difference, in order, and undoes them in reverse when one fails: afterwards the switch is
 // either what was asked for or what it was. Control thread; one caller at a time (`running.ts` sees to it).
 
-import { RingyardError } from "../core/errors.ts";
+import { errorLine, RingyardError } from "../core/errors.ts";
 import type { PortChanges, SwitchApi } from "./api.ts";
 import { DEFAULTS, type PortConfig } from "./config.ts";
 import type { Action } from "./diff.ts";
-import { errorLines } from "./error-lines.ts";
 
 type Undo = { what: string; run: () => Promise<void> | void };
 
@@ -19,7 +18,7 @@ export async function applyActions(api: SwitchApi, actions: readonly Action[]): 
       const lost = await unwind(undo);
       if (lost.length === 0) throw error;
       const code = error instanceof RingyardError ? error.code : "SYSTEM";
-      throw new RingyardError(code, `${errorLines(error)[0]}; and could not put back ${lost.join("; ")}`);
+      throw new RingyardError(code, `${errorLine(error)}; and could not put back ${lost.join("; ")}`);
     }
   }
 }
@@ -87,7 +86,7 @@ async function unwind(undo: Undo[]): Promise<string[]> {
     try {
       await step.run();
     } catch (error) {
-      lost.push(`${step.what} (${errorLines(error)[0]})`);
+      lost.push(`${step.what} (${errorLine(error)})`);
     }
   }
   return lost;

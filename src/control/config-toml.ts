@@ -3,6 +3,7 @@
 
 import { type AST, getStaticTOMLValue, parseTOML } from "toml-eslint-parser";
 import type { ConfigProblem } from "./config.ts";
+import { quoted } from "./quote.ts";
 
 /** The keys and indices that lead to a value. */
 export type Place = (string | number)[];
@@ -25,8 +26,7 @@ export function readToml(text: string): Toml | TomlSyntaxError {
   try {
     ast = parseTOML(text);
   } catch (error) {
-    const { lineNumber, message } = error as { lineNumber?: number; message: string };
-    return { line: lineNumber ?? 1, message: message.charAt(0).toLowerCase() + message.slice(1) };
+    return syntaxError(text, error as ParseError);
   }
   const lines = new Map<string, number>();
   const problems: ConfigProblem[] = [];
@@ -42,6 +42,23 @@ export function readToml(text: string): Toml | TomlSyntaxError {
       return 1;
     },
   };
+}
+
+interface ParseError {
+  message: string;
+  index: number;
+  column: number;
+}
+
+/** The line, with its text: there is no key yet that could be named. */
+function syntaxError(text: string, { message, index, column }: ParseError): TomlSyntaxError {
+  let before = text.slice(0, index);
+  // A value or a bracket that is missing at the end of a line is noticed at the start of the next one.
+  const late = /[=[,]\s*$/.test(before) || /same line|unterminated|unspecified/i.test(message);
+  if (column === 0 && late) before = before.trimEnd();
+  const line = before.split("\n").length;
+  const source = text.split("\n")[line - 1].trim();
+  return { line, message: `${message.charAt(0).toLowerCase()}${message.slice(1)}, in ${quoted(source)}` };
 }
 
 type Entry = AST.TOMLKeyValue | AST.TOMLTable;

@@ -62,8 +62,23 @@ mac-limit = 16
 describe("a mistake names file, line and key", () => {
   const known = "known: ageing, control, cpus, mac-limit, poll";
   const cases: [string, string, string[]][] = [
-    ["no TOML", "[switch]\nx = ", ["ringyard.toml:2: unspecified values are invalid"]],
-    ["a key twice", '[ports]\na="null:"\na="null:"', ["ringyard.toml:3: defining a key multiple times is invalid"]],
+    ["no TOML", "[switch]\nx = ", ['ringyard.toml:2: unspecified values are invalid, in "x ="']],
+    ["a value that is missing", "[switch]\npoll =\nageing = 3", ['ringyard.toml:2: unexpected character, in "poll ="']],
+    [
+      "a bracket that is missing",
+      "[switch\npoll = 3",
+      ['ringyard.toml:1: the key, equals sign, and value must be on the same line, in "[switch"'],
+    ],
+    [
+      "a quote that is missing",
+      "[switch]\npoll = 'busy\nageing = 3",
+      ['ringyard.toml:2: unterminated string constant, in "poll = \'busy"'],
+    ],
+    [
+      "a key twice",
+      '[ports]\na="null:"\na="null:"',
+      ['ringyard.toml:3: defining a key multiple times is invalid, in "a=\\"null:\\""'],
+    ],
     [
       "an unknown table",
       "\n[prots]\n",

@@ -4,10 +4,9 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { type Config, parseConfig } from "../../src/control/config.ts";
 import { configData } from "../../src/control/config-show.ts";
 import { difference } from "../../src/control/diff.ts";
-import { errorLines } from "../../src/control/error-lines.ts";
 import { Running } from "../../src/control/running.ts";
 import { parsePort } from "../../src/control/uri.ts";
-import { RingyardError } from "../../src/core/errors.ts";
+import { errorLine, RingyardError } from "../../src/core/errors.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
 import { FakeSwitch } from "../support/fake-switch.ts";
 
@@ -121,9 +120,7 @@ describe("a running switch", () => {
     fake.failures.set("addPort", new RingyardError("SYSTEM", "device gone"));
     const error = await running.replace(ports('c = "null:"')).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "SYSTEM" });
-    expect(errorLines(error)).toEqual([
-      "device gone; and could not put back port b (device gone); port a (device gone)",
-    ]);
+    expect(errorLine(error)).toBe("device gone; and could not put back port b (device gone); port a (device gone)");
   });
 
   test("makes a port anew whose mtu cannot change while it runs", async () => {

@@ -2,9 +2,8 @@
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { errorLines } from "../../src/control/error-lines.ts";
 import { parsePort, parsePortArgument, withOptions } from "../../src/control/uri.ts";
-import { RingyardError } from "../../src/core/errors.ts";
+import { errorLine, RingyardError } from "../../src/core/errors.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
 
 const parse = (uri: string) => parsePort("p", uri, fakeKinds);
@@ -13,7 +12,7 @@ function lineOf(run: () => unknown): string {
   try {
     run();
   } catch (error) {
-    if (error instanceof RingyardError) return `${error.code} ${errorLines(error)[0]}`;
+    if (error instanceof RingyardError) return `${error.code} ${errorLine(error)}`;
     throw error;
   }
   throw new Error("it was accepted");
@@ -161,7 +160,7 @@ describe("any text", () => {
           expect(parse(parse(text).uri).uri).toBe(parse(text).uri);
         } catch (error) {
           expect(error).toBeInstanceOf(RingyardError);
-          expect(errorLines(error)[0]).not.toContain("\n");
+          expect(errorLine(error)).not.toContain("\n");
         }
       }),
       { numRuns: 2000 },

@@ -1,0 +1,61 @@
+// Tables and rates as text.
+
+import { expect, test } from "bun:test";
+import { countsText, facts, table } from "../../src/cli/output.ts";
+import { type Reading, ratesText } from "../../src/cli/stats-view.ts";
+
+test("columns are aligned, numbers to the right, and no line ends in a blank", () => {
+  const columns = [{ title: "NAME" }, { title: "N", right: true }, { title: "URI" }];
+  expect(
+    table(columns, [
+      ["a", 1, ""],
+      ["long", 1234, "x"],
+    ]),
+  ).toBe("NAME     N  URI\na        1\nlong  1234  x\n");
+  expect(table(columns, [])).toBe("NAME  N  URI\n");
+});
+
+test("a table of 60,000 rows takes no time to speak of", () => {
+  const rows = Array.from({ length: 60_000 }, (_, index) => ["02:00:00:00:00:01", index]);
+  const startedMs = performance.now();
+  expect(table([{ title: "MAC" }, { title: "PORT" }], rows).split("\n").length).toBe(60_002);
+  expect(performance.now() - startedMs).toBeLessThan(2000);
+});
+
+test("facts and counts", () => {
+  expect(
+    facts([
+      ["a", 1],
+      ["long", true],
+    ]),
+  ).toBe("a:     1\nlong:  true\n");
+  expect(countsText({ no_buffer: 3, oversized: 1 })).toBe("no_buffer 3, oversized 1");
+  expect(countsText({})).toBe("-");
+});
+
+test("rates come from two readings, and start anew with a port", () => {
+  const reading = (atMs: number, frames: number, bytes: number, drops: Record<string, number>): Reading => ({
+    atMs,
+    stats: {
+      uptimeS: 1,
+      poll: "adaptive",
+      totals: { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, copies: 0, dropped: 0 },
+      ports: [{ name: "a", rxFrames: frames, rxBytes: bytes, txFrames: 0, txBytes: 0, drops }],
+      workers: [],
+      control: { connections: 1, accepted: 1, requests: 1, errors: {} },
+    },
+  });
+  const row = (before: Reading | null, now: Reading) => ratesText(before, now).split("\n")[1].split(/ +/);
+  const first = reading(1000, 100, 1_000_000, {});
+  expect(row(null, first)).toEqual(["a", "-", "-", "-", "-", "-"]);
+  // 2 s later: 1000 frames and 1 MB more.
+  expect(row(first, reading(3000, 1100, 2_000_000, { no_buffer: 20, oversized: 20 }))).toEqual([
+    "a",
+    "500",
+    "4.0",
+    "0",
+    "0.0",
+    "20",
+  ]);
+  expect(row(first, reading(2000, 5, 50, {}))).toEqual(["a", "-", "-", "0", "0.0", "0"]);
+});
