@@ -71,7 +71,10 @@ export class RunningPort implements PortHost {
       this.mtu = changes.mtu;
       this.spec.options.mtu = changes.mtu;
     }
-    if (changes.link !== undefined) this.admin = changes.link;
+    if (changes.link !== undefined) {
+      this.admin = changes.link;
+      this.port?.setLink?.(changes.link === "up");
+    }
     this.publish();
   }
 

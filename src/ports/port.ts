@@ -67,6 +67,8 @@ export interface Port {
   details(): PortDetails;
   /** Stops the lanes, gives every fd and mapping back, removes what the port made. Idempotent. */
   close(): Promise<void>;
+  /** The administrator took the link down or up; a kind that can tell its driver does. */
+  setLink?(up: boolean): void;
   /** Applies a changed option while running, or returns false: then the port has to be made anew. */
   set?(options: PortOptions): Promise<boolean>;
 }

@@ -104,10 +104,12 @@ class ServerPort extends VhostUserPort {
     this.token = host.reactor.watch(this.listener, () => this.accept());
   }
 
-  private accept(): void {
+  private async accept(): Promise<void> {
     for (;;) {
       const socket = acceptUnix(this.listener);
       if (socket < 0) return;
+      // The end of the last connection may not have been read yet when its front end is back already.
+      await this.session?.settle();
       if (this.session === undefined && !this.closed) {
         this.begin(socket);
         continue;

@@ -55,12 +55,18 @@ export class Session {
     return this.enqueue(() => this.end());
   }
 
+  /** Handles what has arrived by now; the connection may have ended by that. */
+  settle(): Promise<void> {
+    return this.enqueue(() => this.readable());
+  }
+
   private enqueue(step: () => Promise<void>): Promise<void> {
     this.work = this.work.then(step);
     return this.work;
   }
 
   private async readable(): Promise<void> {
+    if (this.ended) return;
     try {
       for (let n = 0; n < MESSAGES_PER_TURN && !this.ended; n++) {
         const message = this.reader.next();
