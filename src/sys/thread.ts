@@ -14,14 +14,13 @@ export function pinToCpu(cpu: number): void {
 }
 
 /**
- * Runs `action` with the calling thread in the network namespace at `path`, and comes back. `action` must not await:
- * the thread is in the other namespace until it returns. Throws SysError.
+ * Runs `action` with the calling thread in the network namespace of `netnsFd`, and comes back. `action` must not await: the
+ * thread is in the other namespace until it returns. Throws SysError (setns EINVAL: no network namespace).
  */
-export function inNetns<T>(path: string, action: () => T): T {
+export function inNetns<T>(netnsFd: number, action: () => T): T {
   const home = openFd("/proc/thread-self/ns/net", O_RDONLY);
-  const target = openFd(path, O_RDONLY);
   try {
-    check(libc.setns(target, CLONE_NEWNET), "setns", path);
+    check(libc.setns(netnsFd, CLONE_NEWNET), "setns");
     try {
       return action();
     } finally {
@@ -29,6 +28,5 @@ export function inNetns<T>(path: string, action: () => T): T {
     }
   } finally {
     closeFd(home);
-    closeFd(target);
   }
 }

@@ -11,7 +11,7 @@
 
 import { RingyardError } from "../../core/errors.ts";
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../../mem/batch.ts";
-import { EBADFD, SysError } from "../../sys/errno.ts";
+import { EBADFD, EBUSY, SysError } from "../../sys/errno.ts";
 import { closeFd, ioctl, ioctlValue, O_NONBLOCK, O_RDWR, openFd } from "../../sys/fd.ts";
 import {
   IFF_MULTI_QUEUE,
@@ -146,18 +146,25 @@ function attachTap(request: TapRequest, link: Link, fds: number[]): void {
     const what = link.kind === "" ? "network device" : `network device of kind ${link.kind}`;
     throw new RingyardError("EXISTS", `tap ${name}: there is a ${what} with this name`, "choose another name");
   }
-  if (!link.tun.persistent || link.tun.queues > 0) {
-    throw new RingyardError("BUSY", `tap ${name}: another process uses it`, "stop that, or choose another name");
-  }
+  if (!link.tun.persistent || link.tun.queues > 0) throw busy(name);
   if (queues > 1 && !link.tun.multiQueue) {
     const next = `ip tuntap del ${name} mode tap, or queues=1`;
     throw new RingyardError("EXISTS", `tap ${name}: the device there was made for one queue`, next);
   }
   const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (link.tun.multiQueue ? IFF_MULTI_QUEUE : 0);
-  for (let queue = 0; queue < queues; queue++) openQueue(name, flags, fds);
+  try {
+    for (let queue = 0; queue < queues; queue++) openQueue(name, flags, fds);
+  } catch (error) {
+    // Of a device with one queue, only the kernel knows whether it is taken.
+    throw error instanceof SysError && error.errno === EBUSY ? busy(name) : error;
+  }
   setForm(fds[0], request.offload);
   if (request.mtu !== undefined) setLink(link.index, { mtu: request.mtu });
   setLink(link.index, { mac: request.mac, up: true });
+}
+
+function busy(name: string): RingyardError {
+  return new RingyardError("BUSY", `tap ${name}: another port or process has it`, "stop that, or choose another name");
 }
 
 /** Opens one more queue of device `name`; the descriptor is in `fds` before anything can fail. Returns the real name. */

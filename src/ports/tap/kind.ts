@@ -108,17 +108,14 @@ class TapPort implements Port {
   }
 
   details(): PortDetails {
-    const queues = this.pairs.length;
-    const common = {
-      queues,
-      persistent: this.device.attached,
-      offload: this.spec.options.offload ?? Object.keys(OFFLOADS),
-    };
+    const offload = this.spec.options.offload ?? Object.keys(OFFLOADS);
+    const common = { persistent: this.device.attached, offload };
     const now = this.closed === undefined ? inspectTap(this.device.fds[0]) : null;
-    if (now === null) return { device: this.spec.target, state: "gone", ...common };
+    if (now === null) return { device: this.spec.target, deviceState: "gone", ...common };
     const { name, link } = now;
-    if (link === null) return { device: name, state: "unknown", ...common };
-    return { device: name, state: link.up ? "up" : "down", mac: link.mac, mtu: link.mtu, ...common };
+    if (link === null) return { device: name, deviceState: "unknown", ...common };
+    const { mac, mtu, up } = link;
+    return { device: name, deviceState: up ? "up" : "down", deviceMac: mac, deviceMtu: mtu, ...common };
   }
 
   /** Only the MTU changes under a running device. */

@@ -27,7 +27,7 @@ export function openNetns(path: string): number {
 
 /** Runs `action`, which must not await, inside the namespace of `netnsFd`; -1 is ours. */
 export function enter<T>(netnsFd: number, action: () => T): T {
-  return netnsFd < 0 ? action() : inNetns(`/proc/self/fd/${netnsFd}`, action);
+  return netnsFd < 0 ? action() : inNetns(netnsFd, action);
 }
 
 /** Why the namespace at `path` cannot be entered. */

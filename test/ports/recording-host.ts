@@ -1,0 +1,42 @@
+// A PortHost that opens nothing and remembers what a port kind asked of it.
+
+import type { LaneConfig, PortHost, PortLog } from "../../src/ports/port.ts";
+import type { Reactor } from "../../src/sys/reactor.ts";
+
+export class RecordingHost implements PortHost {
+  readonly index = 0;
+  /** What the kind did, in order: "open 0", "close 0", "carrier up", ... */
+  readonly events: string[] = [];
+  readonly lanes = new Map<number, LaneConfig>();
+  readonly warnings: string[] = [];
+  /** The pair whose opening fails. */
+  failingPair = -1;
+  readonly log: PortLog = { info: () => {}, warn: (message) => void this.warnings.push(message) };
+
+  async openLane(pair: number, config: LaneConfig): Promise<void> {
+    if (pair === this.failingPair) throw new Error(`pair ${pair} fails`);
+    this.events.push(`open ${pair}`);
+    this.lanes.set(pair, config);
+  }
+
+  async closeLane(pair: number): Promise<void> {
+    this.events.push(`close ${pair}`);
+    this.lanes.delete(pair);
+  }
+
+  setCarrier(up: boolean): void {
+    this.events.push(`carrier ${up ? "up" : "down"}`);
+  }
+
+  countError(name: string): void {
+    this.events.push(`error ${name}`);
+  }
+
+  laneState(): Int32Array {
+    return new Int32Array(16);
+  }
+
+  get reactor(): Reactor {
+    throw new Error("no reactor here");
+  }
+}

@@ -1,0 +1,152 @@
+// The port kind `tap`, control side: what it asks of the switch, in which order, and what it leaves after a failure.
+
+import { describe, expect, test } from "bun:test";
+import { readPort } from "../../src/control/uri.ts";
+import { OFFLOAD_ALL, OFFLOAD_CSUM } from "../../src/mem/batch.ts";
+import type { Port, PortSpec } from "../../src/ports/port.ts";
+import { tap } from "../../src/ports/tap/kind.ts";
+import { netnsPath } from "../../src/ports/tap/netns.ts";
+import { heldDifference, holdings } from "../support/leaks.ts";
+import { useNamespaces } from "../support/netns.ts";
+import { linkNames, links, requireTap } from "../support/tap.ts";
+import { until } from "../support/until.ts";
+import { RecordingHost } from "./recording-host.ts";
+
+const NAME = "rytest0";
+
+function read(uri: string): PortSpec {
+  const spec = readPort("web", uri, { tap });
+  if (Array.isArray(spec)) throw new Error(spec[0].message);
+  return spec;
+}
+
+async function withPort(uri: string, use: (port: Port, host: RecordingHost) => unknown): Promise<RecordingHost> {
+  const host = new RecordingHost();
+  const port = await tap.open(read(uri), host);
+  try {
+    await use(port, host);
+  } finally {
+    await port.close();
+  }
+  return host;
+}
+
+describe("a tap's URI", () => {
+  test("takes a namespace by name, PID or path", () => {
+    for (const netns of ["blue", "4711", "/proc/1/ns/net", "with space"]) {
+      expect(read(`tap:t0?netns=${encodeURIComponent(netns)}`).options.netns).toBe(netns);
+    }
+    const paths = ["blue", "4711", "/a/b"].map(netnsPath);
+    expect(paths).toEqual(["/run/netns/blue", "/proc/4711/ns/net", "/a/b"]);
+  });
+
+  for (const netns of ["", "..", ".", "a/b"]) {
+    test(`refuses the namespace "${netns}"`, () => {
+      expect(() => read(`tap:t0?netns=${netns}`)).toThrow("expected the name of a network namespace");
+    });
+  }
+
+  for (const name of ["a-name-of-16-char", "..", "a/b", "a b", "t%d", "a:b", "tüp"]) {
+    test(`refuses the device name "${name}" before anything is made`, async () => {
+      const opening = tap.open(read(`tap:${encodeURIComponent(name)}`), new RecordingHost());
+      await expect(opening).rejects.toMatchObject({ code: "BAD_URI" });
+    });
+  }
+});
+
+requireTap()("a tap port", () => {
+  const namespace = useNamespaces();
+
+  test("is available here, and the look for that leaves nothing", () => {
+    const here = linkNames();
+    const before = holdings();
+    expect(tap.probe()).toEqual({ available: true });
+    expect(heldDifference(before, holdings())).toEqual([]);
+    expect(linkNames()).toEqual(here);
+  });
+
+  test("opens a lane per queue, then has a carrier; closes in the opposite order, once", async () => {
+    const { name } = await namespace();
+    const host = await withPort(`tap:${NAME}?netns=${name}&queues=2`, async (port, { lanes }) => {
+      expect([...lanes.values()]).toEqual([
+        { driver: "tap", fd: expect.any(Number), accepts: OFFLOAD_ALL },
+        { driver: "tap", fd: expect.any(Number), accepts: OFFLOAD_ALL },
+      ]);
+      expect(new Set([...lanes.values()].map((config) => "fd" in config && config.fd)).size).toBe(2);
+      await Promise.all([port.close(), port.close()]);
+      expect(linkNames(name)).toEqual(["lo"]);
+    });
+    expect(host.events).toEqual(["open 0", "open 1", "carrier up", "carrier down", "close 0", "close 1"]);
+  });
+
+  test("accepts only the forms that it is told to", async () => {
+    const { name } = await namespace();
+    for (const [offload, accepts] of [
+      ["none", 0],
+      ["csum", OFFLOAD_CSUM],
+    ] as const) {
+      await withPort(`tap:${NAME}?netns=${name}&offload=${offload}`, (port, { lanes }) => {
+        expect(lanes.get(0)).toMatchObject({ accepts });
+        expect(port.details().offload).toEqual(offload === "none" ? [] : [offload]);
+      });
+    }
+  });
+
+  test("leaves no device, lane or descriptor when a lane cannot be opened", async () => {
+    const { name } = await namespace();
+    const host = new RecordingHost();
+    host.failingPair = 1;
+    const spec = read(`tap:${NAME}?netns=${name}&queues=3`);
+    const before = holdings();
+    await tap.open(spec, host).then(
+      () => expect.unreachable(),
+      (error) => expect(error.message).toBe("pair 1 fails"),
+    );
+    expect(heldDifference(before, holdings())).toEqual([]);
+    expect(host.lanes.size).toBe(0);
+    expect(linkNames(name)).toEqual(["lo"]);
+  });
+
+  test("shows the device as it is now", async () => {
+    const { name } = await namespace();
+    await withPort(`tap:${NAME}?netns=${name}&mac=02:00:00:00:00:ab`, async (port) => {
+      const offload = ["csum", "tso4", "tso6", "ecn"];
+      const seen = { device: NAME, deviceState: "up", deviceMac: "02:00:00:00:00:ab", deviceMtu: 1500 };
+      expect(port.details()).toEqual({ ...seen, persistent: false, offload });
+      Bun.spawnSync(["ip", "-n", name, "link", "set", NAME, "down", "mtu", "1400", "name", "other0"]);
+      expect(port.details()).toMatchObject({ device: "other0", deviceState: "down", deviceMtu: 1400 });
+    });
+  });
+
+  test("says that a device of the user's stays", async () => {
+    const inside = await namespace();
+    await inside.ip(`tuntap add ${NAME} mode tap`);
+    await withPort(`tap:${NAME}?netns=${inside.name}`, (port) => expect(port.details().persistent).toBe(true));
+    expect(linkNames(inside.name)).toContain(NAME);
+  });
+
+  test("changes its MTU while it runs, and nothing else", async () => {
+    const { name } = await namespace();
+    const mtu = () => links(name).find(({ ifname }) => ifname === NAME)!.mtu;
+    await withPort(`tap:${NAME}?netns=${name}&queues=2`, async (port) => {
+      expect(await port.set!({ queues: 2, netns: name, mtu: 2000 })).toBe(true);
+      expect(mtu()).toBe(2000);
+      expect(await port.set!({})).toBe(true);
+      expect(mtu()).toBe(1500);
+      expect(await port.set!({ queues: 1, mtu: 3000 })).toBe(false);
+      expect(mtu()).toBe(1500);
+      await expect(port.set!({ mtu: 65535 })).rejects.toMatchObject({ code: "BAD_OPTION" });
+    });
+  });
+
+  test("loses its carrier and its lanes with its namespace", async () => {
+    const inside = await namespace();
+    await withPort(`tap:${NAME}?netns=${inside.name}`, async (port, host) => {
+      inside.remove();
+      await until("the lane to be closed", () => host.events.includes("close 0"));
+      expect(host.events).toEqual(["open 0", "carrier up", "carrier down", "error device_gone", "close 0"]);
+      expect(host.warnings).toHaveLength(1);
+      expect(port.details()).toMatchObject({ device: NAME, deviceState: "gone" });
+    });
+  });
+});

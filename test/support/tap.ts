@@ -1,0 +1,35 @@
+// What the tests of TAP ports need of the machine, and how they look at it from outside: with iproute2, never with the
+// code under test. Main thread of a test process.
+
+import { existsSync } from "node:fs";
+import { requirePeer, type Suite } from "./skip.ts";
+
+/** `describe` where TAP devices and namespaces can be made; see `requirePeer`. */
+export function requireTap(): Suite {
+  if (process.getuid?.() !== 0) return requirePeer("TAP devices", false, "run the tests as root");
+  if (Bun.which("ip") === null) return requirePeer("TAP devices", false, "apt install iproute2");
+  return requirePeer("TAP devices", existsSync("/dev/net/tun"), "no /dev/net/tun: modprobe tun");
+}
+
+/** A device as `ip -details link` shows it. */
+export interface LinkView {
+  ifname: string;
+  address: string;
+  mtu: number;
+  flags: string[];
+  linkinfo?: { info_kind: string; info_data?: Record<string, unknown> };
+}
+
+/** The devices in a namespace (by name), or in ours. */
+export function links(namespace?: string): LinkView[] {
+  const where = namespace === undefined ? [] : ["-n", namespace];
+  const { stdout, stderr, success } = Bun.spawnSync(["ip", ...where, "-json", "-details", "link"]);
+  if (!success) throw new Error(`ip link: ${stderr.toString().trim()}`);
+  return JSON.parse(stdout.toString());
+}
+
+export function linkNames(namespace?: string): string[] {
+  return links(namespace)
+    .map(({ ifname }) => ifname)
+    .sort();
+}
