@@ -24,9 +24,13 @@ set +e
 stty -F /dev/ttyS1 raw -echo
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 echo guest-is-ready
-while read -r id seconds encoded; do
-  command=$(echo "$encoded" | base64 -d)
-  printf '<%s>' "$id"
-  timeout -s KILL "$seconds" sh -c "$command" </dev/null
-  printf '</%s %d>\n' "$id" $?
-done
+# In a shell of its own: process 1 inherits every orphan, and busybox's `read` forgets half a line when a child ends.
+(
+  while read -r id seconds encoded; do
+    command=$(echo "$encoded" | base64 -d)
+    printf '<%s>' "$id"
+    timeout -s KILL "$seconds" sh -c "$command" </dev/null
+    printf '</%s %d>\n' "$id" $?
+  done
+)
+reboot -f
