@@ -129,9 +129,12 @@ class Switch implements SwitchApi {
 
   private async remove(port: RunningPort): Promise<void> {
     await port.close();
-    addCounters(this.retired, this.dispatcher, port.index);
-    // Last: a frame in flight could teach the port's addresses again until its lanes are closed.
+    // Not before: a frame in flight could teach the port's addresses again until its lanes are closed.
     fdbFlush(this.fdbTable, { port: port.index, statics: true });
+    fdbSetPortLimit(this.fdbTable, port.index, this.settings.macLimit);
+    // Bursts classified before the flush count their drops at the port.
+    await this.dispatcher.callAll({ op: "ping" });
+    addCounters(this.retired, this.dispatcher, port.index);
     this.byName.delete(port.spec.name);
     this.log.info({ port: port.spec.name }, "port removed");
   }
