@@ -83,6 +83,7 @@ export class GuestMemory {
   }
 }
 
+/** Cold. */
 function tooManyRanges(): RingyardError {
   return new RingyardError("LIMIT", `more than ${MAX_RANGES} memory windows on one port`, "use fewer, larger regions");
 }

@@ -5,7 +5,9 @@
 //   a chain has at most `size` descriptors (2.7.5.3.1)          DROP_DESC_LOOP
 //   next < table length                                         DROP_DESC_INDEX
 //   a buffer lies in shared memory, below 2^53                  DROP_DESC_ADDRESS
-//   all lengths together are at most MAX_CHAIN_BYTES            DROP_DESC_LENGTH
+//   no length is zero (as QEMU has it: empty buffers would     DROP_DESC_LENGTH
+//     make a chain cost time that no byte pays for), and all
+//     lengths together are at most MAX_CHAIN_BYTES
 //   a transmit buffer is device-readable, a receive one         DROP_DESC_DIRECTION
 //     device-writable (5.1.6)
 //   an indirect table is not nested (2.7.5.3.1)                 DROP_DESC_NESTED
@@ -137,7 +139,7 @@ function walkIndirect(
 
 /** Appends one buffer, in pieces where it crosses regions. Each piece advances, so the loop ends with the length. */
 function appendBuffer(memory: GuestMemory, lo: number, hi: number, length: number, out: SegmentList): number {
-  if (length < 0 || out.bytes + length > MAX_CHAIN_BYTES) return DROP_DESC_LENGTH;
+  if (length <= 0 || out.bytes + length > MAX_CHAIN_BYTES) return DROP_DESC_LENGTH;
   out.bytes += length;
   let low = lo >>> 0;
   let high = hi >>> 0;

@@ -6,10 +6,10 @@
 //
 // A delivery completes the buffers it takes before it ends, so one index serves for avail and used. A frame that finds no
 // buffer is dropped: the switch never waits for a receiver. A buffer that breaks a rule is given back empty and counted
-// as `bad_buffer` (the driver harmed only itself), and the next one is tried.
+// as `bad_buffer` (the driver harmed only itself), and the next one is tried, up to a burst of them.
 
 import { acquire16 } from "../mem/access.ts";
-import { type Batch, SegmentList } from "../mem/batch.ts";
+import { type Batch, BURST, SegmentList } from "../mem/batch.ts";
 import { copyBytes } from "../mem/copy.ts";
 import {
   DROP_BUFFER_TOO_SMALL,
@@ -68,6 +68,7 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
   let next = start;
   let delivered = 0;
   let bytes = 0;
+  let bad = 0;
   for (let k = 0; k < count; k++) {
     const i = list[k];
     const slot = next & mask;
@@ -99,8 +100,12 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
       bytes += length;
     } else {
       taken = refuse(deliverer, taken, next);
-      // A buffer that is of no use is out of the way now: the same frame tries the next one.
-      if (taken !== 0) k--;
+      if (taken !== 0) {
+        // A buffer that is of no use is out of the way now: the same frame tries the next one. But a ring full of them
+        // may not hold up the ports served after this one, so the rest waits for the next burst.
+        k--;
+        if (++bad === BURST) free = taken;
+      }
     }
     next = (next + taken) & 0xffff;
     free = state[DELIVER_STATUS] === RING_BROKEN ? 0 : free - taken;
@@ -179,7 +184,6 @@ function deliverScattered(
     // A bad buffer further on: the frame has no buffer now, and the bad one is dealt with when it comes first.
     if (head >= ring.size) return 0;
     if (walkChain(ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return 0;
-    if (buffers.bytes === 0) return 0;
   }
   const windows = deliverer.memory.windows;
   const scratch = deliverer.scratch;
