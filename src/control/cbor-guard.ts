@@ -2,11 +2,13 @@
 // deep, and a decoder that believes them allocates or recurses without bound. Here nothing is built; the walk keeps one
 // counter for each open array or map and reads every byte at most once.
 //
-//   accepted: one item, nothing after it; integers below 2^53, floats, text, bytes, arrays, maps with text keys, true,
-//   false, null, undefined; definite lengths only, each covered by the bytes that follow; nesting up to DEPTH_MAX
+//   accepted: one item, nothing after it; integers from -2^32 to 2^53, floats, UTF-8 text, bytes, arrays, maps with text
+//   keys, true, false, null, undefined; definite lengths only, each covered by the bytes that follow; nesting up to DEPTH_MAX
 //
 // Tags are refused: they stand for dates, big numbers, references and records, none of which the protocol has.
 // Pure; section numbers are those of RFC 8949.
+
+import { isUtf8 } from "node:buffer";
 
 /** What is wrong with a text: stable names, counted and shown. */
 export type CborProblem =
@@ -18,12 +20,14 @@ export type CborProblem =
   | "tag"
   | "reserved"
   | "key_not_text"
+  | "text_not_utf8"
   | "number_too_big";
 
 /** The deepest thing that the protocol says is reply, result, ports, port, queues, queue, drops. */
 export const DEPTH_MAX = 8;
 
 // Major types, section 3.1.
+const NEGATIVE = 1;
 const BYTES = 2;
 const TEXT = 3;
 const ARRAY = 4;
@@ -63,12 +67,15 @@ export function cborProblem(bytes: Uint8Array): CborProblem | null {
     if (at > bytes.length) return "truncated";
     if (major === SIMPLE) continue;
     const argument = extra === 0 ? info : readArgument(view, at - extra, extra);
+    // Below -2^32 nothing is ever said, and the decoder's own arithmetic is wrong there.
+    if (major === NEGATIVE && extra === 8) return "number_too_big";
     if (argument < 0) return major < BYTES ? "number_too_big" : "too_long";
     if (major < BYTES) continue;
     // An element has at least one byte, an entry of a map two: more of them than bytes left cannot come.
     const needed = major === MAP ? argument * 2 : argument;
     if (needed > bytes.length - at) return "too_long";
     if (major === BYTES || major === TEXT) {
+      if (major === TEXT && !isUtf8(bytes.subarray(at, at + argument))) return "text_not_utf8";
       at += argument;
       continue;
     }

@@ -22,7 +22,14 @@ export class FrameError extends Error {
 
 // Plain maps with text keys, which any CBOR library reads; not the library's own records and tags. Its native and
 // eval-built decoders are left out: frames are small and rare.
-const codec = new Encoder({ useRecords: false, mapsAsObjects: true, tagUint8Array: false, variableMapSize: true });
+const options = {
+  useRecords: false,
+  mapsAsObjects: true,
+  tagUint8Array: false,
+  variableMapSize: true,
+  int64AsNumber: true,
+};
+const codec = new Encoder(options);
 
 export function encodeItem(value: unknown): Uint8Array {
   return codec.encode(value);

@@ -33,7 +33,9 @@ describe("refused by name", () => {
     ["a number as a key", "a1 01 02", "key_not_text"],
     ["a map as a key", "a1 a0 02", "key_not_text"],
     ["2^53", "1b 00 20 00 00 00 00 00 00", "number_too_big"],
-    ["-2^53 - 1", "3b 00 20 00 00 00 00 00 00", "number_too_big"],
+    ["-2^32 - 1", "3b 00 00 00 01 00 00 00 00", "number_too_big"],
+    ["half a surrogate pair", "63 ed a0 80", "text_not_utf8"],
+    ["half a letter as a key", "a1 61 c3 01", "text_not_utf8"],
   ];
   test.each(cases)("%s", (_, hex, problem) => {
     expect(cborProblem(bytes(hex))).toBe(problem as never);
@@ -41,15 +43,20 @@ describe("refused by name", () => {
 });
 
 describe("accepted", () => {
-  test.each([
-    ["2^53 - 1", "1b 00 1f ff ff ff ff ff ff"],
-    ["an empty map", "a0"],
-    ["undefined", "f7"],
-    ["a half float", "f9 3c 00"],
-    ["a double", "fb 3f f0 00 00 00 00 00 00"],
-    ["a map in an array in a map", "a1 61 61 82 01 a1 61 62 f6"],
-  ])("%s", (_, hex) => {
+  const cases: [string, string, unknown][] = [
+    ["2^53 - 1", "1b 00 1f ff ff ff ff ff ff", Number.MAX_SAFE_INTEGER],
+    ["1 in eight bytes", "1b 00 00 00 00 00 00 00 01", 1],
+    ["-2^32", "3a ff ff ff ff", -(2 ** 32)],
+    ["an empty map", "a0", {}],
+    ["undefined", "f7", undefined],
+    ["a half float", "f9 3c 00", 1],
+    ["a double", "fb 3f f0 00 00 00 00 00 00", 1],
+    ["bytes that are no text", "42 ff 00", Buffer.from([255, 0])],
+    ["a map in an array in a map", "a1 61 61 82 01 a1 61 62 f6", { a: [1, { b: null }] }],
+  ];
+  test.each(cases)("%s", (_, hex, value) => {
     expect(cborProblem(bytes(hex))).toBeNull();
+    expect(decodeItem(bytes(hex))).toEqual(value);
   });
 });
 
