@@ -98,7 +98,7 @@ describe("a switch", () => {
       ["--poll", "fast"],
       "ringyard: option '--poll <mode>' argument 'fast' is invalid. Allowed choices are adaptive, busy, interrupt.\n",
     ],
-    ["a word too many", ["now"], "ringyard: too many arguments for 'up'. Expected 0 arguments but got 1: now.\n"],
+    ["a word too many", ["now"], "ringyard: too many arguments for 'up'. Expected 0 arguments but got 1.\n"],
   ];
   test.each(wrong)("refuses %s as wrong usage", async (_, words, stderr) => {
     expect(await ringyard("up", ...words)).toEqual({ stdout: "", stderr, exitCode: 2 });
