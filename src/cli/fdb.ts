@@ -2,7 +2,8 @@
 
 import type { Command } from "commander";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
-import { countsText, print, printJson, table } from "./output.ts";
+import { fdbTable } from "./fdb-view.ts";
+import { print, printJson } from "./output.ts";
 
 interface PortOptions extends AskOptions {
   port?: string;
@@ -41,19 +42,10 @@ export function addFdbCommands(program: Command): void {
   );
 }
 
-const COLUMNS = [{ title: "MAC" }, { title: "PORT" }, { title: "TYPE" }, { title: "AGE S", right: true }];
-
 function showFdb({ port, ...options }: PortOptions): Promise<void> {
   return ask(options, async (client) => {
     const fdb = await client.request("fdb.show", port === undefined ? {} : { port });
-    if (options.json) return printJson(fdb);
-    const rows = fdb.entries.map((entry) => [
-      entry.mac,
-      entry.port,
-      entry.static ? "static" : "learned",
-      entry.static ? "-" : Math.round(entry.ageS),
-    ]);
-    print(table(COLUMNS, rows));
-    print(`\n${rows.length} shown, limit ${fdb.limit}, ageing ${fdb.ageingS} s; ${countsText(fdb.counters)}\n`);
+    if (options.json) printJson(fdb);
+    else print(fdbTable(fdb));
   });
 }
