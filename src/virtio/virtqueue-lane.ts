@@ -80,6 +80,8 @@ export class VirtqueueLane {
   arm(): boolean {
     const fetcher = this.fetcher;
     if (fetcher === null || this.state[FETCH_STATUS] === RING_BROKEN) return false;
+    // No descriptor to kick: the driver wants to be polled (vhost-user's VHOST_USER_VRING_NOFD_MASK).
+    if (this.wakeFd < 0) return true;
     return armKick(fetcher.ring, this.state[FETCH_AVAIL]);
   }
 
