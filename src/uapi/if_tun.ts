@@ -3,6 +3,7 @@
 export const TUNSETIFF = 0x400454ca;
 export const TUNSETOFFLOAD = 0x400454d0;
 export const TUNSETVNETHDRSZ = 0x400454d8;
+export const TUNSETCARRIER = 0x400454e2;
 export const TUNGETIFF = 0x800454d2;
 /** Since Linux 5.2; returns a descriptor of the device's namespace. */
 export const TUNGETDEVNETNS = 0x54e3;

@@ -26,6 +26,7 @@ import {
   TUN_F_TSO6,
   TUNGETDEVNETNS,
   TUNGETIFF,
+  TUNSETCARRIER,
   TUNSETIFF,
   TUNSETOFFLOAD,
   TUNSETVNETHDRSZ,
@@ -99,6 +100,11 @@ export function inspectTap(fd: number): { name: string; link: Link | null } | nu
 /** Whether the device was deleted, or went with its namespace. */
 export function tapIsGone(fd: number): boolean {
   return nameOf(fd) === null;
+}
+
+/** Tells the kernel whether the device has a carrier, as `ip link` shows it. A device that is gone is fine. */
+export function setTapCarrier(fd: number, up: boolean): void {
+  if (nameOf(fd) !== null) ioctl(fd, TUNSETCARRIER, new Int32Array([up ? 1 : 0]), "TUNSETCARRIER");
 }
 
 /** Changes the MTU of a running device. Throws RingyardError. */

@@ -11,7 +11,16 @@ import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import { OFFLOAD_ALL, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../../mem/batch.ts";
 import type { Port, PortDetails, PortHost, PortKind, PortOptions, PortProbe, PortSpec } from "../port.ts";
-import { closeTap, inspectTap, openTap, setTapMtu, type TapDevice, tapIsGone, tryTap } from "./device.ts";
+import {
+  closeTap,
+  inspectTap,
+  openTap,
+  setTapCarrier,
+  setTapMtu,
+  type TapDevice,
+  tapIsGone,
+  tryTap,
+} from "./device.ts";
 import { netnsPath } from "./netns.ts";
 
 /** How long frames may go to a device that is gone. */
@@ -116,6 +125,10 @@ class TapPort implements Port {
     if (link === null) return { device: name, deviceState: "unknown", ...common };
     const { mac, mtu, up } = link;
     return { device: name, deviceState: up ? "up" : "down", deviceMac: mac, deviceMtu: mtu, ...common };
+  }
+
+  setLink(up: boolean): void {
+    if (this.closed === undefined) setTapCarrier(this.device.fds[0], up);
   }
 
   /** Only the MTU changes under a running device. */
