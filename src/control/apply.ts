@@ -25,7 +25,11 @@ export async function applyActions(api: SwitchApi, actions: readonly Action[]): 
 
 /** Adds a port with its settings, or leaves none. */
 export async function addPort(api: SwitchApi, { spec, link, macLimit }: PortConfig): Promise<void> {
-  await api.addPort(spec);
+  try {
+    await api.addPort(spec);
+  } catch (error) {
+    throw named(spec.name, error);
+  }
   const changes: PortChanges = {};
   if (link !== "up") changes.link = link;
   if (macLimit !== undefined) changes.macLimit = macLimit;
@@ -34,8 +38,14 @@ export async function addPort(api: SwitchApi, { spec, link, macLimit }: PortConf
     await api.setPort(spec.name, changes);
   } catch (error) {
     await api.removePort(spec.name);
-    throw error;
+    throw named(spec.name, error);
   }
+}
+
+/** A kind speaks of its device or socket; among many ports the name has to be there too. */
+function named(name: string, error: unknown): unknown {
+  if (!(error instanceof RingyardError) || error.message.startsWith(`port ${name}`)) return error;
+  return new RingyardError(error.code, `port ${name}: ${error.message}`, error.next);
 }
 
 async function applyAction(api: SwitchApi, action: Action, undo: Undo[]): Promise<void> {
@@ -86,7 +96,7 @@ async function unwind(undo: Undo[]): Promise<string[]> {
     try {
       await step.run();
     } catch (error) {
-      lost.push(`${step.what} (${errorLine(error)})`);
+      lost.push(`${step.what} (${errorLine(error).replace(`${step.what}: `, "")})`);
     }
   }
   return lost;

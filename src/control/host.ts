@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { arch, release } from "node:os";
 import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
+import { RingyardError } from "../core/errors.ts";
 import { parseCpus } from "./options.ts";
 
 export interface HostFact {
@@ -63,10 +64,23 @@ function netAdminFact(read: ReadText): HostFact {
   return ok ? { name: "privileges", ok, value } : { name: "privileges", ok, value, next: "run as root: sudo ringyard" };
 }
 
+/** The CPUs that this process may run on, as the kernel lists them: `0-1,4`. */
+function allowedList(read: ReadText): string {
+  return /^Cpus_allowed_list:\s*(\S+)/m.exec(read("/proc/self/status") ?? "")?.[1] ?? "0";
+}
+
 function cpuFact(read: ReadText): HostFact {
-  const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(read("/proc/self/status") ?? "")?.[1] ?? "0";
-  const count = parseCpus(list)?.length ?? 1;
-  return { name: "cpus", ok: true, value: `${count} to run on (${list})` };
+  const list = allowedList(read);
+  return { name: "cpus", ok: true, value: `${parseCpus(list)?.length ?? 1} to run on (${list})` };
+}
+
+/** Throws where a worker could not be pinned. */
+export function checkCpus(cpus: readonly number[], read: ReadText = readText): void {
+  const list = allowedList(read);
+  const allowed = parseCpus(list);
+  const foreign = cpus.find((cpu) => allowed !== null && !allowed.includes(cpu));
+  if (foreign === undefined) return;
+  throw new RingyardError("BAD_OPTION", `cpus: cpu ${foreign} is not for this process`, `choose from ${list}`);
 }
 
 /** A quota of any group above this process slows it down, however idle the machine is (cgroup v2, cpu.max). */

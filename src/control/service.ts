@@ -9,6 +9,7 @@ import type { CreateSwitch, SwitchApi, SwitchLog } from "./api.ts";
 import type { Config } from "./config.ts";
 import type { Handler } from "./connection.ts";
 import type { Difference } from "./diff.ts";
+import { checkCpus } from "./host.ts";
 import { defaultControlPath, makeControlDirectory } from "./paths.ts";
 import { requestHandler } from "./requests.ts";
 import { Running } from "./running.ts";
@@ -32,6 +33,7 @@ export class Service {
 
   static async start(options: ServiceOptions): Promise<Service> {
     const config = await options.load();
+    checkCpus(config.settings.cpus ?? []);
     const control = config.control ?? defaultControlPath();
     if (config.control === undefined) makeControlDirectory(control);
     const ready = Promise.withResolvers<Handler>();

@@ -81,7 +81,7 @@ describe("a switch", () => {
       ...["--port", `w=vhost-user:${place}/w.sock`, "--port", `v=vhost-user:${place}/v.sock`],
     );
     expect([stdout, exitCode]).toEqual(["", 1]);
-    expect(stderr).toMatch(/^ringyard: [^\n]*v\.sock[^\n]*\n$/);
+    expect(stderr).toMatch(/^ringyard: port v: [^\n]*v\.sock[^\n]*\n$/);
     expect(readdirSync(place).sort()).toEqual(["a.sock", "v.sock"]);
   });
 
@@ -102,6 +102,12 @@ describe("a switch", () => {
   ];
   test.each(wrong)("refuses %s as wrong usage", async (_, words, stderr) => {
     expect(await ringyard("up", ...words)).toEqual({ stdout: "", stderr, exitCode: 2 });
+  });
+
+  test("refuses a CPU that it may not run on", async () => {
+    const { stderr, exitCode } = await ringyard("up", "--cpus", "1023");
+    expect(stderr).toMatch(/^ringyard: cpus: cpu 1023 is not for this process: choose from [\d,-]+\n$/);
+    expect(exitCode).toBe(2);
   });
 
   test("refuses a file with mistakes, all of them", async () => {

@@ -120,7 +120,9 @@ describe("a running switch", () => {
     fake.failures.set("addPort", new RingyardError("SYSTEM", "device gone"));
     const error = await running.replace(ports('c = "null:"')).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "SYSTEM" });
-    expect(errorLine(error)).toBe("device gone; and could not put back port b (device gone); port a (device gone)");
+    expect(errorLine(error)).toBe(
+      "port c: device gone; and could not put back port b (device gone); port a (device gone)",
+    );
   });
 
   test("makes a port anew whose mtu cannot change while it runs", async () => {
