@@ -22,7 +22,8 @@ export function copyBytes(
 ): boolean {
   const room = windows.size[toWindow] - length;
   const rest = windows.size[fromWindow] - length;
-  if ((toOffset | fromOffset | length) < 0 || toOffset > room || fromOffset > rest) return false;
+  // Not "> room": for a window that is not in the table room is NaN.
+  if ((toOffset | fromOffset | length) < 0 || !(toOffset <= room && fromOffset <= rest)) return false;
   if (length > WORD_COPY_MAX || ((toOffset | fromOffset) & 3) !== 0) {
     copyAt(windows.address[toWindow] + toOffset, windows.address[fromWindow] + fromOffset, length);
     return true;

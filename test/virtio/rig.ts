@@ -22,7 +22,7 @@ import {
 import { WindowTable } from "../../src/mem/window.ts";
 import type { RegionConfig, RingConfig } from "../../src/ports/port.ts";
 import { closeFd, eventFd } from "../../src/sys/fd.ts";
-import { mapAnonymous, PAGE_SIZE, unmap, viewOf } from "../../src/sys/memory.ts";
+import { mapShared, memfd, PAGE_SIZE, unmap, viewOf } from "../../src/sys/memory.ts";
 import { VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF } from "../../src/uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX } from "../../src/uapi/virtio_ring.ts";
 import { DriverRing, driverRingLayout } from "../../src/virtio/driver-ring.ts";
@@ -80,7 +80,9 @@ export class TestGuest {
     this.features = featureSet([VIRTIO_F_VERSION_1, ...features]);
     this.regions = regions.map(({ guest, size: bytes }) => {
       const padded = Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
-      const mapping = mapAnonymous(padded + 2 * PAGE_SIZE);
+      const fd = memfd("ringyard-rig", padded + 2 * PAGE_SIZE);
+      const mapping = mapShared(fd, padded + 2 * PAGE_SIZE, 0);
+      closeFd(fd);
       const all = new Uint8Array(viewOf(mapping, 0, padded + 2 * PAGE_SIZE));
       all.fill(CANARY, 0, PAGE_SIZE).fill(CANARY, PAGE_SIZE + bytes);
       return {

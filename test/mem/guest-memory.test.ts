@@ -1,0 +1,134 @@
+// GuestMemory.find against the obvious look-up in a list of regions, over sparse memory, so that regions may be gigabytes
+// and lie anywhere below 2^53.
+
+import { afterAll, expect, test } from "bun:test";
+import fc from "fast-check";
+import { GuestMemory } from "../../src/mem/guest-memory.ts";
+import { WINDOW_OVERLAP, WINDOW_SPAN, WindowTable } from "../../src/mem/window.ts";
+import { closeFd } from "../../src/sys/fd.ts";
+import { mapShared, memfd, unmap } from "../../src/sys/memory.ts";
+import { sized } from "../support/scale.ts";
+
+const GIB = 2 ** 30;
+const SPACE = 8 * GIB;
+const fd = memfd("guest-memory-test", SPACE);
+const base = mapShared(fd, SPACE, 0);
+closeFd(fd);
+afterAll(() => unmap(base, SPACE));
+
+interface Region {
+  guest: number;
+  size: number;
+  /** Where in `base` it is mapped. */
+  at: number;
+}
+
+interface Found {
+  length: number;
+  address: number;
+}
+
+/** Slowly, without windows: how much of the range lies in one region from its first byte on, and where that is. */
+function lookUp(regions: readonly Region[], address: number, length: number): Found {
+  const region = regions.find(({ guest, size }) => address >= guest && address < guest + size);
+  if (region === undefined) return { length: 0, address: 0 };
+  const offset = address - region.guest;
+  return { length: Math.min(length, region.size - offset), address: base + region.at + offset };
+}
+
+function find(memory: GuestMemory, address: number, length: number): Found {
+  const found = memory.find((address % 2 ** 32) | 0, Math.floor(address / 2 ** 32), length);
+  if (found === 0) return { length: 0, address: 0 };
+  const { foundWindow, foundOffset, windows } = memory;
+  if (foundOffset + found > windows.size[foundWindow]) throw new Error("the window ends before the piece");
+  return { length: found, address: windows.address[foundWindow] + foundOffset };
+}
+
+/** Regions one after the other in guest addresses, with gaps that are often nothing. */
+const anyRegions = fc
+  .record({
+    start: fc.constantFrom(0, 4096, 2 ** 32 - 2 ** 20, 2 ** 32, 2 ** 40, 2 ** 53 - 8 * GIB),
+    parts: fc.array(
+      fc.record({
+        gap: fc.constantFrom(0, 0, 4096, 2 ** 20),
+        size: fc.oneof(
+          fc.integer({ min: 1, max: 2 ** 21 }).map((n) => n * 4),
+          fc.constantFrom(4, 4096, 2 ** 20, GIB - 4, GIB, GIB + 4, GIB + 2 ** 20, 2 * GIB + 8192),
+        ),
+      }),
+      { minLength: 1, maxLength: 4 },
+    ),
+    order: fc.boolean(),
+  })
+  .map(({ start, parts, order }) => {
+    const regions: Region[] = [];
+    let guest = start;
+    let at = 0;
+    for (const { gap, size } of parts) {
+      if (guest + gap + size > 2 ** 53 || at + size > SPACE) break;
+      regions.push({ guest: guest + gap, size, at });
+      guest += gap + size;
+      at += Math.ceil(size / 4096) * 4096;
+    }
+    return order ? regions : regions.reverse();
+  });
+
+/** A place near something interesting: a region's border, a window's border, anywhere. */
+const anyQuery = fc.record({
+  region: fc.nat(3),
+  anchor: fc.constantFrom("start", "end", "window", "any", "far"),
+  near: fc.integer({ min: -70_000, max: 70_000 }),
+  fraction: fc.double({ min: 0, max: 1, noNaN: true }),
+  length: fc.oneof(fc.integer({ min: 1, max: 70_000 }), fc.constantFrom(1, 16, WINDOW_OVERLAP)),
+});
+
+test("finds what the obvious look-up finds, in any order of queries", () => {
+  fc.assert(
+    fc.property(anyRegions, fc.array(anyQuery, { maxLength: 60 }), (regions, queries) => {
+      if (regions.length === 0) return;
+      const memory = new GuestMemory(new WindowTable());
+      for (const { guest, size, at } of regions) memory.add(guest, size, base + at);
+      for (const { region, anchor, near, fraction, length } of queries) {
+        const { guest, size } = regions[region % regions.length];
+        const places = {
+          start: guest + near,
+          end: guest + size + near,
+          window: guest + Math.floor((fraction * size) / WINDOW_SPAN) * WINDOW_SPAN + near,
+          any: guest + Math.floor(fraction * size),
+          far: Math.floor(fraction * 2 ** 53),
+        };
+        const address = places[anchor as keyof typeof places];
+        if (address < 0 || address >= 2 ** 53) continue;
+        expect(find(memory, address, length)).toEqual(lookUp(regions, address, length));
+      }
+      memory.clear();
+      expect(find(memory, regions[0].guest, 1)).toEqual({ length: 0, address: 0 });
+      expect(memory.windows.size.some((size) => size > 0)).toBe(false);
+    }),
+    { numRuns: sized(300, 20_000) },
+  );
+});
+
+test("an address of 2^53 or more is nobody's, wherever the last one was found", () => {
+  for (const guest of [0, 2 ** 32, 2 ** 53 - GIB]) {
+    const memory = new GuestMemory(new WindowTable());
+    memory.add(guest, GIB, base);
+    for (const hi of [0x200000, 0x200001, 0x7fffffff, -2147483648, -1]) {
+      for (const lo of [0, 1, -1, -2147483648, -4096]) {
+        expect(find(memory, guest, 64).length).toBe(64);
+        expect(memory.find(lo, hi, 1)).toBe(0);
+        expect(memory.find(lo, hi, 4096)).toBe(0);
+      }
+    }
+  }
+});
+
+test("one port may have 256 GiB of windows, and no more", () => {
+  const memory = new GuestMemory(new WindowTable());
+  const span = 4096;
+  for (let n = 0; n < 256; n++) memory.add(n * span * 2, span, base + n * span);
+  expect(() => memory.add(2 ** 40, span, base)).toThrow("more than 256 memory windows on one port");
+  memory.clear();
+  memory.add(2 ** 40, span, base);
+  expect(find(memory, 2 ** 40, 16).length).toBe(16);
+});
