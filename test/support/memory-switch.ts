@@ -75,7 +75,7 @@ export class MemorySwitch {
   }
 
   /** Every frame sent was fetched, and each fetched one delivered or dropped: what has not arrived by now never will. */
-  async settled(): Promise<void> {
+  async settled(timeoutMs = SETTLE_LIMIT_MS): Promise<void> {
     const totals = () => this.api.stats().totals;
     await until(
       "rx + copies = tx + drops",
@@ -83,7 +83,7 @@ export class MemorySwitch {
         const { rxFrames, copies, txFrames, dropped } = totals();
         return rxFrames >= this.sent && rxFrames + copies === txFrames + dropped;
       },
-      { everyMs: 1, timeoutMs: SETTLE_LIMIT_MS, context: () => JSON.stringify({ sent: this.sent, ...totals() }) },
+      { everyMs: 1, timeoutMs, context: () => JSON.stringify({ sent: this.sent, ...totals() }) },
     );
   }
 
