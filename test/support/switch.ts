@@ -79,7 +79,9 @@ export function useSwitch(): (ports: Record<string, string>, ...args: string[]) 
     defer(() => rmSync(scratch, { recursive: true }));
     const control = join(scratch, "control.sock");
     const words = Object.entries(ports).flatMap(([name, uri]) => ["--port", `${name}=${uri}`]);
-    const launch = () => spawn([...RINGYARD, "up", ...words, "--control", control, ...args], { cwd: ROOT });
+    // It dies with this process even where that is killed and can clean nothing up.
+    const argv = ["setpriv", "--pdeathsig", "KILL", ...RINGYARD, "up", ...words, "--control", control, ...args];
+    const launch = () => spawn(argv, { cwd: ROOT });
     const started = new SwitchProcess(launch, control);
     await started.start();
     return started;
