@@ -14,15 +14,16 @@ export function addConfigCommands(program: Command): void {
     .command("config")
     .helpCommand(false)
     .description("check a configuration file, show the running one");
-  config
+  const check = config
     .command("check")
     .description("say ok, or every mistake with its line")
     .argument("[file]", "the file to read", "ringyard.toml")
-    .addHelpText("after", examples("ringyard config check /etc/ringyard.toml"))
-    .action(async (file: string) => {
-      await readFile(file);
-      print("ok\n");
-    });
+    .addHelpText("after", examples("ringyard config check /etc/ringyard.toml"));
+  // Taken as everywhere, so that scripts can pass it to all commands; no switch is asked.
+  addControl(check).action(async (file: string) => {
+    await readFile(file);
+    print("ok\n");
+  });
   const show = config
     .command("show")
     .description("the configuration of the running switch, as TOML")

@@ -8,6 +8,7 @@ import { suggest } from "./nearest.ts";
 import { parseCpus } from "./options.ts";
 import { quoted } from "./quote.ts";
 import { type Kinds, readPort } from "./uri.ts";
+import { valueText } from "./uri-text.ts";
 
 const POLL_MODES = ["adaptive", "busy", "interrupt"] as const;
 /** A day: an address that has been silent for longer tells nothing. */
@@ -98,7 +99,7 @@ function readPortEntry(name: string, port: unknown, kinds: Kinds, config: Config
   }
   const { uri, link, "mac-limit": macLimit, ...others } = parsed.data;
   const options: Record<string, string> = {};
-  for (const [option, value] of Object.entries(others)) options[option] = optionText(value);
+  for (const [option, value] of Object.entries(others)) options[option] = valueText(value);
   const spec = readPort(name, uri, kinds, options);
   if (!Array.isArray(spec)) {
     config.ports.set(name, macLimit === undefined ? { spec, link } : { spec, link, macLimit });
@@ -108,12 +109,6 @@ function readPortEntry(name: string, port: unknown, kinds: Kinds, config: Config
     const path = option === undefined ? place : [...place, option];
     problems.push({ path, message: next === undefined ? message : `${message}: ${next}` });
   }
-}
-
-/** A TOML value as a URI would carry it. */
-function optionText(value: z.infer<typeof optionValue>): string {
-  if (!Array.isArray(value)) return String(value);
-  return value.length === 0 ? "none" : value.join(",");
 }
 
 function describe(error: z.ZodError, value: unknown, place: Place, known: string[]): ConfigProblem[] {

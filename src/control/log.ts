@@ -22,5 +22,5 @@ export async function createLog(level: LogLevel = "info", terminal = process.std
 
 async function prettyStream(): Promise<DestinationStream> {
   const { default: pretty } = await import("pino-pretty");
-  return pretty({ destination: STDERR, sync: true, translateTime: "SYS:HH:MM:ss.l" });
+  return pretty({ destination: STDERR, sync: true, singleLine: true, translateTime: "SYS:HH:MM:ss.l" });
 }

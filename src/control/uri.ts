@@ -12,6 +12,7 @@ import type { PortKind, PortOptions, PortSpec } from "../ports/port.ts";
 import { suggest } from "./nearest.ts";
 import { commonOptions, portName } from "./options.ts";
 import { quoted, word } from "./quote.ts";
+import { decode, encode, valueText } from "./uri-text.ts";
 
 export type Kinds = Readonly<Record<string, PortKind>>;
 
@@ -164,26 +165,6 @@ function defaultOf(schema: ZodType): unknown {
 
 function sameValue(a: unknown, b: unknown): boolean {
   return b !== undefined && valueText(a) === valueText(b);
-}
-
-function valueText(value: unknown): string {
-  if (!Array.isArray(value)) return String(value);
-  return value.length === 0 ? "none" : value.join(",");
-}
-
-/** Percent-encodes what would end a part of the URI or is not printable ASCII. */
-function encode(text: string): string {
-  return encodeURIComponent(text).replace(/%(2F|3A|2C|40)/g, (escaped) => decodeURIComponent(escaped));
-}
-
-function decode(text: string): string | null {
-  try {
-    const decoded = decodeURIComponent(text);
-    const printable = ![...decoded].some((letter) => letter < " " || letter === "\x7f");
-    return printable && decoded.isWellFormed() ? decoded : null;
-  } catch {
-    return null;
-  }
 }
 
 function problem(message: string, next?: string): PortProblem {

@@ -171,12 +171,15 @@ describe("without a switch", () => {
       exitCode: 0,
     });
     expect((await ringyard("--version")).stdout).toBe(`${VERSION}\n`);
+    expect(await ask("version")).toMatch(/^ringyard .*\nrunning: ringyard [\d.]+, process \d+\n$/);
+    expect((await ringyard("version", "--control", "/nowhere.sock")).exitCode).toBe(3);
   });
 
   test("doctor says which kinds of port work here", async () => {
     const { stdout, exitCode } = await ringyard("doctor");
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^MACHINE +OK +NOTE\nbun +ok /);
+    expect(await ask("doctor")).toMatch(/\nswitch +ok +ringyard [\d.]+ runs at /);
     expect(stdout).toMatch(/\nPORT KIND +OK +NOTE\n(.*\n)*memory +ok /);
     const report = JSON.parse((await ringyard("doctor", "--json")).stdout);
     expect(report.usable).toBe(true);
@@ -207,8 +210,8 @@ describe("--help", () => {
     expect(command.description()).not.toBe("");
     expect(command.helpInformation()).toStartWith(`Usage: ${path} `);
     for (const option of command.options) expect(option.description).not.toBe("");
-    const asks = command.commands.length === 0 && !/version|doctor|check/.test(path);
-    expect(command.options.some(({ long }) => long === "--control")).toBe(asks);
+    // Groups have none, and every command that does something takes it.
+    expect(command.options.some(({ long }) => long === "--control")).toBe(command.commands.length === 0);
   });
 
   test("goes to stdout with exit code 0", async () => {

@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { ControlClient } from "../../src/control/client.ts";
 import { defaultControlPath, makeControlDirectory } from "../../src/control/paths.ts";
 import { ControlServer } from "../../src/control/server.ts";
+import { publishSocket } from "../../src/control/socket-file.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { useDirectories } from "../support/control.ts";
 import { quiet } from "../support/fake-switch.ts";
@@ -114,6 +115,22 @@ describe("the socket", () => {
     const most = join(directory(), "x").padEnd(95, "x");
     await listen(most);
     expect(await ask(most)).toBe(1);
+  });
+
+  test("that comes alive between the first look and the taking is not taken", async () => {
+    const path = join(directory(), "control.sock");
+    await staleSocket(path);
+    const listeners: Bun.UnixSocketListener<undefined>[] = [];
+    const bind = (at: string) => listeners.push(Bun.listen({ unix: at, socket: { data() {} } }));
+    const attempt = publishSocket(path, (own) => {
+      unlinkSync(path);
+      bind(path);
+      bind(own);
+    });
+    await expect(attempt).rejects.toMatchObject({ code: "BUSY" });
+    (await ControlClient.connect(path)).close();
+    expect(readdirSync(join(path, ".."))).toEqual(["control.sock"]);
+    for (const listener of listeners) listener.stop(true);
   });
 
   test("is won by one of several that start at once", async () => {
