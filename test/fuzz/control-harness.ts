@@ -7,7 +7,7 @@
 // A failure shows the seed and the item in hex; save the item as a file in `crashers/control` and it is tried every time.
 
 import { DEPTH_MAX } from "../../src/control/cbor-guard.ts";
-import type { Random } from "../support/random.ts";
+import type { Random } from "./random.ts";
 
 export interface Codec {
   /** What is wrong with an item, or null. */
@@ -42,14 +42,14 @@ export function checkItem(codec: Codec, item: Uint8Array): void {
 
 /** One item: usually well formed, then often damaged in one place, as a mutation of real traffic would be. */
 export function makeItem(random: Random): Uint8Array {
-  if (random.chance(16)) return random.bytes(random.below(40));
+  if (random.once(16)) return random.bytes(random.below(40));
   const bytes: number[] = [];
   // Now and then a chain of arrays and maps that ends just before, at or just after the limit.
-  const chain = random.chance(8) ? DEPTH_MAX - 1 + random.below(3) : 0;
+  const chain = random.once(8) ? DEPTH_MAX - 1 + random.below(3) : 0;
   for (let depth = 0; depth < chain; depth++) bytes.push(...random.pick([[0x81], [0xa1, 0x61, 0x61]]));
   put(bytes, random, chain === 0 ? 3 : 0);
   const item = Uint8Array.from(bytes);
-  if (random.chance(2)) return item;
+  if (random.once(2)) return item;
   switch (random.below(4)) {
     case 0:
       item[random.below(item.length)] = random.below(256);
@@ -70,11 +70,11 @@ function put(bytes: number[], random: Random, depth: number): void {
   const major = depth === 0 ? random.pick([0, 1, 2, 3, 7]) : random.pick([0, 1, 2, 3, 4, 4, 5, 5, 6, 7]);
   if (major === 7) putSimple(bytes, random);
   else if (major < 2)
-    putHead(bytes, major, random.chance(4) ? random.u32() * 2 ** random.below(24) : random.below(300), random);
+    putHead(bytes, major, random.once(4) ? random.next() * 2 ** random.below(24) : random.below(300), random);
   else if (major < 4) putString(bytes, random, major);
   else if (major < 6) putElements(bytes, random, depth, major);
   else {
-    if (random.chance(8)) putHead(bytes, 6, random.below(70), random);
+    if (random.once(8)) putHead(bytes, 6, random.below(70), random);
     put(bytes, random, depth - 1);
   }
 }
@@ -84,7 +84,7 @@ function putElements(bytes: number[], random: Random, depth: number, major: numb
   putHead(bytes, major, count, random);
   for (let index = 0; index < count; index++) {
     if (major === 5) {
-      if (random.chance(32)) put(bytes, random, 0);
+      if (random.once(32)) put(bytes, random, 0);
       else putString(bytes, random, 3);
     }
     put(bytes, random, depth - 1);
@@ -92,9 +92,9 @@ function putElements(bytes: number[], random: Random, depth: number, major: numb
 }
 
 function putString(bytes: number[], random: Random, major: number): void {
-  const length = random.chance(8) ? random.pick(LENGTHS) : random.below(8);
+  const length = random.once(8) ? random.pick(LENGTHS) : random.below(8);
   putHead(bytes, major, length, random);
-  const text = major === 3 && !random.chance(16);
+  const text = major === 3 && !random.once(16);
   for (let index = 0; index < length; index++) bytes.push(text ? 97 + random.below(26) : random.below(256));
 }
 
@@ -106,7 +106,7 @@ function putSimple(bytes: number[], random: Random): void {
 /** A head in its shortest form, or sometimes in a longer one (RFC 8949, 3 allows both). */
 function putHead(bytes: number[], major: number, argument: number, random: Random): void {
   let extra = argument < 24 ? 0 : argument < 256 ? 1 : argument < 65536 ? 2 : argument < 2 ** 32 ? 4 : 8;
-  if (random.chance(8)) extra = Math.max(extra, random.pick([1, 2, 4, 8]));
+  if (random.once(8)) extra = Math.max(extra, random.pick([1, 2, 4, 8]));
   bytes.push((major << 5) | (extra === 0 ? argument : 24 + Math.log2(extra)));
   for (let shift = extra - 1; shift >= 0; shift--) bytes.push(Math.floor(argument / 256 ** shift) % 256);
 }

@@ -7,10 +7,10 @@ import { cborProblem } from "../../src/control/cbor-guard.ts";
 import { decodeItem, encodeFrame, encodeItem } from "../../src/control/frame.ts";
 import { RawClient, useServed } from "../support/control.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
-import { fuzzSeed, Random } from "../support/random.ts";
 import { sized } from "../support/scale.ts";
 import { until } from "../support/until.ts";
 import { type Codec, checkItem, fuzzCodec, makeItem } from "./control-harness.ts";
+import { fuzzSeed, Random } from "./random.ts";
 
 const seed = fuzzSeed("control");
 const codec: Codec = { guard: cborProblem, decode: decodeItem, encode: encodeItem };
@@ -77,14 +77,14 @@ describe("a server", () => {
 
   /** A frame that asks for something, rarely what can be had, often damaged. */
   function makeFrame(random: Random): Uint8Array {
-    if (random.chance(4)) {
+    if (random.once(4)) {
       const item = makeItem(random);
-      return Buffer.concat([Buffer.from(Uint32Array.of(random.chance(4) ? random.u32() : item.length).buffer), item]);
+      return Buffer.concat([Buffer.from(Uint32Array.of(random.once(4) ? random.next() : item.length).buffer), item]);
     }
     const keys = ["name", "uri", "link", "mtu", "macLimit", "mac", "port"];
-    const args = Object.fromEntries(keys.filter(() => random.chance(2)).map((key) => [key, random.pick(values)]));
+    const args = Object.fromEntries(keys.filter(() => random.once(2)).map((key) => [key, random.pick(values)]));
     const frame = encodeFrame({ id: 1 + random.below(5), op: random.pick(operations), args });
-    if (random.chance(2)) frame[random.below(frame.length)] = random.below(256);
+    if (random.once(2)) frame[random.below(frame.length)] = random.below(256);
     return frame;
   }
 
