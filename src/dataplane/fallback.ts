@@ -10,7 +10,7 @@
 
 import { Batch, BURST, MAX_FRAME, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../mem/batch.ts";
 import { copyBytes } from "../mem/copy.ts";
-import { COPIES, DROP_OFFLOAD } from "../mem/counters.ts";
+import { COPIES, DROP_OFFLOAD, DROP_OVERSIZED } from "../mem/counters.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Lane } from "../ports/port.ts";
 import { mapAnonymous, unmap } from "../sys/memory.ts";
@@ -42,13 +42,17 @@ export class Fallback {
   }
 }
 
-/** Delivers frames `list[0..count)`, some of which need what `lane` does not accept. `counters` are the lane's. */
+/**
+ * Delivers frames `list[0..count)`, some of which need what `lane` does not accept; `maxFrame` is its port's longest,
+ * `counters` are the lane's.
+ */
 export function deliverWithFallback(
   fallback: Fallback,
   lane: Lane,
   batch: Batch,
   list: Int32Array,
   count: number,
+  maxFrame: number,
   counters: Float64Array,
 ): void {
   const refused = ~lane.accepts;
@@ -68,7 +72,10 @@ export function deliverWithFallback(
       lane.deliver(batch, plain, plainCount);
       plainCount = 0;
     }
-    if (!linearise(fallback, batch, i, k) || !convert(fallback, lane, batch, i, k, counters)) counters[DROP_OFFLOAD]++;
+    const outcome = linearise(fallback, batch, i, k)
+      ? convert(fallback, lane, batch, i, k, maxFrame, counters)
+      : DROP_OFFLOAD;
+    if (outcome !== 0) counters[outcome]++;
   }
   if (plainCount > 0) lane.deliver(batch, plain, plainCount);
   flush(fallback, lane);
@@ -92,20 +99,29 @@ function linearise(fallback: Fallback, batch: Batch, i: number, k: number): bool
   return true;
 }
 
-/** Turns the frame in slot `k` into plain frames of `made`. Returns false where its headers do not allow it. */
-function convert(fallback: Fallback, lane: Lane, batch: Batch, i: number, k: number, counters: Float64Array): boolean {
+/** Turns the frame in slot `k` into plain frames of `made`. Returns 0, or the DROP_* counter of why it cannot be. */
+function convert(
+  fallback: Fallback,
+  lane: Lane,
+  batch: Batch,
+  i: number,
+  k: number,
+  maxFrame: number,
+  counters: Float64Array,
+): number {
   const bytes = fallback.windows.u8[fallback.window];
   const base = k * SLOT_SIZE;
   const length = batch.length[i];
   if ((batch.needs[i] & (OFFLOAD_TSO4 | OFFLOAD_TSO6)) === 0) {
-    if (completeChecksum(bytes, base, length, batch.csumStart[i], batch.csumOffset[i]) !== 0) return false;
+    if (completeChecksum(bytes, base, length, batch.csumStart[i], batch.csumOffset[i]) !== 0) return DROP_OFFLOAD;
     if (fallback.made.count === BURST) flush(fallback, lane);
     append(fallback, base, length, 0, 0);
-    return true;
+    return 0;
   }
   const segments = fallback.segments;
   const count = segmentTcp(bytes, base, length, batch.gsoType[i], batch.gsoSize[i], base + FRAME_ROOM, segments);
-  if (count <= 0) return false;
+  if (count <= 0) return DROP_OFFLOAD;
+  if (segments.headerLength + segments.payloadLength[0] > maxFrame) return DROP_OVERSIZED;
   counters[COPIES] += count - 1;
   for (let n = 0; n < count; n++) {
     if (fallback.made.count === BURST) flush(fallback, lane);
@@ -117,7 +133,7 @@ function convert(fallback: Fallback, lane: Lane, batch: Batch, i: number, k: num
       segments.payloadLength[n],
     );
   }
-  return true;
+  return 0;
 }
 
 /** Adds a plain frame of one or two pieces of the slots to `made`. */

@@ -17,6 +17,8 @@ import { MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "./shared.ts";
 import type { Tables } from "./tables.ts";
 import { dropCounter, VERDICT_FLOOD } from "./verdict.ts";
 
+const TCP_MIN_SIZE = 20;
+
 /** Forwards the frames of `batch`, which came in on `port`; `counters` are the in-lane's. */
 export function forward(tables: Tables, fallback: Fallback, batch: Batch, port: number, counters: Float64Array): void {
   if (tables.control[SharedState.portWord(port, PORT_UP)] === 0) {
@@ -86,19 +88,24 @@ function deliverTo(
   }
   if (count === 0) return;
   const lanes = tables.outCount[port];
-  if (lanes === 1) deliverToLane(tables, fallback, batch, port * MAX_PAIRS, list, count, counters);
-  else deliverSteered(tables, fallback, batch, port, list, count, counters);
+  if (lanes === 1) deliverToLane(tables, fallback, batch, port * MAX_PAIRS, list, count, maxFrame, counters);
+  else deliverSteered(tables, fallback, batch, port, list, count, maxFrame, counters);
 }
 
-/** Copies to tables.kept the frames within `maxFrame`; a TSO super-frame's own segments are within the MTU already. */
+/** Copies to tables.kept the frames within `maxFrame`; of a super-frame, its segments have to be. Returns how many. */
 function dropOversized(tables: Tables, batch: Batch, list: Int32Array, count: number, maxFrame: number): number {
   const kept = tables.kept;
   let n = 0;
   for (let k = 0; k < count; k++) {
     const i = list[k];
-    if (batch.length[i] <= maxFrame || (batch.needs[i] !== 0 && batch.gsoType[i] !== 0)) kept[n++] = i;
+    if (batch.length[i] <= maxFrame || (batch.gsoType[i] !== 0 && leastSegment(batch, i) <= maxFrame)) kept[n++] = i;
   }
   return n;
+}
+
+/** Length of a super-frame's segments without TCP options, which a sender's MSS makes room for anyway. */
+function leastSegment(batch: Batch, i: number): number {
+  return batch.csumStart[i] + TCP_MIN_SIZE + batch.gsoSize[i];
 }
 
 /** Splits a list by flow over the lanes of a multi-queue port. */
@@ -109,6 +116,7 @@ function deliverSteered(
   port: number,
   list: Int32Array,
   count: number,
+  maxFrame: number,
   counters: Float64Array,
 ): void {
   const lanes = tables.outCount[port];
@@ -122,7 +130,7 @@ function deliverSteered(
   for (let lane = 0; lane < lanes; lane++) {
     const n = steeredCount[lane];
     steeredCount[lane] = 0;
-    if (n > 0) deliverToLane(tables, fallback, batch, port * MAX_PAIRS + lane, steered[lane], n, counters);
+    if (n > 0) deliverToLane(tables, fallback, batch, port * MAX_PAIRS + lane, steered[lane], n, maxFrame, counters);
   }
 }
 
@@ -133,11 +141,12 @@ function deliverToLane(
   out: number,
   list: Int32Array,
   count: number,
+  maxFrame: number,
   counters: Float64Array,
 ): void {
   const lane = tables.outLanes[out] as Lane;
   if (batch.anyNeeds !== 0 && (batch.anyNeeds & ~lane.accepts) !== 0) {
-    deliverWithFallback(fallback, lane, batch, list, count, counters);
+    deliverWithFallback(fallback, lane, batch, list, count, maxFrame, counters);
   } else {
     lane.deliver(batch, list, count);
   }
