@@ -28,7 +28,7 @@ export function flowHash(windows: WindowTable, batch: Batch, i: number): number 
     const next = view.getUint8(at + 20);
     if (next === 6 || next === 17) hash = mix(hash ^ view.getInt32(at + 54, true));
   } else {
-    hash = mix(view.getInt32(at, true) ^ view.getInt32(at + 8, true));
+    hash = mix(mix(view.getInt32(at, true) ^ view.getInt32(at + 4, true)) ^ view.getInt32(at + 8, true));
   }
   return hash >>> 1;
 }

@@ -1,0 +1,90 @@
+// What decides the queue of a frame: its flow's addresses and ports, and nothing else in it.
+
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { flowHash } from "../../src/dataplane/flow-hash.ts";
+import { LaneBench } from "../ports/lane-bench.ts";
+import { complete, frame, mac } from "../support/frames.ts";
+import { type FrameSpec, pattern, spec4, spec6 } from "./offload/reference.ts";
+
+let bench: LaneBench;
+
+beforeEach(() => {
+  bench = new LaneBench();
+});
+afterEach(() => bench.give());
+
+function hashOf(...pieces: Uint8Array[]): number {
+  bench.batch.reset();
+  return flowHash(bench.windows, bench.batch, bench.put(...pieces));
+}
+
+const tcp = (spec: FrameSpec) => complete(mac(1), mac(2), spec);
+
+/** The frame with bytes changed; checksums are wrong then, which no hash looks at. */
+function changed(bytes: Uint8Array, at: number, ...values: number[]): Uint8Array {
+  const copy = bytes.slice();
+  copy.set(values, at);
+  return copy;
+}
+
+describe.each([
+  ["IPv4", spec4({ payload: pattern(100) }), 34, 26],
+  ["IPv6", spec6({ payload: pattern(100) }), 54, 22],
+] as const)("%s over TCP", (_, spec, ports, addresses) => {
+  test("has one hash for all frames of a flow", () => {
+    const first = hashOf(tcp(spec));
+    const others = [
+      tcp({ ...spec, sequence: 99, flags: 0x11, payload: pattern(1) }),
+      tcp({ ...spec, id: 77, payload: [], tcpOptions: [1, 1, 1, 0] }),
+      complete(mac(8), mac(9), spec),
+    ];
+    for (const other of others) expect(hashOf(other)).toBe(first);
+  });
+
+  test("tells flows apart by ports and by addresses", () => {
+    const bytes = tcp(spec);
+    const first = hashOf(bytes);
+    for (const at of [ports + 1, ports + 3, addresses + 3]) expect(hashOf(changed(bytes, at, 0xee))).not.toBe(first);
+  });
+
+  test("spreads flows that differ in their source port only", () => {
+    const bytes = tcp(spec);
+    const hashes = Array.from({ length: 4096 }, (_, port) => hashOf(changed(bytes, ports, port >> 8, port & 255)));
+    for (const lanes of [2, 4, 8]) {
+      const counts = new Array(lanes).fill(0);
+      for (const hash of hashes) counts[hash % lanes]++;
+      for (const count of counts) expect(Math.abs(count - 4096 / lanes)).toBeLessThan(4096 / lanes / 4);
+    }
+  });
+});
+
+test("fragments of a datagram stay together: only the first has ports", () => {
+  const first = changed(tcp(spec4({ payload: pattern(60) })), 20, 0x20, 0);
+  const second = changed(changed(first, 20, 0x00, 0x07), 34, 9, 9, 9, 9);
+  expect(hashOf(first)).toBe(hashOf(second));
+});
+
+test("IPv4 options and unknown protocols leave the addresses to decide", () => {
+  const options = tcp(spec4({ ipOptions: [1, 1, 1, 0], payload: pattern(60) }));
+  expect(hashOf(changed(options, 38, 9, 9))).toBe(hashOf(options));
+  const icmp = changed(tcp(spec4({ payload: pattern(60) })), 23, 1);
+  expect(hashOf(changed(icmp, 34, 9, 9))).toBe(hashOf(icmp));
+});
+
+test("anything else goes by its MACs", () => {
+  const bytes = frame(mac(1), mac(2), 60);
+  expect(hashOf(changed(bytes, 20, 9))).toBe(hashOf(bytes));
+  expect(hashOf(frame(mac(3), mac(2), 60))).not.toBe(hashOf(bytes));
+  expect(hashOf(frame(mac(1), mac(3), 60))).not.toBe(hashOf(bytes));
+});
+
+test("a hash is no negative number, and reads no further than the first piece", () => {
+  for (const size of [14, 20, 33, 34, 37, 38, 57, 58]) {
+    for (const spec of [spec4({ payload: pattern(40) }), spec6({ payload: pattern(40) })]) {
+      const bytes = tcp(spec);
+      const hash = hashOf(bytes.slice(0, size), bytes.slice(size));
+      expect(hash).toBeGreaterThanOrEqual(0);
+      expect(hashOf(bytes.slice(0, size), changed(bytes.slice(size), 0, 0xff))).toBe(hash);
+    }
+  }
+});
