@@ -3,7 +3,7 @@
 // descriptors that nobody took are closed. Handlers run one at a time per connection, on the control thread.
 
 import { DELIVER_NEXT, FETCH_AVAIL } from "../../mem/lane-state.ts";
-import { closeFd, isEventFd } from "../../sys/fd.ts";
+import { closeFd, isEventFd, setNonBlocking } from "../../sys/fd.ts";
 import { unmap } from "../../sys/memory.ts";
 import * as vu from "../../uapi/vhost_user.ts";
 import { OFFERED_PROTOCOL_FEATURES } from "./device-config.ts";
@@ -133,6 +133,12 @@ async function setFeatures(session: Session, { payload }: Message): Promise<Repl
     throw protocolError("SET_FEATURES with features that were not offered");
   }
   session.features = features;
+  if (!session.knownHeader) {
+    session.host.countError("legacy_header");
+    session.host.log.warn("vhost-user: a driver without VERSION_1 and MRG_RXBUF is not served: its header is another", {
+      socket: session.device.path,
+    });
+  }
   await session.syncAll();
   return undefined;
 }
@@ -172,7 +178,7 @@ async function addMemReg(session: Session, { payload, fds }: Message): Promise<R
 
 async function remMemReg(session: Session, { payload }: Message): Promise<Reply> {
   const region = session.memory.take(readRegion(payload, 8));
-  if (region === undefined) throw protocolError("REM_MEM_REG of a region that is not there");
+  if (region === undefined) return undefined;
   await session.closeLanes();
   unmap(region.base, region.mapped);
   await session.syncAll();
@@ -185,6 +191,16 @@ function vringIndex(session: Session, index: number): number {
   return index;
 }
 
+/** Makes the lane follow a change of a ring, which has to lie in the memory table by the time it starts. */
+async function syncRing(session: Session, index: number): Promise<void> {
+  const vring = session.vrings[index];
+  // A change of the table may take a ring's memory away for a moment (REM_MEM_REG, ADD_MEM_REG); a ring's own may not.
+  if (vring.ready && vring.config(session.memory) === undefined) {
+    throw protocolError(`vring ${index} is not in the memory table`);
+  }
+  await session.sync(index >> 1);
+}
+
 function checkVring(session: Session, { payload }: Message): Reply {
   vringIndex(session, payload.getUint32(0, true));
   return undefined;
@@ -195,7 +211,7 @@ async function setVringNum(session: Session, { payload }: Message): Promise<Repl
   const size = payload.getUint32(4, true);
   if (size === 0 || size > 32768 || (size & (size - 1)) !== 0) throw protocolError(`SET_VRING_NUM of ${size}`);
   session.vrings[index].size = size;
-  await session.sync(index >> 1);
+  await syncRing(session, index);
   return undefined;
 }
 
@@ -207,7 +223,7 @@ async function setVringAddr(session: Session, { payload }: Message): Promise<Rep
     used: readU64(payload, fields.used[0], "used ring"),
     avail: readU64(payload, fields.avail[0], "avail ring"),
   };
-  await session.sync(index >> 1);
+  await syncRing(session, index);
   return undefined;
 }
 
@@ -231,6 +247,8 @@ function vringFd(session: Session, { payload, fds }: Message): { index: number; 
   const without = (word & vu.VHOST_USER_VRING_NOFD_MASK) !== 0;
   if (fds.length !== (without ? 0 : 1)) throw protocolError(`vring ${index}: ${fds.length} descriptors`);
   if (!without && !isEventFd(fds[0])) throw protocolError(`vring ${index}: the descriptor is no eventfd`);
+  // A worker that signals a full eventfd must not wait for its owner to read it.
+  if (!without) setNonBlocking(fds[0]);
   return { index, fd: fds.shift() ?? -1 };
 }
 
@@ -241,7 +259,7 @@ async function setVringKick(session: Session, message: Message): Promise<Reply> 
   vring.started = true;
   if (!session.explicitEnable) vring.enabled = true;
   try {
-    await session.sync(index >> 1);
+    await syncRing(session, index);
   } finally {
     closeFd(old);
   }

@@ -2,9 +2,10 @@
 //
 //   front end's address (user_addr, in ring addresses)  -->  guest address (in descriptors)  -->  our mapping
 //
-// A region is mapped from offset 0 of its file up to its end (as the kernel wants it for hugetlbfs), rounded to the file's
-// block size. A file that is too short for its region is refused, since touching the hole would be SIGBUS; whether it can
-// shrink later is reported (F_SEAL_SHRINK). Regions may not overlap. Control thread only.
+// A region is mapped from the block of its file that it starts in to the block that it ends in (on hugetlbfs a block is a
+// huge page). A file that is too short for its region is refused, since touching the hole would be SIGBUS; whether it can
+// shrink later is reported (F_SEAL_SHRINK). Regions may not overlap, and there is a limit to all of them together, so that
+// no port uses up the address space of the others. Control thread only.
 
 import { fstatSync } from "node:fs";
 import { closeFd } from "../../sys/fd.ts";
@@ -15,8 +16,8 @@ import { protocolError, readU64 } from "./message.ts";
 
 /** What GET_MAX_MEM_SLOTS answers. */
 export const MAX_MEM_SLOTS = 64;
-/** Windows of one port cover 256 GiB; one region may take a quarter. */
-const MAX_REGION_SIZE = 64 * 2 ** 30;
+/** Windows of one port cover 256 GiB, and 256 ports of that fit into the half of the address space that mmap has. */
+const MAX_MEMORY_SIZE = 256 * 2 ** 30;
 
 export interface RegionRequest {
   guest: number;
@@ -26,9 +27,14 @@ export interface RegionRequest {
 }
 
 export interface Region extends RegionRequest {
+  /** Our address of the region's first byte. */
+  address: number;
+  /** The mapping around it. */
   base: number;
   mapped: number;
   sealed: boolean;
+  /** How often the front end added it and did not remove it. */
+  uses: number;
 }
 
 /** Reads a struct vhost_user_memory_region. Throws RingyardError PROTOCOL for numbers that cannot be. */
@@ -38,7 +44,7 @@ export function readRegion(view: DataView, at: number): RegionRequest {
   const size = readU64(view, at + fields.size[0], "region size");
   const user = readU64(view, at + fields.user_addr[0], "user address");
   const offset = readU64(view, at + fields.mmap_offset[0], "mmap offset");
-  if (size === 0 || size > MAX_REGION_SIZE) throw protocolError(`memory region of ${size} bytes`);
+  if (size === 0 || size > MAX_MEMORY_SIZE) throw protocolError(`memory region of ${size} bytes`);
   if (guest + size > 2 ** 53 || user + size > 2 ** 53) throw protocolError("memory region ends above 2^53");
   return { guest, size, user, offset };
 }
@@ -50,8 +56,11 @@ export function mapRegion(request: RegionRequest, fd: number): Region {
     const end = request.offset + request.size;
     if (end > fileSize) throw protocolError(`memory region ends at ${end} of a file of ${fileSize} bytes`);
     if (request.offset % PAGE_SIZE !== 0 || request.guest % 4 !== 0) throw protocolError("misaligned memory region");
-    const mapped = Math.ceil(end / blksize) * blksize;
-    return { ...request, base: mapShared(fd, mapped, 0), mapped, sealed: sealedAgainstShrinking(fd) };
+    const block = Math.max(blksize, PAGE_SIZE);
+    const start = Math.floor(request.offset / block) * block;
+    const mapped = Math.ceil(end / block) * block - start;
+    const base = mapShared(fd, mapped, start);
+    return { ...request, address: base + request.offset - start, base, mapped, sealed: sealedAgainstShrinking(fd), uses: 1 };
   } finally {
     closeFd(fd);
   }
@@ -66,7 +75,7 @@ export class MemoryTable {
 
   /** For a worker; changes whenever the table does. */
   get config(): RegionConfig[] {
-    return this.regions.map(({ guest, size, base, offset }) => ({ guest, size, address: base + offset }));
+    return this.regions.map(({ guest, size, address }) => ({ guest, size, address }));
   }
 
   get totalSize(): number {
@@ -77,26 +86,43 @@ export class MemoryTable {
     return this.regions.every((region) => region.sealed);
   }
 
-  /** Adds a mapped region. Throws RingyardError PROTOCOL where it overlaps another or is one too many; it is unmapped then. */
+  /**
+   * Adds a mapped region, or counts it where the table has it already: QEMU 7.2 adds and removes every region once for
+   * each queue pair. Throws RingyardError PROTOCOL where it overlaps another or is one too many; it
+   * is unmapped then.
+   */
   add(region: Region): void {
+    const same = this.find(region);
+    if (same !== undefined && same.offset === region.offset) {
+      same.uses++;
+      unmap(region.base, region.mapped);
+      return;
+    }
     const clash = this.regions.some(
       ({ guest, user, size }) =>
         overlap(guest, size, region.guest, region.size) || overlap(user, size, region.user, region.size),
     );
-    if (!clash && this.regions.length < MAX_MEM_SLOTS) {
+    const slotsLeft = this.regions.length < MAX_MEM_SLOTS;
+    if (!clash && slotsLeft && this.totalSize + region.size <= MAX_MEMORY_SIZE) {
       this.regions.push(region);
       return;
     }
     unmap(region.base, region.mapped);
-    throw protocolError(clash ? "memory regions overlap" : `more than ${MAX_MEM_SLOTS} memory regions`);
+    if (clash) throw protocolError("memory regions overlap");
+    throw protocolError(slotsLeft ? "more than 256 GiB of memory" : `more than ${MAX_MEM_SLOTS} memory regions`);
   }
 
-  /** Takes a region out of the table and returns it, still mapped; undefined where there is none like it. */
+  /** Gives one use of a region back. Returns the region, still mapped, after its last use; throws where there is none. */
   take(request: RegionRequest): Region | undefined {
-    const index = this.regions.findIndex(
-      (region) => region.guest === request.guest && region.user === request.user && region.size === request.size,
-    );
-    return index < 0 ? undefined : this.regions.splice(index, 1)[0];
+    const region = this.find(request);
+    if (region === undefined) throw protocolError("REM_MEM_REG of a region that is not there");
+    if (--region.uses > 0) return undefined;
+    this.regions.splice(this.regions.indexOf(region), 1);
+    return region;
+  }
+
+  private find({ guest, user, size }: RegionRequest): Region | undefined {
+    return this.regions.find((region) => region.guest === guest && region.user === user && region.size === size);
   }
 
   /** The guest address of a front end's address, or undefined. */
@@ -108,7 +134,7 @@ export class MemoryTable {
   /** Our address of a guest address with `size` bytes behind it, or undefined. */
   address(guest: number, size: number): number | undefined {
     const region = this.regions.find((r) => guest >= r.guest && guest + size <= r.guest + r.size);
-    return region === undefined ? undefined : region.base + region.offset + guest - region.guest;
+    return region === undefined ? undefined : region.address + guest - region.guest;
   }
 
   /** Unmaps everything. No worker may hold a view any more. */
