@@ -10,6 +10,8 @@ export const O_RDONLY = 0;
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
+const F_GETFL = 3;
+const F_SETFL = 4;
 const EFD_CLOEXEC_NONBLOCK = O_CLOEXEC | O_NONBLOCK;
 
 /** Opens a path. Throws SysError naming it. */
@@ -25,6 +27,12 @@ export function closeFd(fd: number): void {
 /** Whether `fd` is an eventfd: anything else a peer passes in its place could block or end the thread that signals it. */
 export function isEventFd(fd: number): boolean {
   return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventfd]";
+}
+
+/** Makes calls on a descriptor return instead of waiting. The open file is shared: a peer that passed it could undo this. */
+export function setNonBlocking(fd: number): void {
+  const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl(F_GETFL)");
+  check(libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl(F_SETFL)");
 }
 
 /** An ioctl with a struct. Throws SysError naming `what`. */

@@ -1,6 +1,6 @@
 // Random numbers for fuzzers: a small generator with a printed seed, so that every run can be repeated.
 //
-//   const random = fuzzRandom("ring");       prints  fuzz ring: RINGYARD_FUZZ_SEED=1234567890
+//   const random = new Random(fuzzSeed("ring"));       prints  fuzz ring: RINGYARD_FUZZ_SEED=1234567890
 //
 // The generator is SplitMix32 (one 32-bit word of state); quality enough to choose cases, not more. Any thread.
 

@@ -38,7 +38,7 @@ export class MessageReader {
 
   /**
    * The next whole message; "wait" until more bytes come, "end" when the peer has hung up. Throws RingyardError PROTOCOL
-   * for a header that cannot be: the connection is of no use after that.
+   * for a header that cannot be and for a message cut short: the connection is of no use after that.
    */
   next(): Message | "wait" | "end" {
     for (;;) {
@@ -47,9 +47,13 @@ export class MessageReader {
         const got = receiveUnix(this.socket, target);
         this.fds.push(...got.fds);
         if (got.size < 0) return "wait";
-        if (got.size === 0) return "end";
-        if (got.truncated || this.fds.length > MAX_MESSAGE_FDS)
+        if (got.truncated || this.fds.length > MAX_MESSAGE_FDS) {
           throw protocolError("too many descriptors in one message");
+        }
+        if (got.size === 0) {
+          if (this.have > 0 || this.wanted >= 0) throw protocolError("the connection ended inside a message");
+          return "end";
+        }
         (this.wanted < 0 ? this.header : this.payload).set(got.bytes, this.have);
         this.have += got.size;
         if (got.size < target) continue;

@@ -15,6 +15,7 @@ import {
 } from "../../mem/lane-state.ts";
 import { closeFd } from "../../sys/fd.ts";
 import { VHOST_USER_F_PROTOCOL_FEATURES } from "../../uapi/vhost_user.ts";
+import { VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF } from "../../uapi/virtio_net.ts";
 import { type Features, hasFeature } from "../../virtio/features.ts";
 import type { PortHost } from "../port.ts";
 import type { DeviceConfig } from "./device-config.ts";
@@ -113,7 +114,7 @@ export class Session {
   async sync(pair: number): Promise<void> {
     const deliver = this.vrings[pair * 2].config(this.memory);
     const fetch = this.vrings[pair * 2 + 1].config(this.memory);
-    if (deliver === undefined && fetch === undefined) return this.closePair(pair);
+    if ((deliver === undefined && fetch === undefined) || !this.knownHeader) return this.closePair(pair);
     const state = this.host.laneState(pair);
     if (deliver !== undefined && this.resume(pair * 2, deliver.used, state, [DELIVER_NEXT])) {
       state[DELIVER_STATUS] = RING_STOPPED;
@@ -147,6 +148,11 @@ export class Session {
     if (!this.openPairs.delete(pair)) return;
     await this.host.closeLane(pair);
     if (this.openPairs.size === 0) this.host.setCarrier(false);
+  }
+
+  /** The header is 12 bytes with either feature, and 10 for a driver that has neither (virtio 1.2, 5.1.6.1). */
+  get knownHeader(): boolean {
+    return hasFeature(this.features, VIRTIO_F_VERSION_1) || hasFeature(this.features, VIRTIO_NET_F_MRG_RXBUF);
   }
 
   /** Whether rings start disabled and wait for SET_VRING_ENABLE. */

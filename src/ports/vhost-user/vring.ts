@@ -22,6 +22,11 @@ export class Vring {
   /** Whether the lane's state words hold this ring's place; false until the first look at used.idx after a start. */
   resumed = false;
 
+  /** Started, and told where it lies. */
+  get ready(): boolean {
+    return this.started && this.address !== undefined && this.size > 0;
+  }
+
   /** Swaps a descriptor in; the old one comes back, to be closed when no worker uses it any more. */
   replace(which: "kickFd" | "callFd" | "errFd", fd: number): number {
     const old = this[which];
@@ -31,7 +36,7 @@ export class Vring {
 
   /** The ring in guest addresses; undefined where it is not started or not in the memory table. */
   config(memory: MemoryTable): RingConfig | undefined {
-    if (!this.started || this.address === undefined || this.size === 0) return undefined;
+    if (!this.ready || this.address === undefined) return undefined;
     const desc = memory.guestAddress(this.address.desc);
     const avail = memory.guestAddress(this.address.avail);
     const used = memory.guestAddress(this.address.used);
@@ -49,5 +54,7 @@ export class Vring {
 /** used.idx of a ring in mapped memory: the point where completion stopped, whoever served the ring before. */
 export function usedIndex(memory: MemoryTable, used: number): number | undefined {
   const address = memory.address(used, 4);
-  return address === undefined ? undefined : Atomics.load(new Uint16Array(viewOf(address, 0, 4)), 1);
+  // A misaligned ring is refused when its lane opens; an atomic load of it would be a fault on arm64.
+  if (address === undefined || address % 4 !== 0) return undefined;
+  return Atomics.load(new Uint16Array(viewOf(address, 0, 4)), 1);
 }
