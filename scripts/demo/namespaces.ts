@@ -46,10 +46,7 @@ export async function namespaceDemo(undo: Undo): Promise<void> {
   console.log("two containers (network namespaces) with a switch between them\n");
   console.log(`  blue ${blue.address}  eth0 ---tap---[ ringyard ]---tap--- eth0  ${red.address} red\n`);
   const control = join(makeDirectory(undo), "control.sock");
-  for (const { namespace } of ENDS) {
-    await run(["ip", "netns", "add", namespace]);
-    undo.push(() => run(["ip", "netns", "del", namespace]));
-  }
+  for (const { namespace } of ENDS) await addNamespace(namespace, undo);
   await startSwitch(control, undo);
   for (const end of ENDS) await configure(end);
   console.log(`latency     ${await ping(blue, red)}`);
@@ -66,6 +63,18 @@ function makeDirectory(undo: Undo): string {
   const directory = mkdtempSync(join(tmpdir(), "ringyard-demo-"));
   undo.push(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
+}
+
+/** The clean-up is there before the namespace is: Ctrl-C may come in between. */
+async function addNamespace(name: string, undo: Undo): Promise<void> {
+  const added = run(["ip", "netns", "add", name]);
+  undo.push(() =>
+    added.then(
+      () => run(["ip", "netns", "del", name]),
+      () => {},
+    ),
+  );
+  await added;
 }
 
 /** Starts `ringyard up` as a user would, and waits until it says that it is ready. */
