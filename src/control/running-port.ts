@@ -11,6 +11,7 @@ import type { LaneConfig, Port, PortHost, PortKind, PortLog, PortSpec } from "..
 import type { Reactor } from "../sys/reactor.ts";
 import type { PortChanges, PortInfo, QueueInfo, SwitchLog } from "./api.ts";
 import { readCounters, sumCounters } from "./switch-stats.ts";
+import { formatUri } from "./uri.ts";
 
 /** Ethernet header and two VLAN tags: what a frame may have beside its MTU. */
 const FRAME_OVERHEAD = 14 + 8;
@@ -18,6 +19,7 @@ const FRAME_OVERHEAD = 14 + 8;
 export class RunningPort implements PortHost {
   readonly log: PortLog;
   private port: Port | undefined;
+  private kind: PortKind | undefined;
   private admin: "up" | "down" = "up";
   private carrier = false;
   private mtu: number | undefined;
@@ -39,6 +41,7 @@ export class RunningPort implements PortHost {
 
   /** Makes the port. Throws what the kind throws, with no lane left open. */
   async open(kind: PortKind): Promise<void> {
+    this.kind = kind;
     this.dispatcher.resetPort(this.index);
     this.publish();
     try {
@@ -70,6 +73,7 @@ export class RunningPort implements PortHost {
       }
       this.mtu = changes.mtu;
       this.spec.options.mtu = changes.mtu;
+      if (this.kind !== undefined) this.spec.uri = formatUri(this.kind, this.spec.target, this.spec.options);
     }
     if (changes.link !== undefined) {
       this.admin = changes.link;
@@ -109,7 +113,7 @@ export class RunningPort implements PortHost {
     this.errors.set(name, (this.errors.get(name) ?? 0) + 1);
   }
 
-  info(macs: number): PortInfo {
+  info(macs: number, macLimit: number): PortInfo {
     const { name, kind, uri, options } = this.spec;
     const queues = this.queues();
     return {
@@ -126,6 +130,7 @@ export class RunningPort implements PortHost {
       errors: Object.fromEntries(this.errors),
       details: this.port?.details() ?? {},
       macs,
+      macLimit,
     };
   }
 

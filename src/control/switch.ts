@@ -157,7 +157,8 @@ class Switch implements SwitchApi {
   }
 
   private info(port: RunningPort): PortInfo {
-    return port.info(fdbPortUse(this.fdbTable, port.index).count);
+    const { count, limit } = fdbPortUse(this.fdbTable, port.index);
+    return port.info(count, limit);
   }
 
   fdb(portName?: string): FdbInfo {

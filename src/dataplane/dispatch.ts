@@ -17,6 +17,11 @@ interface Running {
   ended: Promise<void>;
 }
 
+/** What went wrong, without the excerpt of source that Bun puts around it. */
+function firstWords({ message }: ErrorEvent): string {
+  return /^\s*(?:\w*[Ee]rror: .*)$/m.exec(message)?.[0].trim() ?? message;
+}
+
 export class Dispatcher {
   readonly shared: SharedState;
   private readonly running: Running[];
@@ -35,7 +40,7 @@ export class Dispatcher {
       const thread = new Worker(entry);
       const ended = new Promise<void>((resolve) => thread.addEventListener("close", () => resolve()));
       thread.addEventListener("error", (event) =>
-        onCrash(new Error(`worker ${worker}: ${(event as ErrorEvent).message}`)),
+        onCrash(new Error(`worker ${worker}: ${firstWords(event as ErrorEvent)}`)),
       );
       const start: WorkerStart = {
         worker,
