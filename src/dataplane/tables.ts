@@ -17,7 +17,7 @@ export class Tables {
   readonly outCount = new Int32Array(MAX_PORTS);
   /** Counters of each port's first lane, for drops on the way to it. */
   readonly outCounters: (Float64Array | null)[] = new Array(MAX_PORTS).fill(null);
-  /** Ports with at least one lane, ascending: where a flood goes. */
+  /** Ports with at least one of these, ascending: where a flood goes. */
   readonly floodPorts = new Int32Array(MAX_PORTS);
   floodCount = 0;
 
@@ -84,12 +84,15 @@ export class Tables {
         this.inLanes.push(lane);
         this.inCounters.push(this.shared.counters(this.worker, index));
       }
-      // A worker with a pair of its own delivers there; else it shares another worker's, under that lane's lock.
-      const out = own.length > 0 ? own : all;
+      // A worker with a pair of its own delivers there; else it shares another worker's, under that lane's lock. A driver
+      // that uses fewer pairs than it set up has disabled the others.
+      const ready = all.filter(({ lane }) => lane.delivers);
+      const ownReady = ready.filter((entry) => entry.owner);
+      const out = ownReady.length > 0 ? ownReady : ready;
       for (let k = 0; k < MAX_PAIRS; k++) this.outLanes[first + k] = out[k]?.lane ?? null;
       this.outCount[port] = out.length;
       this.outCounters[port] ??= all.length > 0 ? this.shared.counters(this.worker, first) : null;
-      if (all.length > 0) this.floodPorts[this.floodCount++] = port;
+      if (out.length > 0) this.floodPorts[this.floodCount++] = port;
     }
   }
 }

@@ -7,6 +7,7 @@ import type { Lane } from "./port.ts";
 
 export class NullLane implements Lane {
   readonly accepts = OFFLOAD_ALL;
+  readonly delivers = true;
   readonly wakeFd = -1;
   readonly wakeEdge = false;
 

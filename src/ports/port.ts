@@ -154,6 +154,8 @@ export interface LaneContext {
 export interface Lane {
   /** Forms this receiver accepts: OFFLOAD_* bits of `mem/batch.ts`. */
   readonly accepts: number;
+  /** Whether frames may be sent here: not while the driver's receive queue is stopped or disabled. */
+  readonly delivers: boolean;
   /** fd that becomes readable when `fetch` has work, or -1. */
   readonly wakeFd: number;
   /** Whether wakeFd is an eventfd, to be watched edge-triggered (a tap's fd is level-triggered). */

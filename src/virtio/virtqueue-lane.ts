@@ -30,6 +30,7 @@ import { armKick, disarmKick } from "./notify.ts";
 export class VirtqueueLane {
   /** An eventfd's every write is a new edge: no read is needed to re-arm it. */
   readonly wakeEdge = true;
+  readonly delivers: boolean;
 
   private readonly state: Int32Array;
   private readonly counters: Float64Array;
@@ -46,6 +47,7 @@ export class VirtqueueLane {
     private readonly scratch: { address: number; window: number },
     context: { windows: WindowTable; state: Int32Array; counters: Float64Array; shared: boolean },
   ) {
+    this.delivers = deliverer !== null;
     this.state = context.state;
     this.counters = context.counters;
     this.shared = context.shared;

@@ -29,6 +29,7 @@ import { pattern, spec4 } from "./offload/reference.ts";
 /** A lane that keeps a copy of every frame it is given, and how many it was given at once. */
 class RecordingLane implements Lane {
   readonly wakeFd = -1;
+  delivers = true;
   readonly wakeEdge = false;
   readonly frames: Uint8Array[] = [];
   readonly bursts: number[] = [];
@@ -84,12 +85,17 @@ beforeEach(() => {
 afterEach(() => bench.give());
 
 /** A port with lanes, up; `owned` says which of them this worker fetches from. */
-function port(index: number, lanes = 1, options: { accepts?: number; owned?: boolean[]; maxFrame?: number } = {}) {
+function port(
+  index: number,
+  lanes = 1,
+  options: { accepts?: number; owned?: boolean[]; delivers?: boolean[]; maxFrame?: number } = {},
+) {
   shared.control[SharedState.portWord(index, PORT_UP)] = 1;
   shared.control[SharedState.portWord(index, PORT_MAX_FRAME)] = options.maxFrame ?? 65557;
   return Array.from({ length: lanes }, (_, pair) => {
     const at = index * MAX_PAIRS + pair;
     const lane = new RecordingLane(bench, shared.counters(0, at), options.accepts);
+    lane.delivers = options.delivers?.[pair] ?? true;
     tables.set(at, lane, options.owned?.[pair] ?? true);
     return lane;
   });
@@ -219,6 +225,33 @@ describe("a port with several queue pairs", () => {
     for (let k = 0; k < BURST; k++) bench.put(complete(BROADCAST, mac(1), flow(k)));
     run(0);
     expect(lanes.every((lane) => lane.frames.length > 0)).toBe(true);
+  });
+});
+
+describe("pairs whose receive queue is disabled", () => {
+  const anyFlow = (n: number, to: Mac) => complete(to, mac(1), spec4({ source: [10, 0, 0, n], payload: pattern(20) }));
+
+  test.each([
+    ["the worker's own", [true, true], [false, true]],
+    ["the worker's only own", [true, false], [false, true]],
+    ["another's", [false, false], [true, false]],
+  ])("get nothing: %s", (_, owned, delivers) => {
+    port(0);
+    const lanes = port(1, 2, { owned, delivers });
+    for (let k = 0; k < BURST; k++) bench.put(anyFlow(k, BROADCAST));
+    run(0);
+    expect(lanes.map((lane) => lane.frames.length)).toEqual(delivers.map((able) => (able ? BURST : 0)));
+  });
+
+  test("leave the port out of floods, and count what is for it there, where it has no other", () => {
+    port(0);
+    port(1, 1, { delivers: [false] });
+    fdbAddStatic(fdb, macText(mac(2)), 1);
+    bench.put(anyFlow(1, mac(2)));
+    bench.put(anyFlow(1, BROADCAST));
+    run(0);
+    expect(shared.counters(0, MAX_PAIRS)[counter.DROP_LINK_DOWN]).toBe(1);
+    expect(shared.counters(0, 0)[counter.DROP_NO_DESTINATION]).toBe(1);
   });
 });
 

@@ -42,6 +42,7 @@ export const DELIVER_ARENA_SIZE = FRAMES_AT;
 export const OWNER_ARENA_SIZE = FRAMES_AT + BURST * FRAME_ROOM;
 
 export class TapQueue implements Lane {
+  readonly delivers = true;
   /** A tap's descriptor stays readable while frames wait. */
   readonly wakeEdge = false;
 
