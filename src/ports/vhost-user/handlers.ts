@@ -286,7 +286,7 @@ function setVringErr(session: Session, message: Message): Reply {
 async function setVringEnable(session: Session, { payload }: Message): Promise<Reply> {
   const index = vringIndex(session, payload.getUint32(0, true));
   session.vrings[index].enabled = payload.getUint32(4, true) !== 0;
-  await session.sync(index >> 1);
+  await syncRing(session, index);
   return undefined;
 }
 

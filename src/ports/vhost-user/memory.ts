@@ -60,7 +60,14 @@ export function mapRegion(request: RegionRequest, fd: number): Region {
     const start = Math.floor(request.offset / block) * block;
     const mapped = Math.ceil(end / block) * block - start;
     const base = mapShared(fd, mapped, start);
-    return { ...request, address: base + request.offset - start, base, mapped, sealed: sealedAgainstShrinking(fd), uses: 1 };
+    return {
+      ...request,
+      address: base + request.offset - start,
+      base,
+      mapped,
+      sealed: sealedAgainstShrinking(fd),
+      uses: 1,
+    };
   } finally {
     closeFd(fd);
   }

@@ -97,7 +97,10 @@ export class Session {
 
   /** Back to the state before any ring was started (RESET_DEVICE, status 0); addresses and eventfds may stay. */
   async stopRings(): Promise<void> {
-    for (const vring of this.vrings) vring.started = vring.enabled = vring.resumed = false;
+    for (const vring of this.vrings) {
+      vring.started = vring.resumed = false;
+      vring.enabled = undefined;
+    }
     await this.closeLanes();
   }
 
@@ -123,6 +126,8 @@ export class Session {
       state[FETCH_STATUS] = RING_STOPPED;
     }
     this.openPairs.add(pair);
+    // First: a worker fetches as soon as it has the lane, and frames of a port without carrier are dropped.
+    this.host.setCarrier(true);
     await this.host.openLane(pair, {
       driver: "virtqueue",
       featuresLo: this.features.lo,
@@ -131,7 +136,6 @@ export class Session {
       deliver: deliver ?? null,
       fetch: fetch ?? null,
     });
-    this.host.setCarrier(true);
   }
 
   /** The first time a ring starts, its place is used.idx: completion is in order, so nothing acknowledged is lost. */

@@ -18,13 +18,17 @@ export class Vring {
   callFd = -1;
   errFd = -1;
   started = false;
-  enabled = false;
+  /**
+   * What SET_VRING_ENABLE said last. A disabled ring's frames are discarded; until the first word they wait, since a front
+   * end that comes back kicks its rings before it enables them, with frames in them.
+   */
+  enabled: boolean | undefined;
   /** Whether the lane's state words hold this ring's place; false until the first look at used.idx after a start. */
   resumed = false;
 
-  /** Started, and told where it lies. */
+  /** Started, enabled or disabled, and told where it lies. */
   get ready(): boolean {
-    return this.started && this.address !== undefined && this.size > 0;
+    return this.started && this.enabled !== undefined && this.address !== undefined && this.size > 0;
   }
 
   /** Swaps a descriptor in; the old one comes back, to be closed when no worker uses it any more. */
@@ -34,9 +38,9 @@ export class Vring {
     return old;
   }
 
-  /** The ring in guest addresses; undefined where it is not started or not in the memory table. */
+  /** The ring in guest addresses; undefined where it is not ready or not in the memory table. */
   config(memory: MemoryTable): RingConfig | undefined {
-    if (!this.ready || this.address === undefined) return undefined;
+    if (!this.ready || this.address === undefined || this.enabled === undefined) return undefined;
     const desc = memory.guestAddress(this.address.desc);
     const avail = memory.guestAddress(this.address.avail);
     const used = memory.guestAddress(this.address.used);

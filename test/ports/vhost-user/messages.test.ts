@@ -59,12 +59,10 @@ async function expectEnds(send: (vm: FrontEnd) => unknown, logged: string, error
   rig.warnings.length = 0;
   await send(vm);
   await vm.wire.ended();
-  await rig.idle("vm");
+  await rig.drop(vm, "vm");
   expect(rig.error("vm", error)).toBe(counted + 1);
   expect(rig.warnings.length).toBe(1);
   expect(rig.warnings[0]).toContain(logged);
-  rig.frontEnds.delete(vm);
-  vm.close();
 }
 
 /** Runs `attempts` between two counts of what the process holds, then checks that all is well. */
@@ -72,8 +70,7 @@ async function unharmed(attempts: () => Promise<void>): Promise<void> {
   const before = holdings();
   await attempts();
   expect(heldDifference(before, holdings())).toEqual([]);
-  await rig.passes(await rig.started("vm"));
-  await rig.othersPass();
+  await rig.expectUsable("vm");
 }
 
 describe("a payload of another size", () => {
@@ -107,7 +104,10 @@ describe("descriptors too many or missing", () => {
 
   test("a call without a descriptor may not bring one", async () => {
     await unharmed(async () => {
-      await expectEnds(({ wire }) => wire.send(vu.VHOST_USER_SET_VRING_CALL, u64s(0x100), { fds: [spare[0]] }), "vring 0");
+      await expectEnds(
+        ({ wire }) => wire.send(vu.VHOST_USER_SET_VRING_CALL, u64s(0x100), { fds: [spare[0]] }),
+        "vring 0",
+      );
     });
   });
 });
@@ -149,8 +149,7 @@ test("a hang-up inside a header or a payload, with descriptors on the way", asyn
       await rig.idle("vm");
       expect(rig.error("vm", "protocol")).toBe(counted + 1);
       expect(rig.warnings.splice(0)[0]).toContain("the connection ended inside a message");
-      rig.frontEnds.delete(vm);
-      vm.close();
+      await rig.drop(vm, "vm");
     }
   });
 });
@@ -160,9 +159,7 @@ test("a hang-up between messages is no error", async () => {
   await unharmed(async () => {
     const vm = await rig.connected("vm");
     await vm.settled();
-    rig.frontEnds.delete(vm);
-    vm.close();
-    await rig.idle("vm");
+    await rig.drop(vm, "vm");
   });
   expect(rig.error("vm", "protocol")).toBe(counted);
   expect(rig.warnings).toEqual([]);
@@ -175,7 +172,9 @@ test("a message in single bytes is one message, and two in one piece are two", a
   expect(first === "end" ? first : first.payload.getBigUint64(0, true)).toBe(2n);
   const [features, slots] = [1, 36].map((code) => message(code, new Uint8Array(0)));
   vm.wire.raw(Buffer.concat([features, slots]));
-  const codes = [await vm.wire.reply(), await vm.wire.reply()].map((reply) => (reply === "end" ? reply : reply.request));
+  const codes = [await vm.wire.reply(), await vm.wire.reply()].map((reply) =>
+    reply === "end" ? reply : reply.request,
+  );
   expect(codes).toEqual([1, 36]);
 });
 

@@ -87,6 +87,21 @@ export class VhostRig {
     expect(await vm.receive(pair)).toEqual(back);
   }
 
+  /** Hangs a front end up and waits until nothing of it is left. */
+  async drop(vm: FrontEnd, name: string): Promise<void> {
+    this.frontEnds.delete(vm);
+    vm.close();
+    await this.idle(name);
+  }
+
+  /** A well-behaved front end comes to a port, passes frames and goes; so do frames between others. */
+  async expectUsable(name: string): Promise<void> {
+    const vm = await this.started(name);
+    await this.passes(vm);
+    await this.othersPass();
+    await this.drop(vm, name);
+  }
+
   /** Errors counted on a port, by name. */
   error(port: string, name: string): number {
     return this.api.port(port).errors[name] ?? 0;
