@@ -12,10 +12,10 @@ import { useCleanup } from "../support/cleanup.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
 import { useNamespaces } from "../support/netns.ts";
 import { run } from "../support/process.ts";
-import { linkNames, links, requireTap } from "../support/tap.ts";
+import { linkNames, links, requireTap, TAP_NAME } from "../support/tap.ts";
 import { until } from "../support/until.ts";
 
-const NAME = "rytest0";
+const NAME = TAP_NAME;
 const plain = { name: NAME, queues: 1, offload: OFFLOAD_ALL };
 
 /** Opens, hands over, and closes however that ends. */
@@ -33,9 +33,8 @@ requireTap()("a new device", () => {
 
   test("is in the target with what was asked for, up, and nowhere after the close", async () => {
     const inside = await namespace();
-    const here = linkNames();
     withTap({ ...plain, netns: inside.path, mac: "02:00:00:00:00:aa", mtu: 9000 }, (device) => {
-      expect(linkNames()).toEqual(here);
+      expect(linkNames()).not.toContain(NAME);
       const link = links(inside.name).find(({ ifname }) => ifname === NAME);
       expect(link).toMatchObject({ address: "02:00:00:00:00:aa", mtu: 9000, linkinfo: { info_kind: "tun" } });
       expect(link!.flags).toContain("UP");
@@ -54,6 +53,14 @@ requireTap()("a new device", () => {
       withTap({ ...plain, netns: inside.path, queues, mtu: 2000 }, (device) => inspectTap(device.fds[0]));
     }
     expect(heldDifference(before, holdings())).toEqual([]);
+  });
+
+  test("is made in a namespace although one of that name is here", async () => {
+    const inside = await namespace();
+    withTap(plain, () => {
+      withTap({ ...plain, netns: inside.path }, () => expect(linkNames(inside.name)).toEqual(["lo", NAME]));
+      expect(linkNames()).toContain(NAME);
+    });
   });
 
   test("is here where no namespace is named", () => {
@@ -180,14 +187,15 @@ requireTap()("a device that cannot be had", () => {
     test(`${what}: ${code}, and nothing is left`, async () => {
       const inside = await namespace();
       for (const words of made) await inside.ip(words);
-      const [here, there] = [linkNames(), linkNames(inside.name)];
+      const there = linkNames(inside.name);
       // Nothing in between: the runtime closes what is left of a child process when it likes.
       const before = holdings();
       const error = failure({ ...plain, netns: inside.path, ...request });
       expect(heldDifference(before, holdings())).toEqual([]);
       expect(error).toMatchObject({ code });
       expect(error.next).toBeString();
-      expect([linkNames(), linkNames(inside.name)]).toEqual([here, there]);
+      expect(linkNames(inside.name)).toEqual(there);
+      expect(linkNames()).not.toContain(NAME);
     });
   }
 

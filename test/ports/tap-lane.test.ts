@@ -9,11 +9,11 @@ import { closeTap, openTap, type TapDevice } from "../../src/ports/tap/device.ts
 import { createTapLane } from "../../src/ports/tap/lane.ts";
 import { EPOLLIN, EpollWaiter, epollAdd, epollCreate } from "../../src/sys/epoll.ts";
 import { type Namespace, useNamespaces } from "../support/netns.ts";
-import { requireTap } from "../support/tap.ts";
+import { requireTap, TAP_NAME } from "../support/tap.ts";
 import { until } from "../support/until.ts";
 import { LaneBench, pattern } from "./lane-bench.ts";
 
-const NAME = "rytest0";
+const NAME = TAP_NAME;
 const NO_IPV6 = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
 const KERNEL_MAC = [2, 0, 0, 0, 0, 1];
 const OUR_MAC = [2, 0, 0, 0, 0, 2];

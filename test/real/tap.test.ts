@@ -11,8 +11,8 @@ import { useNamespaces } from "../support/netns.ts";
 import { ringyard as command } from "../support/ringyard.ts";
 import { requirePrograms } from "../support/skip.ts";
 import { type SwitchProcess, useSwitch } from "../support/switch.ts";
-import { linkNames, links, requireTap } from "../support/tap.ts";
-import { address, type Host, iperf, ping, randomFile, transfer } from "../support/traffic.ts";
+import { linkNames, links, requireTap, TAP_NAME } from "../support/tap.ts";
+import { address, type Host, iperf, ping, randomFile, transfer, udp } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 
 const MIB = 2 ** 20;
@@ -75,22 +75,17 @@ suite("two containers", () => {
   test(
     "carry TCP both ways, and every frame is accounted for",
     async () => {
-      expect((await iperf(a, b, "-n", "256M")).bytes).toBeGreaterThan(128 * MIB);
-      expect((await iperf(a, b, "-n", "256M", "-R")).bytes).toBeGreaterThan(128 * MIB);
+      expect(await iperf(a, b, "-n", "256M")).toBeGreaterThan(128 * MIB);
+      expect(await iperf(a, b, "-n", "256M", "-R")).toBeGreaterThan(128 * MIB);
       await untilSumsUp(ringyard);
     },
     LIMIT_MS,
   );
 
-  test(
-    "carry UDP without loss",
-    async () => {
-      const result = await iperf(a, b, "-u", "-b", "20M", "-n", "4M");
-      expect(result.bytes).toBeGreaterThan(3.9 * MIB);
-      expect(result.lost).toBe(0);
-    },
-    LIMIT_MS,
-  );
+  test("carry UDP whole, in fragments too", async () => {
+    await udp(a, b);
+    await udp(b, a);
+  });
 
   test("leave nothing behind when the switch ends, and it comes back after a crash", async () => {
     await ringyard.kill();
@@ -100,7 +95,6 @@ suite("two containers", () => {
     await ping(a, b.ip);
     expect(await ringyard.stop()).toBe(0);
     expect([linkNames(a.inside.name), linkNames(b.inside.name)]).toEqual([["lo"], ["lo"]]);
-    expect(linkNames().filter((name) => name.startsWith("ringyard"))).toEqual([]);
   });
 });
 
@@ -113,7 +107,7 @@ suite("jumbo frames", () => {
       const { ringyard, a, b } = await start("mtu=9000");
       await ping(a, b.ip, 8972, true);
       await ping(b, a.ip, 8972, true);
-      expect((await iperf(a, b, "-n", "64M")).bytes).toBeGreaterThan(32 * MIB);
+      expect(await iperf(a, b, "-n", "64M")).toBeGreaterThan(32 * MIB);
       expect((await ringyard.port("b")).drops).toEqual({});
 
       await ringyard.ctl("port", "set", "b", "mtu=1500");
@@ -151,7 +145,7 @@ suite("files arrive whole", () => {
         expect(await transfer(b, a, file.path)).toBe(file.print);
         expect(await transfer(a, b, file.path, b.ip6)).toBe(file.print);
         expect(await transfer(b, a, file.path, a.ip6)).toBe(file.print);
-        expect((await iperf(a, b, "-u", "-b", "20M", "-n", "1M")).lost).toBe(0);
+        await udp(a, b);
         await untilSumsUp(ringyard);
         // The switch segments where a sender may leave that to it and the receiver does not take it, and only there.
         const { copies } = (await ringyard.stats()).totals;
@@ -173,11 +167,15 @@ suite("ports with two queues, on two workers", () => {
       const { ringyard, a, b } = await start("queues=2", "queues=2", "--cpus", "0,1");
       await ping(a, b.ip);
       // Which queue a flow takes is its hash's choice: all of eight take one in one run of 128.
-      await until("each queue to carry frames both ways", async () => {
-        expect((await iperf(a, b, "-n", "64M", "-P", "8")).bytes).toBeGreaterThan(32 * MIB);
-        const queues = [...(await ringyard.port("a")).queues, ...(await ringyard.port("b")).queues];
-        return queues.length === 4 && queues.every(({ rxFrames, txFrames }) => rxFrames > 0 && txFrames > 0);
-      });
+      await until(
+        "each queue to carry frames both ways",
+        async () => {
+          expect(await iperf(a, b, "-n", "64M", "-P", "8")).toBeGreaterThan(32 * MIB);
+          const queues = [...(await ringyard.port("a")).queues, ...(await ringyard.port("b")).queues];
+          return queues.length === 4 && queues.every(({ rxFrames, txFrames }) => rxFrames > 0 && txFrames > 0);
+        },
+        { timeoutMs: LIMIT_MS },
+      );
       await untilSumsUp(ringyard);
       await ringyard.stop();
       expect(linkNames(a.inside.name)).toEqual(["lo"]);
@@ -200,11 +198,10 @@ suite("a switch whose containers come and go", () => {
 
   test("takes a port that was made here and moved by hand", async () => {
     const inside = await namespace();
-    const device = `ryt${process.pid}`;
     const control = ["--control", ringyard.control];
-    expect(await command("port", "add", "c", `tap:${device}`, ...control)).toMatchObject({ exitCode: 0 });
+    expect(await command("port", "add", "c", `tap:${TAP_NAME}`, ...control)).toMatchObject({ exitCode: 0 });
     await inside.ip("link set lo up");
-    Bun.spawnSync(["ip", "link", "set", device, "netns", inside.name, "name", "eth0"]);
+    Bun.spawnSync(["ip", "link", "set", TAP_NAME, "netns", inside.name, "name", "eth0"]);
     const c = await address(inside, 3);
     await ping(c, a.ip);
     await ping(b, c.ip);

@@ -4,6 +4,9 @@
 import { existsSync } from "node:fs";
 import { requirePeer, type Suite } from "./skip.ts";
 
+/** A name for a device that no other test process uses: our own namespace is everybody's. */
+export const TAP_NAME = `ryt${process.pid}`;
+
 /** `describe` where TAP devices and namespaces can be made; see `requirePeer`. */
 export function requireTap(): Suite {
   if (process.getuid?.() !== 0) return requirePeer("TAP devices", false, "run the tests as root");
