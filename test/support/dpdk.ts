@@ -1,0 +1,137 @@
+// DPDK's testpmd as a client: two virtio-user ports, a real virtio driver that is not Linux's, whose frames circle through
+// the switch:      port 0 -> switch -> port 1 -> switch -> port 0 …
+//
+//   const startClient = useDpdk();
+//   const client = await startClient([{ path: a }, { path: b }]);
+//   client.circle();  …  await client.stop();  const [port0, port1] = await client.counters();
+//
+// It polls, on CPU 1 alone, and takes 512 MiB of hugepages, reserved for the test file and given back. Main thread of a
+// test process.
+
+import { cpus } from "node:os";
+import { CLIENT_MACS, removeDpdkFiles } from "../../bench/peers/system.ts";
+import { hugepagesUnavailable, reserveHugepages } from "../../scripts/hugepages.ts";
+import { useCleanup } from "./cleanup.ts";
+import { type Background, useProcesses } from "./process.ts";
+import { requirePeer, type Suite } from "./skip.ts";
+import { until } from "./until.ts";
+
+const MEMORY_MIB = 512;
+const HUGEPAGE_MIB = 2;
+const START_LIMIT_MS = 40_000;
+const PROMPT = "testpmd> ";
+
+export interface ClientPort {
+  path: string;
+  queues?: number;
+  /** It listens, and the switch connects. */
+  server?: boolean;
+  /** Of virtio-user; default: a split ring without mergeable buffers. */
+  virtio?: string;
+}
+
+export interface PortCounters {
+  rx: number;
+  tx: number;
+}
+
+/** `describe` where testpmd can run; see `requirePeer`. */
+export function requireDpdk(): Suite {
+  const missing =
+    Bun.which("dpdk-testpmd") === null
+      ? "apt install dpdk-dev, librte-net-virtio*, librte-mempool-ring*"
+      : hugepagesUnavailable();
+  return requirePeer("dpdk-testpmd", missing === undefined, missing ?? "");
+}
+
+function device({ path, queues = 1, server = false, virtio }: ClientPort, index: number): string {
+  const form = virtio ?? "packed_vq=0,mrg_rxbuf=0,in_order=0";
+  const mode = server ? ",server=1" : "";
+  return `--vdev=net_virtio_user${index},path=${path}${mode},queues=${queues},queue_size=1024,mac=${CLIENT_MACS[index]},${form}`;
+}
+
+export class DpdkClient {
+  constructor(
+    private readonly program: Background,
+    private readonly prefix: string,
+  ) {}
+
+  get output(): string {
+    return this.program.output;
+  }
+
+  get pid(): number {
+    return this.program.pid;
+  }
+
+  /** Both ports send 8 bursts of 32 frames, and from then on what one receives the other sends. */
+  circle(): void {
+    this.program.write("start tx_first 8\n");
+  }
+
+  /** The frames are left where they are. */
+  async stop(): Promise<void> {
+    await this.ask("stop", /Accumulated forward statistics for all ports[^]*testpmd> $/);
+  }
+
+  /** What each port has sent and received since it was started, as the driver counts. */
+  async counters(): Promise<PortCounters[]> {
+    const text = await this.ask("show port stats all", /(?:NIC statistics for port[^]*?Tx-pps[^]*?){2}testpmd> $/);
+    const values = (name: string) =>
+      [...text.matchAll(new RegExp(`${name}: (\\d+)`, "g"))].map((match) => Number(match[1]));
+    const [rx, tx] = [values("RX-packets"), values("TX-packets")];
+    return rx.map((count, port) => ({ rx: count, tx: tx[port] }));
+  }
+
+  async quit(): Promise<void> {
+    this.program.write("quit\n");
+    await until("testpmd to quit", () => !this.program.running, { timeoutMs: 15_000, context: () => this.output });
+  }
+
+  /** As a crash does. */
+  async kill(): Promise<void> {
+    await this.program.stop("SIGKILL");
+    removeDpdkFiles(this.prefix);
+  }
+
+  /** Types a line; what is printed from then on, when it matches. */
+  private async ask(line: string, answer: RegExp): Promise<string> {
+    const before = this.output.length;
+    this.program.write(`${line}\n`);
+    return await until(
+      `an answer to "${line}"`,
+      () => {
+        const text = this.output.slice(before);
+        return answer.test(text) ? text : undefined;
+      },
+      { context: () => this.output },
+    );
+  }
+}
+
+/** Returns a function that starts a client and waits until it is ready; it ends with the surrounding file or describe. */
+export function useDpdk(): (ports: [ClientPort, ClientPort], ...app: string[]) => Promise<DpdkClient> {
+  const defer = useCleanup();
+  const spawn = useProcesses();
+  let reserved = false;
+  let serial = 0;
+  return async (ports, ...app) => {
+    if (!reserved) {
+      defer(reserveHugepages(MEMORY_MIB / HUGEPAGE_MIB));
+      reserved = true;
+    }
+    const prefix = `test${process.pid}-${serial++}`;
+    defer(() => removeDpdkFiles(prefix));
+    const cpu = Math.min(1, cpus().length - 1);
+    const eal = ["--lcores", `0@${cpu},1@${cpu}`, "-m", String(MEMORY_MIB), "--no-pci", `--file-prefix=${prefix}`];
+    const words = ["-i", "--nb-cores=1", "--forward-mode=io", "--total-num-mbufs=16384", "--txpkts=64", ...app];
+    const peers = [`--eth-peer=0,${CLIENT_MACS[1]}`, `--eth-peer=1,${CLIENT_MACS[0]}`];
+    const devices = ports.map(device);
+    const argv = ["dpdk-testpmd", ...eal, "--single-file-segments", ...devices, "--", ...words, ...peers];
+    // Line by line, although into a pipe.
+    const program = spawn(["stdbuf", "-oL", ...argv]);
+    const client = new DpdkClient(program, prefix);
+    await program.says(PROMPT, { timeoutMs: START_LIMIT_MS });
+    return client;
+  };
+}
