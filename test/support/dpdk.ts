@@ -51,6 +51,8 @@ function device({ path, queues = 1, server = false, virtio }: ClientPort, index:
 }
 
 export class DpdkClient {
+  private asked = 0;
+
   constructor(
     private readonly program: Background,
     private readonly prefix: string,
@@ -94,18 +96,16 @@ export class DpdkClient {
     removeDpdkFiles(this.prefix);
   }
 
-  /** Types a line; what is printed from then on, when it matches. */
+  /** Types a line; what is printed from then on, when it matches. A comment before it marks the place. */
   private async ask(line: string, answer: RegExp): Promise<string> {
-    const before = this.output.length;
-    this.program.write(`${line}\n`);
-    return await until(
-      `an answer to "${line}"`,
-      () => {
-        const text = this.output.slice(before);
-        return answer.test(text) ? text : undefined;
-      },
-      { context: () => this.output },
-    );
+    const mark = `# ${this.asked++}`;
+    this.program.write(`${mark}\n${line}\n`);
+    const since = new RegExp(`${mark}\\s([^]*)$`);
+    const answered = () => {
+      const text = since.exec(this.output)?.[1];
+      return text !== undefined && answer.test(text) ? text : undefined;
+    };
+    return await until(`an answer to "${line}"`, answered, { context: () => this.output });
   }
 }
 
@@ -115,11 +115,14 @@ export function useDpdk(): (ports: [ClientPort, ClientPort], ...app: string[]) =
   const spawn = useProcesses();
   let reserved = false;
   let serial = 0;
+  let last: DpdkClient | undefined;
   return async (ports, ...app) => {
     if (!reserved) {
       defer(reserveHugepages(MEMORY_MIB / HUGEPAGE_MIB));
       reserved = true;
     }
+    // One at a time: what a test that failed has left holds the hugepages.
+    await last?.kill();
     const prefix = `test${process.pid}-${serial++}`;
     defer(() => removeDpdkFiles(prefix));
     const cpu = Math.min(1, cpus().length - 1);
@@ -130,8 +133,8 @@ export function useDpdk(): (ports: [ClientPort, ClientPort], ...app: string[]) =
     const argv = ["dpdk-testpmd", ...eal, "--single-file-segments", ...devices, "--", ...words, ...peers];
     // Line by line, although into a pipe.
     const program = spawn(["stdbuf", "-oL", ...argv]);
-    const client = new DpdkClient(program, prefix);
+    last = new DpdkClient(program, prefix);
     await program.says(PROMPT, { timeoutMs: START_LIMIT_MS });
-    return client;
+    return last;
   };
 }
