@@ -203,6 +203,8 @@ class Switch implements SwitchApi {
   close(): Promise<void> {
     this.closing ??= this.change(async () => {
       clearInterval(this.housekeeping);
+      // First, so that no port takes frames for one that is gone already: they wait in their rings for the next switch.
+      await this.dispatcher.callAll({ op: "drain" });
       for (const port of [...this.byName.values()]) {
         await this.remove(port).catch((error) => this.log.error({ port: port.spec.name }, errorLine(error)));
       }

@@ -35,6 +35,7 @@ export class Tables {
   uniform = false;
   longest = 0;
 
+  private draining = false;
   private readonly open: (OpenLane | undefined)[] = new Array(MAX_LANES).fill(undefined);
 
   constructor(
@@ -66,6 +67,12 @@ export class Tables {
     this.rebuild();
   }
 
+  /** Stops fetching; lanes may still be opened and closed. */
+  drain(): void {
+    this.draining = true;
+    this.rebuild();
+  }
+
   get lanes(): Lane[] {
     return this.open.flatMap((entry) => (entry === undefined ? [] : [entry.lane]));
   }
@@ -77,7 +84,7 @@ export class Tables {
     for (let port = 0; port < MAX_PORTS; port++) {
       const first = port * MAX_PAIRS;
       const all = this.open.slice(first, first + MAX_PAIRS).filter((entry) => entry !== undefined);
-      const own = all.filter((entry) => entry.owner);
+      const own = this.draining ? [] : all.filter((entry) => entry.owner);
       for (const { lane } of own) {
         const index = first + this.open.slice(first, first + MAX_PAIRS).findIndex((entry) => entry?.lane === lane);
         this.inPorts[this.inLanes.length] = port;
