@@ -2,7 +2,7 @@
 // A driver's memory as one worker sees it: the list of windows that together make the driver's address space, and the
 // look-up from a driver's address to (window, offset).
 //
-//   driver address ---> which window? (last hit first, then the list) ---> window index, byte offset, bytes left in it
+//   driver address ---> which window? (last hit first, then the list by address) ---> window index, byte offset, bytes left
 //
 // 64-bit addresses arrive as two 32-bit words and become one double, exact below 2^53; anything above is refused.
 // Windows of one region overlap (see window.ts); what is contiguous across two regions is found piece by piece.
@@ -29,16 +29,28 @@ export class GuestMemory {
 
   constructor(readonly windows: WindowTable) {}
 
-  /** Adds a mapped region: `guest` is the driver's address of its first byte. Throws RingyardError LIMIT. Cold. */
+  /**
+   * Adds a mapped region that overlaps no other: `guest` is the driver's address of its first byte. Throws RingyardError
+   * LIMIT. Cold.
+   */
   add(guest: number, size: number, address: number): void {
     for (let offset = 0; offset < size; offset += WINDOW_SPAN) {
       const span = Math.min(size - offset, WINDOW_SPAN + WINDOW_OVERLAP);
       if (this.count === MAX_RANGES) throw tooManyRanges();
-      this.start[this.count] = guest + offset;
-      this.bytes[this.count] = span;
-      this.window[this.count] = this.windows.add(address + offset, span);
-      this.count++;
+      const window = this.windows.add(address + offset, span);
+      let index = this.count++;
+      for (; index > 0 && this.start[index - 1] > guest + offset; index--) this.move(index - 1, index);
+      this.start[index] = guest + offset;
+      this.bytes[index] = span;
+      this.window[index] = window;
     }
+  }
+
+  /** Cold. */
+  private move(from: number, to: number): void {
+    this.start[to] = this.start[from];
+    this.bytes[to] = this.bytes[from];
+    this.window[to] = this.window[from];
   }
 
   /**
@@ -56,21 +68,29 @@ export class GuestMemory {
     return this.search(lo, hi, length);
   }
 
+  /**
+   * The rest of `find`. Among overlapping windows the last that starts at or before the address has the most behind it;
+   * halving finds it, so that addresses which jump between hundreds of windows cost their driver's neighbours little.
+   */
   private search(lo: number, hi: number, length: number): number {
     if (hi >>> 0 > MAX_HIGH_WORD) return 0;
     const address = (lo >>> 0) + (hi >>> 0) * 4294967296;
-    let best = 0;
-    for (let index = 0; index < this.count; index++) {
-      const offset = address - this.start[index];
-      const left = this.bytes[index] - offset;
-      if (offset < 0 || left <= best) continue;
-      best = Math.min(left, length);
-      this.foundWindow = this.window[index];
-      this.foundOffset = offset | 0;
-      this.last = index;
-      if (best === length) break;
+    let above = this.count;
+    let low = 0;
+    while (low < above) {
+      const middle = (low + above) >>> 1;
+      if (this.start[middle] <= address) low = middle + 1;
+      else above = middle;
     }
-    return best;
+    if (low === 0) return 0;
+    const index = low - 1;
+    const offset = address - this.start[index];
+    const left = this.bytes[index] - offset;
+    if (left <= 0) return 0;
+    this.foundWindow = this.window[index];
+    this.foundOffset = offset | 0;
+    this.last = index;
+    return Math.min(left, length);
   }
 
   /** Gives all windows back; every address is unknown afterwards. Cold. */

@@ -16,8 +16,8 @@ import { viewOf } from "../sys/memory.ts";
 export const WINDOW_SPAN = 1 << 30;
 /** Above 16 * 32768 (the largest descriptor table) and 64 KiB + 14 (the largest frame). */
 export const WINDOW_OVERLAP = 1 << 20;
-/** 64 GiB of guest memory for each of 32 ports, or 2048 small regions. */
-export const MAX_WINDOWS = 2048;
+/** Room for 256 ports with all the windows a port may have (guest-memory.ts) and one for each lane: none takes another's. */
+export const MAX_WINDOWS = 1 << 17;
 
 export class WindowTable {
   readonly u8: Uint8Array[] = [];
@@ -28,6 +28,8 @@ export class WindowTable {
   /** Bytes in each window; 0 for a free slot, so that a stale index fails every bounds check. */
   readonly size = new Int32Array(MAX_WINDOWS);
   private readonly free: number[] = [];
+  /** Slot of each address and size in use. */
+  private readonly slots = new Map<string, number>();
   private readonly users = new Int32Array(MAX_WINDOWS);
 
   /**
@@ -35,10 +37,11 @@ export class WindowTable {
    * share it. Throws RingyardError LIMIT.
    */
   add(address: number, size: number): number {
-    for (let index = 0; index < this.u8.length; index++) {
-      if (this.address[index] !== address || this.size[index] !== size) continue;
-      this.users[index]++;
-      return index;
+    const key = `${address} ${size}`;
+    const shared = this.slots.get(key);
+    if (shared !== undefined) {
+      this.users[shared]++;
+      return shared;
     }
     const index = this.free.pop() ?? this.u8.length;
     if (index >= MAX_WINDOWS) {
@@ -51,12 +54,14 @@ export class WindowTable {
     this.address[index] = address;
     this.size[index] = size;
     this.users[index] = 1;
+    this.slots.set(key, index);
     return index;
   }
 
   /** Gives a window back; the last user's call forgets the views, and after that the memory may be unmapped. */
   remove(index: number): void {
     if (--this.users[index] > 0) return;
+    this.slots.delete(`${this.address[index]} ${this.size[index]}`);
     this.u8[index] = emptyU8;
     this.i32[index] = emptyI32;
     this.view[index] = emptyView;

@@ -71,7 +71,7 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
   const { counters, heads, memory, sender } = fetcher;
   const { first, length, pool, segments } = batch;
   const views = memory.windows.view;
-  const wanted = Math.min(pending, BURST);
+  let wanted = Math.min(pending, BURST);
   let taken = 0;
   let bytes = 0;
   for (; taken < wanted; taken++) {
@@ -104,8 +104,13 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
     } else {
       const outcome = fetchChain(fetcher, batch, head);
       if (outcome < 0) break;
-      if (outcome > 0) counters[outcome]++;
-      else bytes += length[batch.count++];
+      if (outcome > 0) {
+        // A broken chain may have cost as much as a burst of good ones, so it ends this one: other ports are waiting.
+        counters[outcome]++;
+        wanted = taken + 1;
+      } else {
+        bytes += length[batch.count++];
+      }
     }
     heads[taken] = head;
     next = (next + 1) & 0xffff;

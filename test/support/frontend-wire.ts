@@ -89,12 +89,16 @@ export class Wire {
   private take(): Reply | "end" | undefined {
     for (;;) {
       const bytes = Uint8Array.from(this.received);
-      const size = bytes.length < HEADER_SIZE ? HEADER_SIZE : HEADER_SIZE + new DataView(bytes.buffer).getUint32(8, true);
+      const size =
+        bytes.length < HEADER_SIZE ? HEADER_SIZE : HEADER_SIZE + new DataView(bytes.buffer).getUint32(8, true);
       if (bytes.length >= HEADER_SIZE && bytes.length >= size) {
         this.received.splice(0, size);
         const view = new DataView(bytes.buffer);
         if (view.getUint32(4, true) !== (VERSION | REPLY)) throw new Error("a reply without the reply flag");
-        return { request: view.getUint32(0, true), payload: new DataView(bytes.buffer, HEADER_SIZE, size - HEADER_SIZE) };
+        return {
+          request: view.getUint32(0, true),
+          payload: new DataView(bytes.buffer, HEADER_SIZE, size - HEADER_SIZE),
+        };
       }
       const got = receiveUnix(this.socket, size - bytes.length);
       for (const fd of got.fds) closeFd(fd);

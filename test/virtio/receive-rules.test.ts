@@ -14,7 +14,7 @@ const INDIRECT = VRING_DESC_F_INDIRECT;
 const SIZE = 64;
 const BASE = 2 ** 32;
 const MIB = 1 << 20;
-const BAD = 2;
+const BAD = 32;
 
 const newRig = useRig();
 

@@ -10,8 +10,8 @@ const NEXT = VRING_DESC_F_NEXT;
 const WRITE = VRING_DESC_F_WRITE;
 const INDIRECT = VRING_DESC_F_INDIRECT;
 const SIZE = 64;
-/** Descriptors that DriverRing hands out last: the bad chains use these by hand. */
-const BAD = 2;
+/** Bad chains are written by hand from here on, far from the descriptors that DriverRing hands out first. */
+const BAD = 32;
 const MIB = 1 << 20;
 
 const newRig = useRig();
@@ -179,6 +179,21 @@ function expectPasses(rig: Rig, from: TestGuest, to: TestGuest, number: number):
   expect(to.receiveq.usedLength).toBe(12 + sent.length);
   expect(to.get(address + 12, sent.length)).toEqual(sent);
 }
+
+test("a broken chain ends its burst, so that many of them cost other ports no more than good ones", () => {
+  const rig = newRig();
+  const [hostile, peer] = [rig.guest({ size: SIZE }), rig.guest({ size: SIZE })];
+  peer.postMany(10, 2048);
+  for (let n = 0; n < 5; n++) {
+    hostile.send(frame(mac(2), mac(1), 60 + n));
+    hostile.descriptor(hostile.transmitq, BAD, 0, 60);
+    hostile.transmitq.push(BAD);
+    hostile.send(frame(mac(2), mac(1), 70 + n));
+  }
+  const turns = Array.from({ length: 7 }, () => rig.move(hostile, peer));
+  expect(turns).toEqual([1, 2, 2, 2, 2, 1, 0]);
+  expect(hostile.reasons).toEqual({ desc_address: 5 });
+});
 
 for (const { counter, breaks } of rules) {
   for (const [name, setup] of Object.entries(breaks)) {
