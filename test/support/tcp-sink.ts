@@ -1,0 +1,127 @@
+// A TCP peer of the smallest kind on a memory port: it answers one connection after the other, takes what comes in order,
+// and keeps every frame of it with its virtio-net header. A kernel's stack on the other side then shows what it sends when
+// the switch lets it.
+//
+//   kernel --SYN, data, FIN--> switch --> sink: checks every plain frame whole, keeps the stream
+//          <--SYN-ACK, ACK, FIN-ACK--
+//
+// No loss, no reordering, no window: the switch has to do without. Main thread of a test process.
+
+import {
+  buildEthernet,
+  buildIpv4,
+  buildIpv6,
+  pseudoHeader,
+  referenceSum,
+  spec4,
+} from "../dataplane/offload/reference.ts";
+import { type NetHeader, readNetHeader, type Tcp, verifyTcp } from "./frames.ts";
+import type { MemorySwitch } from "./memory-switch.ts";
+
+const FIN = 0x01;
+const SYN = 0x02;
+const ACK = 0x10;
+const ECE = 0x40;
+const CWR = 0x80;
+export const MSS = 1400;
+
+export interface SinkOptions {
+  mac: number[];
+  /** 4 or 16 bytes. */
+  address: number[];
+  /** Agree to ECN, and say in one acknowledgment that there was congestion. */
+  ecn?: boolean;
+}
+
+/** One data segment as it arrived. */
+export interface Segment {
+  header: NetHeader;
+  flags: number;
+  payloadLength: number;
+}
+
+export class TcpSink {
+  readonly segments: Segment[] = [];
+  readonly data: Uint8Array[] = [];
+  finished = false;
+  private expected = 0;
+  private sequence = 1000;
+  private congested = false;
+
+  constructor(
+    private readonly it: MemorySwitch,
+    private readonly port: string,
+    private readonly options: SinkOptions,
+  ) {}
+
+  /** Handles what has arrived. Throws for a frame that is not whole or not the next one. */
+  poll(): void {
+    for (const { header, frame } of this.it.drain(this.port)) {
+      const told = readNetHeader(header);
+      const tcp = told.flags === 1 ? partialTcp(frame) : verifyTcp(frame);
+      if (tcp !== null && this.isForUs(frame, tcp)) this.segment(frame, tcp, told);
+    }
+  }
+
+  private isForUs(frame: Uint8Array, tcp: Tcp): boolean {
+    const { address } = this.options;
+    const at = tcp.l3 + (tcp.version === 4 ? 16 : 24);
+    return Buffer.from(frame.subarray(at, at + address.length)).equals(Buffer.from(address));
+  }
+
+  private segment(frame: Uint8Array, tcp: Tcp, header: NetHeader): void {
+    if ((tcp.flags & SYN) !== 0) {
+      this.expected = tcp.sequence + 1;
+      this.answer(frame, tcp, SYN | ACK | (this.options.ecn ? ECE : 0));
+      this.sequence++;
+      return;
+    }
+    const { payload } = tcp;
+    if (payload.length > 0) {
+      if (tcp.sequence !== this.expected) throw new Error(`sequence ${tcp.sequence}, ${this.expected} was expected`);
+      this.segments.push({ header, flags: tcp.flags, payloadLength: payload.length });
+      this.data.push(payload.slice());
+      this.expected = (this.expected + payload.length) % 2 ** 32;
+    }
+    // Congestion from the third segment on, until the sender says that it heard.
+    if (this.options.ecn && this.segments.length === 3) this.congested = true;
+    if ((tcp.flags & CWR) !== 0) this.congested = false;
+    if ((tcp.flags & FIN) !== 0) {
+      this.expected++;
+      this.finished = true;
+      this.answer(frame, tcp, FIN | ACK);
+    } else if (payload.length > 0) this.answer(frame, tcp, ACK | (this.congested ? ECE : 0));
+  }
+
+  private answer(frame: Uint8Array, tcp: Tcp, flags: number): void {
+    const { mac, address } = this.options;
+    const size = tcp.version === 4 ? 4 : 16;
+    const from = tcp.l3 + (tcp.version === 4 ? 12 : 8);
+    const peer = [...frame.subarray(from, from + size)];
+    const big32 = (value: number) => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
+    const ports = [...frame.subarray(tcp.l4 + 2, tcp.l4 + 4), ...frame.subarray(tcp.l4, tcp.l4 + 2)];
+    const options = (flags & SYN) !== 0 ? [2, 4, MSS >> 8, MSS & 255] : [];
+    const head = [...ports, ...big32(this.sequence), ...big32(this.expected), (20 + options.length) << 2, flags];
+    const rest = [0xff, 0xff, 0, 0, 0, 0, ...options];
+    const segment = [...head, ...rest];
+    const sum = 0xffff - referenceSum([...pseudoHeader(address, peer, 6, segment.length), ...segment]);
+    segment.splice(16, 2, sum >> 8, sum & 255);
+    const spec = spec4({ source: address, target: peer });
+    const packet = tcp.version === 4 ? buildIpv4(spec, 6, segment) : buildIpv6(spec, 6, segment);
+    const reply = buildEthernet([], tcp.version === 4 ? 0x0800 : 0x86dd, packet);
+    reply.splice(0, 12, ...frame.subarray(6, 12), ...mac);
+    this.it.send(this.port, Uint8Array.from(reply));
+  }
+}
+
+/** A frame whose checksum the receiver was asked to complete: completed here, the slow way, then checked whole. */
+function partialTcp(frame: Uint8Array): Tcp | null {
+  const l3 = 14;
+  const version = frame[l3] >> 4;
+  if ((version !== 4 && version !== 6) || frame[l3 + (version === 4 ? 9 : 6)] !== 6) return null;
+  const l4 = l3 + (version === 4 ? (frame[l3] & 15) * 4 : 40);
+  const copy = frame.slice();
+  const sum = 0xffff - referenceSum(copy.subarray(l4));
+  copy.set([sum >> 8, sum & 255], l4 + 16);
+  return verifyTcp(copy);
+}
