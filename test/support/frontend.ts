@@ -213,8 +213,15 @@ export class FrontEnd {
     return true;
   }
 
-  /** The next frame that arrived, or null. */
-  poll(pair = 0): Uint8Array | null {
+  /** The next frame that arrived on a pair, or on any, or null. */
+  poll(pair?: number): Uint8Array | null {
+    if (pair === undefined) {
+      for (let n = 0; n < this.rings.length / 2; n++) {
+        const frame = this.poll(n);
+        if (frame !== null) return frame;
+      }
+      return null;
+    }
     const it = this.receiveRing(pair);
     const head = it.ring.takeUsed();
     if (head < 0) return null;
@@ -225,7 +232,7 @@ export class FrontEnd {
     return frame;
   }
 
-  async receive(pair = 0): Promise<Uint8Array> {
+  async receive(pair?: number): Promise<Uint8Array> {
     return await until("a frame", () => this.poll(pair), { everyMs: 0 });
   }
 

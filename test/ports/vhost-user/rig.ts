@@ -84,7 +84,7 @@ export class VhostRig {
     expect(await this.memory.receive("left", 1)).toEqual([there]);
     const back = frame(VM, LEFT, size + 1);
     this.memory.send("left", back);
-    expect(await vm.receive(pair)).toEqual(back);
+    expect(await vm.receive()).toEqual(back);
   }
 
   /** Hangs a front end up and waits until nothing of it is left. */
