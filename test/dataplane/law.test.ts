@@ -8,7 +8,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { createSwitch } from "../../src/control/switch.ts";
-import { BROADCAST, frame, mac, macText } from "../support/frames.ts";
+import { BROADCAST, frame, mac, macText, offloaded, type Sent } from "../support/frames.ts";
 import { MemorySwitch, quiet } from "../support/memory-switch.ts";
 import { sized } from "../support/scale.ts";
 import {
@@ -23,6 +23,7 @@ import {
   PORTS,
   type Send,
 } from "./law-model.ts";
+import { anySpec } from "./offload/reference.ts";
 
 const LIMIT_MS = sized(60_000, 1_200_000);
 
@@ -117,10 +118,19 @@ const noiseSend = fc.record({
   body: fc.uint8Array({ maxLength: 200 }),
   size: fc.constantFrom(13, 14, 20, 60, 122, 123, 1514, 2036, 9000, 65557),
   header: anyHeader,
+  /** In place of the noise: a frame that can be completed or cut. */
+  tcp: fc.option(fc.record({ spec: anySpec(1500), mss: fc.constantFrom(0, 48, 500, 1400) })),
   count: fc.integer({ min: 1, max: 40 }),
 });
 type NoiseSend = typeof noiseSend extends fc.Arbitrary<infer T> ? T : never;
 const OFFLOADS = ["", "offload=csum,tso4,tso6,ecn", "offload=csum", "size=4&offload=csum,tso4", "mtu=100"];
+
+function noise({ to, from, size, body, header, tcp }: NoiseSend): Sent {
+  if (tcp !== null) return offloaded(to, from, tcp.spec, tcp.mss);
+  const bytes = frame(to, from, Math.max(14, size));
+  bytes.set(body.subarray(0, bytes.length - 14), 14);
+  return { bytes: bytes.subarray(0, size), header };
+}
 
 /** Does one thing to the switch without waiting for what comes of it. `open`: the ports that are there. */
 async function disturb(real: MemorySwitch, open: Set<string>, step: NoiseSend | Change): Promise<void> {
@@ -133,9 +143,8 @@ async function disturb(real: MemorySwitch, open: Set<string>, step: NoiseSend | 
   }
   if (!open.has(name)) return;
   if (step.do === "send") {
-    const bytes = frame(step.to, step.from, Math.max(14, step.size));
-    bytes.set(step.body.subarray(0, bytes.length - 14), 14);
-    for (let n = 0; n < step.count; n++) real.trySend(name, bytes.subarray(0, step.size), step.header);
+    const { bytes, header } = noise(step);
+    for (let n = 0; n < step.count; n++) real.trySend(name, bytes, header);
   } else if (step.do === "link") await real.api.setPort(name, { link: step.up ? "up" : "down" });
   else if (step.do === "static") real.api.fdbAdd(macText(step.mac), name);
   else if (step.do === "drain") real.drain(name);
