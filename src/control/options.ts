@@ -3,6 +3,7 @@
 // it adds what was found.
 
 import { z } from "zod";
+import { OFFLOAD_NAMES } from "../virtio/features.ts";
 
 /** A port's name: safe in a shell, in a file name and as a bare TOML key (but for the dot). */
 export const portName = z
@@ -32,8 +33,6 @@ export const MTU_MIN = 68;
 export const MTU_MAX = 65535;
 export const QUEUES_MAX = 8;
 
-const OFFLOADS = ["csum", "ecn", "tso4", "tso6"];
-
 /** `csum,tso4`, in any order, or `none`. Segmentation without checksums does not exist (virtio 1.3, 5.1.3.1). */
 const offload = z.string().transform((text, context) => {
   const words = text === "none" ? [] : [...new Set(text.split(","))].sort();
@@ -42,7 +41,8 @@ const offload = z.string().transform((text, context) => {
     context.addIssue({ code: "custom", message });
     return z.NEVER;
   };
-  if (!words.every((word) => OFFLOADS.includes(word))) return fail(`expected none or a list of ${OFFLOADS.join(", ")}`);
+  if (!words.every((word) => OFFLOAD_NAMES.includes(word)))
+    return fail(`expected none or a list of ${[...OFFLOAD_NAMES].sort().join(", ")}`);
   if ((has("tso4") || has("tso6")) && !has("csum")) return fail("expected csum beside tso4 and tso6");
   if (has("ecn") && !has("tso4") && !has("tso6")) return fail("expected tso4 or tso6 beside ecn");
   return words;

@@ -99,6 +99,10 @@ export class RunningPort implements PortHost {
     return this.dispatcher.close(this.index, pair);
   }
 
+  fence(): Promise<void> {
+    return this.dispatcher.callAll({ op: "ping" });
+  }
+
   laneState(pair: number): Int32Array {
     return this.dispatcher.shared.laneState(this.index * MAX_PAIRS + pair);
   }

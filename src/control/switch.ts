@@ -136,6 +136,8 @@ class Switch implements SwitchApi {
     await this.dispatcher.callAll({ op: "ping" });
     addCounters(this.retired, this.dispatcher, port.index);
     this.byName.delete(port.spec.name);
+    // A static address may have been added meanwhile; the next port of this index must not inherit it.
+    fdbFlush(this.fdbTable, { port: port.index, statics: true });
     this.log.info({ port: port.spec.name }, "port removed");
   }
 

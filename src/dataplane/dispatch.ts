@@ -26,6 +26,7 @@ export class Dispatcher {
   readonly shared: SharedState;
   private readonly running: Running[];
   private readonly lanes = new Map<number, LaneConfig>();
+  private readonly closing = new Map<number, Promise<void>>();
 
   /**
    * Starts one worker per entry of `cpus` (-1: not pinned) from the script at `entry`. `onCrash` hears of a worker that ended
@@ -91,10 +92,14 @@ export class Dispatcher {
     throw failed.reason;
   }
 
-  /** Closes a lane; when this resolves no worker touches its memory or descriptors any more. */
-  async close(port: number, pair: number): Promise<void> {
-    if (!this.lanes.delete(port * MAX_PAIRS + pair)) return;
-    await this.callAll({ op: "close", port, pair });
+  /** Closes a lane; when this resolves, for whoever asked, no worker touches its memory or descriptors any more. */
+  close(port: number, pair: number): Promise<void> {
+    const lane = port * MAX_PAIRS + pair;
+    if (this.lanes.delete(lane)) {
+      const done = this.callAll({ op: "close", port, pair }).finally(() => this.closing.delete(lane));
+      this.closing.set(lane, done);
+    }
+    return this.closing.get(lane) ?? Promise.resolve();
   }
 
   /** Awaits that every worker has passed a breath boundary and answers. */

@@ -10,7 +10,7 @@
 // entry in them). Called by workers through fdb.ts.
 
 import {
-  fdbTryLock,
+  fdbSpinLock,
   fdbUnlock,
   linkNewest,
   nextNode,
@@ -47,7 +47,7 @@ const EVICT_SAMPLE = 4;
 
 export function fdbLearnUnknown(fdb: Fdb, lo: number, hi: number, port: number, nowS: number): number {
   if (port >>> 0 >= FDB_PORTS_MAX) return FDB_PORT_REFUSED;
-  if (!fdbTryLock(fdb)) return FDB_BUSY;
+  if (!fdbSpinLock(fdb)) return FDB_BUSY;
   const hit = fdbFind(fdb, lo, hi);
   const outcome = hit < 0 ? learnNew(fdb, lo, hi, port, nowS) : learnMove(fdb, hit, lo, hi, port, nowS);
   fdbUnlock(fdb);

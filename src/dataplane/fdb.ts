@@ -2,7 +2,8 @@
 // The fdb (MAC table) as the forwarder uses it: which port has this address, and this address was seen on that port.
 //
 // A lookup, and a learn of what is known already, take no lock and write at most one word, once a second. A learn that
-// changes the table tries its lock once; if another thread has it, the address stays unlearned until its next frame.
+// changes the table waits some microseconds for its lock; if another thread keeps it (it lost its CPU), the address stays
+// unlearned until its next frame.
 // An entry older than the ageing time is unknown from that second on; the control thread's sweep removes it later.
 //
 // `lo`, `hi`: see core/mac.ts; the caller has dropped group sources. `nowS`: whole seconds of one monotonic clock for

@@ -55,10 +55,10 @@ export class MailboxClient {
     publish32(words, REQUEST, number);
     signal(this.doorbell);
     for (;;) {
-      const reply = acquire32(words, REPLY);
-      if (reply === number) break;
+      const seen = acquire32(words, REPLY);
+      if (seen === number) break;
       // A notify may belong to the reply before: only the number counts.
-      const waiting = Atomics.waitAsync(words, REPLY, reply);
+      const waiting = Atomics.waitAsync(words, REPLY, seen);
       if (waiting.async) await waiting.value;
     }
     const answer = decode(reply.slice(0, words[REPLY_SIZE])) as Reply;

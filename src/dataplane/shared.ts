@@ -1,6 +1,6 @@
 // The memory that the control thread and all workers share, besides the fdb: one SharedArrayBuffer, laid out once.
 //
-//   control words   clock (s), poll mode, number of ports | per port: up, longest frame
+//   control words   clock (s), poll mode | per port: up, longest frame
 //   lane states     MAX_LANES x LANE_STATE_LENGTH words (mem/lane-state.ts)
 //   per worker      its numbers (breaths, ...) | MAX_LANES x COUNTER_COUNT doubles (mem/counters.ts)
 //

@@ -2,7 +2,8 @@
 // its lock, and whoever rebuilds the lane after a reset or a change of memory, goes on from here.
 //
 //   one cache line of 16 words:
-//   0 fetch next avail | 1 fetch next used | 2 deliver next | 3 lock | 4 fetch status | 5 deliver status | 6..15 free
+//   0 fetch next avail | 1 fetch next used | 2 deliver next | 3 lock | 4 fetch status | 5 deliver status
+//   6 fetch call fd | 7 deliver call fd | 8..15 free
 //
 // Indices are the ring's free-running 16-bit ones. `deliver next` serves as avail and used index alike: a delivery
 // completes the buffers it takes, in order, before it ends.
@@ -15,6 +16,9 @@ export const DELIVER_NEXT = 2;
 export const DELIVER_LOCK = 3;
 export const FETCH_STATUS = 4;
 export const DELIVER_STATUS = 5;
+/** Where the driver of a ring is called, or -1. Here, since a guest changes it whenever it masks its interrupt. */
+export const FETCH_CALL = 6;
+export const DELIVER_CALL = 7;
 
 export const RING_STOPPED = 0;
 export const RING_RUNNING = 1;

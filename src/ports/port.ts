@@ -2,7 +2,7 @@
 //
 //   control thread (may await, throw)                 dataplane worker (hot)
 //   PortKind.open(spec, host) -> Port                 LaneFactory(config, context) -> Lane
-//      Port.info / set / close                            Lane.fetch / deliver / release / arm
+//      Port.details / set / close                         Lane.fetch / deliver / release / arm
 //              |                                                ^
 //              +-- host.openLane(pair, config) -- mailbox ------+
 //
@@ -73,7 +73,7 @@ export interface Port {
   set?(options: PortOptions): Promise<boolean>;
 }
 
-/** What the switch offers a port kind. Implemented by `dataplane`, called on the control thread. */
+/** What the switch offers a port kind. Implemented by `control/running-port.ts`, called on the control thread. */
 export interface PortHost {
   /** Port index, 0 to MAX_PORTS - 1; also the index in the fdb and the counters. */
   readonly index: number;
@@ -83,6 +83,8 @@ export interface PortHost {
   openLane(pair: number, config: LaneConfig): Promise<void>;
   /** Stops a queue pair; resolves when no worker touches its memory any more. A pair that is not open is fine. */
   closeLane(pair: number): Promise<void>;
+  /** Resolves when every worker has passed a breath boundary: what it used before, it uses no more. */
+  fence(): Promise<void>;
   /** The shared state words of a queue pair (see `lane-state.ts`): survive the lane, readable here at any time. */
   laneState(pair: number): Int32Array;
   /** Whether a driver is there: frames to a port without carrier are dropped and counted as `link_down`. */

@@ -10,7 +10,6 @@ import { libc } from "./libc.ts";
 import { mapAnonymous, PAGE_SIZE, unmap, viewOf } from "./memory.ts";
 
 export const EPOLLIN = 0x001;
-export const EPOLLOUT = 0x004;
 export const EPOLLRDHUP = 0x2000;
 export const EPOLLONESHOT = 1 << 30;
 export const EPOLLET = 1 << 31;

@@ -24,7 +24,6 @@ export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const EBADFD = 77;
-export const EADDRINUSE = 98;
 export const ENOBUFS = 105;
 export const ECONNREFUSED = 111;
 export const EINPROGRESS = 115;

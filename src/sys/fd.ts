@@ -1,5 +1,5 @@
 // File descriptors as plain numbers: open, close, read, write, ioctl, eventfd. Any thread.
-// `readAt`, `writeAt`, `writevAt` and `signal` run per frame or burst: they return -1 instead of throwing.
+// `readAt`, `writevAt` and `signal` run per frame or burst: they return -1 instead of throwing.
 
 import { closeSync, readlinkSync } from "node:fs";
 import { check, cString } from "./errno.ts";

@@ -3,28 +3,19 @@
 // sees no storm. Used for vhost-user sockets, whose messages carry descriptors that Bun's own sockets cannot receive.
 // Control thread only; closing stops the Worker.
 
-import {
-  EPOLLIN,
-  EPOLLONESHOT,
-  EPOLLOUT,
-  EPOLLRDHUP,
-  epollAdd,
-  epollCreate,
-  epollModify,
-  epollRemove,
-} from "./epoll.ts";
+import { EPOLLIN, EPOLLONESHOT, EPOLLRDHUP, epollAdd, epollCreate, epollModify, epollRemove } from "./epoll.ts";
 import { closeFd, eventFd, signal } from "./fd.ts";
 
 type Callback = () => void | Promise<void>;
 
 interface Watch {
   fd: number;
-  events: number;
   callback: Callback;
 }
 
 /** Token 0 is the reactor's own doorbell: its event ends the Worker. */
 const CLOSE_TOKEN = 0;
+const READABLE_ONCE = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
 
 export class Reactor {
   private readonly epfd = epollCreate();
@@ -43,12 +34,11 @@ export class Reactor {
     this.worker.postMessage(this.epfd);
   }
 
-  /** Calls back whenever `fd` is readable or hung up (or writable, for a pending connect). Returns a token. */
-  watch(fd: number, callback: Callback, writable = false): number {
+  /** Calls back whenever `fd` is readable or hung up. Returns a token. */
+  watch(fd: number, callback: Callback): number {
     const token = this.nextToken++;
-    const events = (writable ? EPOLLOUT : EPOLLIN | EPOLLRDHUP) | EPOLLONESHOT;
-    epollAdd(this.epfd, fd, events, token);
-    this.watches.set(token, { fd, events, callback });
+    epollAdd(this.epfd, fd, READABLE_ONCE, token);
+    this.watches.set(token, { fd, callback });
     return token;
   }
 
@@ -64,7 +54,7 @@ export class Reactor {
     const watch = this.watches.get(token);
     if (watch === undefined) return;
     await watch.callback();
-    if (this.watches.has(token)) epollModify(this.epfd, watch.fd, watch.events, token);
+    if (this.watches.has(token)) epollModify(this.epfd, watch.fd, READABLE_ONCE, token);
   }
 
   /** Ends the Worker and gives the descriptors back. Idempotent. */

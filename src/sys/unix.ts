@@ -59,14 +59,19 @@ export function acceptUnix(fd: number): number {
   return libc.accept4(fd, null, null, SOCK_FLAGS);
 }
 
-/** Connects to `path`; -1 where nobody listens there (yet). Throws SysError for anything else. */
+/** What `connectUnix` returns where nobody listens, and where somebody does but has no room for another connection. */
+export const NOBODY_LISTENS = -1;
+export const LISTENER_FULL = -2;
+
+/** Connects to `path`; NOBODY_LISTENS or LISTENER_FULL where that is not possible now. Throws SysError for anything else. */
 export function connectUnix(path: string): number {
   const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0), "socket");
   const sockaddr = address(path);
   if (libc.connect(fd, sockaddr, sockaddr.length) === 0) return fd;
   const code = errno();
   closeFd(fd);
-  if (code === ECONNREFUSED || code === ENOENT || code === EAGAIN || code === EINPROGRESS) return -1;
+  if (code === ECONNREFUSED || code === ENOENT) return NOBODY_LISTENS;
+  if (code === EAGAIN || code === EINPROGRESS) return LISTENER_FULL;
   throw new SysError("connect", code, path);
 }
 

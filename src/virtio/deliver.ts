@@ -21,7 +21,7 @@ import {
   TX_FRAMES,
 } from "../mem/counters.ts";
 import type { GuestMemory } from "../mem/guest-memory.ts";
-import { DELIVER_NEXT, DELIVER_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
+import { DELIVER_CALL, DELIVER_NEXT, DELIVER_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
 import { VRING_DESC_F_WRITE } from "../uapi/virtio_ring.ts";
 import { CHAIN_FLAGS, walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, writeNetHeader } from "./net-header.ts";
@@ -110,12 +110,13 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
     next = (next + taken) & 0xffff;
     free = state[DELIVER_STATUS] === RING_BROKEN ? 0 : free - taken;
   }
-  counters[TX_FRAMES] += delivered;
-  counters[TX_BYTES] += bytes;
   if (next !== start) {
     state[DELIVER_NEXT] = next;
-    publishUsed(ring, start, next, counters);
+    publishUsed(ring, start, next, state[DELIVER_CALL], counters);
   }
+  // Last, so that whoever reads that a frame was delivered finds it with its driver.
+  counters[TX_FRAMES] += delivered;
+  counters[TX_BYTES] += bytes;
   return delivered;
 }
 

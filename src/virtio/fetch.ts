@@ -20,7 +20,7 @@ import {
   RX_FRAMES,
 } from "../mem/counters.ts";
 import type { GuestMemory } from "../mem/guest-memory.ts";
-import { FETCH_AVAIL, FETCH_STATUS, FETCH_USED, RING_BROKEN } from "../mem/lane-state.ts";
+import { FETCH_AVAIL, FETCH_CALL, FETCH_STATUS, FETCH_USED, RING_BROKEN } from "../mem/lane-state.ts";
 import type { WindowTable } from "../mem/window.ts";
 import { CHAIN_FLAGS, walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, readNetHeader } from "./net-header.ts";
@@ -232,5 +232,5 @@ export function releaseBurst(fetcher: Fetcher): void {
     next = (next + 1) & 0xffff;
   }
   state[FETCH_USED] = next;
-  publishUsed(ring, previous, next, fetcher.counters);
+  publishUsed(ring, previous, next, state[FETCH_CALL], fetcher.counters);
 }

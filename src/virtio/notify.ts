@@ -11,10 +11,16 @@ import type { SplitRing } from "./split-ring.ts";
 const IDX = 1;
 const FLAGS = 0;
 
-/** Publishes used index `next` (it was `previous`) and calls the driver if it wants that. */
-export function publishUsed(ring: SplitRing, previous: number, next: number, counters: Float64Array): void {
+/** Publishes used index `next` (it was `previous`) and calls the driver through `callFd` if it wants that. */
+export function publishUsed(
+  ring: SplitRing,
+  previous: number,
+  next: number,
+  callFd: number,
+  counters: Float64Array,
+): void {
   publish16(ring.used, IDX, next);
-  if (ring.callFd < 0) return;
+  if (callFd < 0) return;
   if (ring.eventIdx) {
     // 2.7.7.2: call when the index has just passed used_event.
     const event = acquire16(ring.avail, ring.usedEvent);
@@ -23,7 +29,7 @@ export function publishUsed(ring: SplitRing, previous: number, next: number, cou
     return;
   }
   counters[CALLS]++;
-  signal(ring.callFd);
+  signal(callFd);
 }
 
 /**

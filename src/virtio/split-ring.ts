@@ -17,7 +17,6 @@ export interface SplitRingConfig {
   desc: number;
   avail: number;
   used: number;
-  callFd: number;
   eventIdx: boolean;
 }
 
@@ -32,7 +31,6 @@ export class SplitRing {
   /** Words from used.ring[0]: id, len pairs. */
   readonly usedRing: Int32Array;
   readonly size: number;
-  readonly callFd: number;
   readonly eventIdx: boolean;
   /** Halfword index of used_event in `avail`, of avail_event in `used`. */
   readonly usedEvent: number;
@@ -41,7 +39,6 @@ export class SplitRing {
   constructor(config: SplitRingConfig, desc: RingPart, avail: RingPart, used: RingPart) {
     this.size = config.size;
     this.mask = config.size - 1;
-    this.callFd = config.callFd;
     this.eventIdx = config.eventIdx;
     this.desc = new Int32Array(desc.buffer, desc.offset, config.size * 4);
     this.usedEvent = config.size + 2;

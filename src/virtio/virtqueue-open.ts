@@ -4,7 +4,14 @@
 // used.idx, the recovery point: completion is in order), and a lane that is only rebuilt continues where it was.
 
 import { GuestMemory } from "../mem/guest-memory.ts";
-import { DELIVER_STATUS, FETCH_STATUS, RING_BROKEN, RING_RUNNING } from "../mem/lane-state.ts";
+import {
+  DELIVER_CALL,
+  DELIVER_STATUS,
+  FETCH_CALL,
+  FETCH_STATUS,
+  RING_BROKEN,
+  RING_RUNNING,
+} from "../mem/lane-state.ts";
 import type { WindowTable } from "../mem/window.ts";
 import { mapAnonymous, unmap } from "../sys/memory.ts";
 import { VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_MRG_RXBUF } from "../uapi/virtio_net.ts";
@@ -71,6 +78,8 @@ export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueCon
             hasFeature(features, VIRTIO_NET_F_GUEST_CSUM),
             scratch,
           );
+    if (config.fetch !== null) state[FETCH_CALL] = config.fetch.callFd;
+    if (config.deliver !== null) state[DELIVER_CALL] = config.deliver.callFd;
     if (fetcher !== null) markRunning(state, FETCH_STATUS);
     if (deliverer !== null) markRunning(state, DELIVER_STATUS);
     const kickFd = fetcher === null || config.fetch === null ? -1 : config.fetch.kickFd;

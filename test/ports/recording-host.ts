@@ -32,6 +32,8 @@ export class RecordingHost implements PortHost {
     this.events.push(`error ${name}`);
   }
 
+  async fence(): Promise<void> {}
+
   laneState(): Int32Array {
     return new Int32Array(16);
   }

@@ -4,8 +4,8 @@
 // Control thread only.
 
 import { z } from "zod";
+import { RingyardError } from "../../core/errors.ts";
 import { MAX_FRAME } from "../../mem/batch.ts";
-import { FETCH_AVAIL, LANE_STATE_LENGTH } from "../../mem/lane-state.ts";
 import { VIRTIO_NET_F_MRG_RXBUF } from "../../uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX } from "../../uapi/virtio_ring.ts";
 import { deviceFeatures, featureNames, hasFeature } from "../../virtio/features.ts";
@@ -20,12 +20,26 @@ export const memory: PortKind = {
   kind: "memory",
   summary: "a device in this process, for embedding programs, tests and benches",
   targetForm: "NAME",
-  options: { size: z.coerce.number().int().min(2).max(32768).optional() },
+  options: {
+    size: z.coerce
+      .number()
+      .refine((size) => size >= 2 && size <= 32768 && Number.isInteger(Math.log2(size)), {
+        error: "expected a power of two from 2 to 32768",
+      })
+      .optional(),
+  },
   probe: (): PortProbe => ({ available: true }),
   open,
 };
 
 async function open(spec: PortSpec, host: PortHost): Promise<Port> {
+  if ((spec.options.queues ?? 1) > 1 || spec.options.mac !== undefined) {
+    throw new RingyardError(
+      "UNSUPPORTED",
+      `memory:${spec.target} has one queue and no mac`,
+      "leave queues and mac out",
+    );
+  }
   // The built-in driver handles plain frames unless told otherwise.
   const offload = spec.options.offload ?? [];
   const features = deviceFeatures({ offload, mac: false, mtu: false, pairs: 1 });
@@ -35,7 +49,6 @@ async function open(spec: PortSpec, host: PortHost): Promise<Port> {
   const jumbo = offload.length > 0 ? MAX_FRAME : Math.max(PLAIN_FRAME, (spec.options.mtu ?? 0) + 22);
   const eventIdx = hasFeature(features, VIRTIO_RING_F_EVENT_IDX);
   const driver = new MemoryDriver(spec.target, { size, maxFrame: jumbo, eventIdx });
-  host.laneState(0).fill(0, FETCH_AVAIL, LANE_STATE_LENGTH);
   try {
     await host.openLane(0, {
       driver: "virtqueue",

@@ -9,7 +9,7 @@
 
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
-import { OFFLOAD_ALL, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../../mem/batch.ts";
+import { OFFLOAD_NAMES, offloadForms } from "../../virtio/features.ts";
 import type { Port, PortDetails, PortHost, PortKind, PortOptions, PortProbe, PortSpec } from "../port.ts";
 import {
   closeTap,
@@ -25,13 +25,6 @@ import { netnsPath } from "./netns.ts";
 
 /** How long frames may go to a device that is gone. */
 const LOOK_MS = 1000;
-
-const OFFLOADS: Readonly<Record<string, number>> = {
-  csum: OFFLOAD_CSUM,
-  tso4: OFFLOAD_TSO4,
-  tso6: OFFLOAD_TSO6,
-  ecn: OFFLOAD_ECN,
-};
 
 /** What the kernel takes for a name (dev_valid_name; `%` asks it to choose one), in ASCII. */
 const DEVICE_NAME = /^(?!\.{1,2}$)[!-$&-.0-9;-~]{1,15}$/;
@@ -69,7 +62,7 @@ async function open(spec: PortSpec, host: PortHost): Promise<Port> {
       next,
     );
   }
-  const offload = offloadBits(options.offload);
+  const offload = offloadForms(options.offload);
   const device = openTap({
     name,
     netns: typeof options.netns === "string" ? netnsPath(options.netns) : undefined,
@@ -86,11 +79,6 @@ async function open(spec: PortSpec, host: PortHost): Promise<Port> {
     throw error;
   }
   return port;
-}
-
-function offloadBits(names: string[] | undefined): number {
-  if (names === undefined) return OFFLOAD_ALL;
-  return names.reduce((bits, name) => bits | OFFLOADS[name], 0);
 }
 
 class TapPort implements Port {
@@ -117,7 +105,7 @@ class TapPort implements Port {
   }
 
   details(): PortDetails {
-    const offload = this.spec.options.offload ?? Object.keys(OFFLOADS);
+    const offload = this.spec.options.offload ?? [...OFFLOAD_NAMES];
     const common = { persistent: this.device.attached, offload };
     const now = this.closed === undefined ? inspectTap(this.device.fds[0]) : null;
     if (now === null) return { device: this.spec.target, deviceState: "gone", ...common };

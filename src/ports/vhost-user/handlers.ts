@@ -133,7 +133,8 @@ async function setFeatures(session: Session, { payload }: Message): Promise<Repl
     throw protocolError("SET_FEATURES with features that were not offered");
   }
   session.features = features;
-  if (!session.knownHeader) {
+  if (!session.knownHeader && !session.legacyReported) {
+    session.legacyReported = true;
     session.host.countError("legacy_header");
     session.host.log.warn("vhost-user: a driver without VERSION_1 and MRG_RXBUF is not served: its header is another", {
       socket: session.device.path,
@@ -230,13 +231,16 @@ async function setVringAddr(session: Session, { payload }: Message): Promise<Rep
 async function getVringBase(session: Session, { payload }: Message): Promise<Reply> {
   const index = vringIndex(session, payload.getUint32(0, true));
   const vring = session.vrings[index];
+  const { resumed } = vring;
   vring.started = false;
   vring.resumed = false;
   await session.sync(index >> 1);
   // The front end hands out new eventfds when it starts the ring again.
   closeFd(vring.replace("kickFd", -1));
   closeFd(vring.replace("callFd", -1));
-  const next = session.host.laneState(index >> 1)[index % 2 === 0 ? DELIVER_NEXT : FETCH_AVAIL];
+  const state = session.host.laneState(index >> 1);
+  // A ring that never ran here is where its used.idx says, not where the words were left by another driver.
+  const next = resumed ? state[index % 2 === 0 ? DELIVER_NEXT : FETCH_AVAIL] : vring.place(session.memory);
   return u64Payload(index, next);
 }
 
@@ -270,7 +274,7 @@ async function setVringCall(session: Session, message: Message): Promise<Reply> 
   const { index, fd } = vringFd(session, message);
   const old = session.vrings[index].replace("callFd", fd);
   try {
-    await session.sync(index >> 1);
+    await session.callChanged(index);
   } finally {
     closeFd(old);
   }
@@ -294,7 +298,7 @@ function getConfig(session: Session, { payload }: Message): Reply {
   const offset = payload.getUint32(0, true);
   const size = payload.getUint32(4, true);
   const space = session.device.space;
-  // "the back-end may return less": an empty payload says that the request does not fit.
+  // A payload of length zero is the document's way to refuse a request.
   if (size > payload.byteLength - 12 || offset + size > vu.VHOST_USER_CONFIG_SPACE_MAX) return new Uint8Array(0);
   const reply = new Uint8Array(12 + size);
   reply.set(new Uint8Array(payload.buffer, 0, 12));

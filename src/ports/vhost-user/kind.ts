@@ -10,7 +10,7 @@ import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import { EACCES, SysError } from "../../sys/errno.ts";
 import { closeFd } from "../../sys/fd.ts";
-import { acceptUnix, connectUnix, listenUnix, MAX_SOCKET_PATH } from "../../sys/unix.ts";
+import { acceptUnix, connectUnix, listenUnix, MAX_SOCKET_PATH, NOBODY_LISTENS } from "../../sys/unix.ts";
 import { VHOST_USER_F_PROTOCOL_FEATURES } from "../../uapi/vhost_user.ts";
 import { featureNames, hasFeature } from "../../virtio/features.ts";
 import type { Port, PortDetails, PortHost, PortKind, PortProbe, PortSpec } from "../port.ts";
@@ -105,7 +105,7 @@ class ServerPort extends VhostUserPort {
   }
 
   private async accept(): Promise<void> {
-    for (;;) {
+    while (!this.closed) {
       const socket = acceptUnix(this.listener);
       if (socket < 0) return;
       // The end of the last connection may not have been read yet when its front end is back already.
@@ -173,7 +173,7 @@ function clearStaleSocket(path: string): void {
     throw new RingyardError("EXISTS", `${path} exists and is not a socket`, "choose another path or remove it");
   }
   const socket = connectUnix(path);
-  if (socket >= 0) {
+  if (socket !== NOBODY_LISTENS) {
     closeFd(socket);
     throw new RingyardError(
       "BUSY",

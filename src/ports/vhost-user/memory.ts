@@ -7,7 +7,7 @@
 // shrink later is reported (F_SEAL_SHRINK). Regions may not overlap, and there is a limit to all of them together, so that
 // no port uses up the address space of the others. Control thread only.
 
-import { fstatSync } from "node:fs";
+import { fstatSync, statfsSync } from "node:fs";
 import { closeFd } from "../../sys/fd.ts";
 import { mapShared, PAGE_SIZE, sealedAgainstShrinking, unmap } from "../../sys/memory.ts";
 import { struct_vhost_user_memory_region } from "../../uapi/vhost_user.ts";
@@ -18,6 +18,16 @@ import { protocolError, readU64 } from "./message.ts";
 export const MAX_MEM_SLOTS = 64;
 /** Windows of one port cover 256 GiB, and 256 ports of that fit into the half of the address space that mmap has. */
 const MAX_MEMORY_SIZE = 256 * 2 ** 30;
+
+/** File systems whose server decides when a touched page comes (linux/magic.h): a worker must not wait for one. */
+const SERVED_ELSEWHERE: ReadonlySet<number> = new Set([
+  0x65735546, // FUSE_SUPER_MAGIC
+  0x6969, // NFS_SUPER_MAGIC
+  0x01021997, // V9FS_MAGIC
+  0xff534d42, // CIFS_SUPER_MAGIC
+  0xfe534d42, // SMB2_SUPER_MAGIC
+  0x00c36400, // CEPH_SUPER_MAGIC
+]);
 
 export interface RegionRequest {
   guest: number;
@@ -53,6 +63,8 @@ export function readRegion(view: DataView, at: number): RegionRequest {
 export function mapRegion(request: RegionRequest, fd: number): Region {
   try {
     const { size: fileSize, blksize } = fstatSync(fd);
+    const filesystem = statfsSync(`/proc/self/fd/${fd}`).type;
+    if (SERVED_ELSEWHERE.has(filesystem)) throw protocolError("memory region in a file that another process serves");
     const end = request.offset + request.size;
     if (end > fileSize) throw protocolError(`memory region ends at ${end} of a file of ${fileSize} bytes`);
     if (request.offset % PAGE_SIZE !== 0 || request.guest % 4 !== 0) throw protocolError("misaligned memory region");
@@ -65,7 +77,7 @@ export function mapRegion(request: RegionRequest, fd: number): Region {
       address: base + request.offset - start,
       base,
       mapped,
-      sealed: sealedAgainstShrinking(fd),
+      sealed: blksize <= PAGE_SIZE && sealedAgainstShrinking(fd),
       uses: 1,
     };
   } finally {

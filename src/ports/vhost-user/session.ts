@@ -6,18 +6,20 @@
 
 import { errorLine, RingyardError } from "../../core/errors.ts";
 import {
+  DELIVER_CALL,
   DELIVER_NEXT,
   DELIVER_STATUS,
   FETCH_AVAIL,
+  FETCH_CALL,
   FETCH_STATUS,
   FETCH_USED,
   RING_STOPPED,
 } from "../../mem/lane-state.ts";
-import { closeFd } from "../../sys/fd.ts";
+import { closeFd, signal } from "../../sys/fd.ts";
 import { VHOST_USER_F_PROTOCOL_FEATURES } from "../../uapi/vhost_user.ts";
 import { VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF } from "../../uapi/virtio_net.ts";
 import { type Features, hasFeature } from "../../virtio/features.ts";
-import type { PortHost } from "../port.ts";
+import type { PortHost, RingConfig } from "../port.ts";
 import type { DeviceConfig } from "./device-config.ts";
 import { handleMessage } from "./handlers.ts";
 import { MemoryTable } from "./memory.ts";
@@ -31,6 +33,8 @@ export class Session {
   features: Features = { lo: 0, hi: 0 };
   protocolFeatures = 0;
   status = 0;
+  /** Whether this connection was told already that its driver is too old. */
+  legacyReported = false;
   readonly memory = new MemoryTable();
   readonly vrings: Vring[];
   private readonly reader: MessageReader;
@@ -87,12 +91,15 @@ export class Session {
     if (this.ended) return;
     this.ended = true;
     this.host.reactor.unwatch(this.token);
-    await this.closeLanes();
-    for (const vring of this.vrings) vring.close();
-    this.memory.clear();
-    this.reader.close();
-    closeFd(this.socket);
-    this.onEnd();
+    try {
+      await this.closeLanes();
+    } finally {
+      for (const vring of this.vrings) vring.close();
+      this.memory.clear();
+      this.reader.close();
+      closeFd(this.socket);
+      this.onEnd();
+    }
   }
 
   /** Back to the state before any ring was started (RESET_DEVICE, status 0); addresses and eventfds may stay. */
@@ -119,11 +126,14 @@ export class Session {
     const fetch = this.vrings[pair * 2 + 1].config(this.memory);
     if ((deliver === undefined && fetch === undefined) || !this.knownHeader) return this.closePair(pair);
     const state = this.host.laneState(pair);
+    const resumed: RingConfig[] = [];
     if (deliver !== undefined && this.resume(pair * 2, deliver.used, state, [DELIVER_NEXT])) {
       state[DELIVER_STATUS] = RING_STOPPED;
+      resumed.push(deliver);
     }
     if (fetch !== undefined && this.resume(pair * 2 + 1, fetch.used, state, [FETCH_AVAIL, FETCH_USED])) {
       state[FETCH_STATUS] = RING_STOPPED;
+      resumed.push(fetch);
     }
     this.openPairs.add(pair);
     // First: a worker fetches as soon as it has the lane, and frames of a port without carrier are dropped.
@@ -136,6 +146,21 @@ export class Session {
       deliver: deliver ?? null,
       fetch: fetch ?? null,
     });
+    // Whoever served the ring before may have ended between completing buffers and saying so.
+    for (const { callFd } of resumed) if (callFd >= 0) signal(callFd);
+  }
+
+  /**
+   * A ring is called through another eventfd from now on; when this resolves, no worker uses the old one. Not a rebuild of
+   * the lane: QEMU changes the eventfd whenever its guest masks an interrupt, as often as the guest likes.
+   */
+  async callChanged(index: number): Promise<void> {
+    const { callFd } = this.vrings[index];
+    if (!this.openPairs.has(index >> 1)) return;
+    this.host.laneState(index >> 1)[index % 2 === 0 ? DELIVER_CALL : FETCH_CALL] = callFd;
+    await this.host.fence();
+    // Buffers completed before now were announced elsewhere, or nowhere.
+    if (callFd >= 0) signal(callFd);
   }
 
   /** The first time a ring starts, its place is used.idx: completion is in order, so nothing acknowledged is lost. */

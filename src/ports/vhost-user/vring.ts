@@ -48,6 +48,12 @@ export class Vring {
     return { size: this.size, desc, avail, used, kickFd: this.kickFd, callFd: this.callFd, enabled: this.enabled };
   }
 
+  /** Where the ring stands by its own account: used.idx, or 0 where it is nowhere to be seen. */
+  place(memory: MemoryTable): number {
+    const used = this.address === undefined ? undefined : memory.guestAddress(this.address.used);
+    return used === undefined ? 0 : (usedIndex(memory, used) ?? 0);
+  }
+
   /** Closes the ring's descriptors. No worker may use them any more. */
   close(): void {
     for (const fd of [this.kickFd, this.callFd, this.errFd]) closeFd(fd);
