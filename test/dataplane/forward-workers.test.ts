@@ -3,7 +3,7 @@
 // wait for one another; receivers' rings are as large as what is in flight.
 
 import { describe, expect, test } from "bun:test";
-import { BROADCAST, frame, mac, numbered, readNumbered } from "../support/frames.ts";
+import { BROADCAST, frame, mac, macText, numbered, readNumbered } from "../support/frames.ts";
 import { type MemorySwitch, useMemorySwitch } from "../support/memory-switch.ts";
 import { sized } from "../support/scale.ts";
 import { until } from "../support/until.ts";
@@ -34,9 +34,15 @@ class Ledger {
 
 /** Teaches the switch station mac(k + 1) at port names[k]. */
 async function teach(it: MemorySwitch, names: string[]): Promise<void> {
-  for (const [k, name] of names.entries()) it.send(name, frame(BROADCAST, mac(k + 1)));
-  await it.settled();
-  for (const name of names) it.drain(name);
+  // One frame may not be enough: a worker whose neighbour has lost its CPU while changing the fdb does not wait for it.
+  await until("every address to be learned", async () => {
+    const known = new Set(it.api.fdb().entries.map((entry) => entry.mac));
+    const missing = [...names.entries()].filter(([k]) => !known.has(macText(mac(k + 1))));
+    for (const [k, name] of missing) it.send(name, frame(BROADCAST, mac(k + 1)));
+    await it.settled();
+    for (const name of names) it.drain(name);
+    return missing.length === 0;
+  });
 }
 
 /** Waits until `total` frames have come in over all ledgers. */
