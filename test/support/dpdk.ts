@@ -73,12 +73,12 @@ export class DpdkClient {
 
   /** The frames are left where they are. */
   async stop(): Promise<void> {
-    await this.ask("stop", /Accumulated forward statistics for all ports[^]*testpmd> $/);
+    await this.ask("stop", /Accumulated forward statistics for all ports[\s\S]*testpmd> $/);
   }
 
   /** What each port has sent and received since it was started, as the driver counts. */
   async counters(): Promise<PortCounters[]> {
-    const text = await this.ask("show port stats all", /(?:NIC statistics for port[^]*?Tx-pps[^]*?){2}testpmd> $/);
+    const text = await this.ask("show port stats all", /(?:NIC statistics for port[\s\S]*?Tx-pps[\s\S]*?){2}testpmd> $/);
     const values = (name: string) =>
       [...text.matchAll(new RegExp(`${name}: (\\d+)`, "g"))].map((match) => Number(match[1]));
     const [rx, tx] = [values("RX-packets"), values("TX-packets")];
