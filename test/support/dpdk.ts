@@ -78,7 +78,10 @@ export class DpdkClient {
 
   /** What each port has sent and received since it was started, as the driver counts. */
   async counters(): Promise<PortCounters[]> {
-    const text = await this.ask("show port stats all", /(?:NIC statistics for port[\s\S]*?Tx-pps[\s\S]*?){2}testpmd> $/);
+    const text = await this.ask(
+      "show port stats all",
+      /(?:NIC statistics for port[\s\S]*?Tx-pps[\s\S]*?){2}testpmd> $/,
+    );
     const values = (name: string) =>
       [...text.matchAll(new RegExp(`${name}: (\\d+)`, "g"))].map((match) => Number(match[1]));
     const [rx, tx] = [values("RX-packets"), values("TX-packets")];
