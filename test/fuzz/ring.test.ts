@@ -1,0 +1,141 @@
+// Fuzzing the split ring: random memory and descriptors against a slow, obvious model, byte for byte; cases that once
+// failed; and mistakes planted in a copy of the source, each of which the fuzzer has to find.
+
+import { afterAll, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { sized } from "../support/scale.ts";
+import { type Mistake, plant, ROOT, uproot } from "./mutant.ts";
+import { fuzzSeed, Random } from "./random.ts";
+import { caseFromText } from "./ring-case.ts";
+import { RingHarness } from "./ring-harness.ts";
+
+const seed = fuzzSeed("ring");
+
+test("rings are walked, fetched from and delivered into as the model has it", async () => {
+  (await RingHarness.of(ROOT)).run(new Random(seed), sized(2000, 2_000_000));
+}, 3_600_000);
+
+const crashers = join(import.meta.dir, "crashers/ring");
+test.each(readdirSync(crashers))("%s", async (name) => {
+  const it = caseFromText(readFileSync(join(crashers, name), "utf8"));
+  expect((await RingHarness.of(ROOT)).problem(it)).toBeNull();
+});
+
+const CHAIN = "src/virtio/chain.ts";
+const FETCH = "src/virtio/fetch.ts";
+const DELIVER = "src/virtio/deliver.ts";
+
+const mistakes: Mistake[] = [
+  { name: "a chain without a time to live", file: CHAIN, from: "let ttl = size;", to: "let ttl = 1 << 20;" },
+  { name: "a table without a time to live", file: CHAIN, from: "let ttl = count;", to: "let ttl = 1 << 20;" },
+  { name: "a time to live of one too few", file: CHAIN, from: "let ttl = size;", to: "let ttl = size - 1;" },
+  { name: "next unchecked", file: CHAIN, from: "if (index >= size) return DROP_DESC_INDEX;", to: "" },
+  { name: "next in a table unchecked", file: CHAIN, from: "if (index >= count) return DROP_DESC_INDEX;", to: "" },
+  {
+    name: "nested tables",
+    file: CHAIN,
+    from: "if ((flagsNext & VRING_DESC_F_INDIRECT) !== 0) return DROP_DESC_NESTED;",
+    to: "",
+  },
+  {
+    name: "a table followed by NEXT",
+    file: CHAIN,
+    from: "if ((flagsNext & VRING_DESC_F_NEXT) !== 0) return DROP_DESC_INDIRECT;",
+    to: "",
+  },
+  { name: "half descriptors in a table", file: CHAIN, from: "(bytes & 15) !== 0 || ", to: "" },
+  {
+    name: "a table that ends outside",
+    file: CHAIN,
+    from: "memory.find(lo, hi, bytes) !== bytes",
+    to: "memory.find(lo, hi, bytes) === 0",
+  },
+  { name: "empty buffers", file: CHAIN, from: "if (length <= 0 ||", to: "if (length < 0 ||" },
+  { name: "negative lengths", file: CHAIN, from: "if (length <= 0 ||", to: "if (length === 0 ||" },
+  {
+    name: "lengths summed without limit",
+    file: CHAIN,
+    from: "out.bytes + length > MAX_CHAIN_BYTES",
+    to: "length > MAX_CHAIN_BYTES",
+  },
+  { name: "no carry at 4 GiB", file: CHAIN, from: "high++;", to: "" },
+  {
+    name: "more pieces than there is room for",
+    file: CHAIN,
+    from: "if (s >= out.window.length) return DROP_DESC_LOOP;",
+    to: "",
+  },
+  { name: "pieces of a refused chain", file: CHAIN, from: "if (outcome !== 0) out.count = start;", to: "" },
+  {
+    name: "a window's end unchecked",
+    file: "src/mem/guest-memory.ts",
+    from: "offset >= 0 && offset + length <= this.bytes[index]",
+    to: "offset >= 0 && offset <= this.bytes[index]",
+  },
+  {
+    name: "addresses cut to 32 bits",
+    file: "src/mem/guest-memory.ts",
+    from: "const offset = (lo >>> 0) + (hi >>> 0) * 4294967296 - this.start[index];",
+    to: "const offset = (lo >>> 0) - (this.start[index] % 4294967296);",
+  },
+  { name: "one jump too far", file: FETCH, from: "if (pending > ring.size)", to: "if (pending > ring.size + 1)" },
+  { name: "a head outside", file: FETCH, from: "if (head >= size) {", to: "if (head > size) {" },
+  { name: "runts", file: FETCH, from: "if (length < MIN_FRAME) {", to: "if (length < MIN_FRAME - 1) {" },
+  {
+    name: "a start pulled too short",
+    file: FETCH,
+    from: "Math.min(length, PULL_SIZE)",
+    to: "Math.min(length, MIN_FRAME)",
+  },
+  {
+    name: "a used entry that counts its bytes",
+    file: FETCH,
+    from: "usedRing[entry + 1] = 0;",
+    to: "usedRing[entry + 1] = 12;",
+  },
+  {
+    name: "a header before its buffer",
+    file: DELIVER,
+    from: "writeNetHeader(windows.view[window], offset,",
+    to: "writeNetHeader(windows.view[window], offset - 4,",
+  },
+  {
+    name: "buffers one byte too short",
+    file: DELIVER,
+    from: "desc[entry + 2] >= needed &&",
+    to: "desc[entry + 2] >= needed - 1 &&",
+  },
+  {
+    name: "frames merged without being asked",
+    file: DELIVER,
+    from: "if (!deliverer.mergeable) return TOO_SMALL;",
+    to: "",
+  },
+  { name: "a buffer taken twice", file: DELIVER, from: "if (taken === free) return 0;", to: "" },
+  {
+    name: "a length of the whole frame in every buffer",
+    file: DELIVER,
+    from: "usedRing[entry + 1] = piece;",
+    to: "usedRing[entry + 1] = needed;",
+  },
+];
+
+/** The same cases every time: whether a mistake is found does not depend on luck. */
+const CANARY_SEED = 2;
+
+describe("the harness bites", () => {
+  const roots: string[] = [];
+  afterAll(() => roots.forEach(uproot));
+
+  test.each(mistakes.map((mistake) => [mistake.name, mistake] as const))(
+    "%s",
+    async (_name, mistake) => {
+      const root = plant(mistake);
+      roots.push(root);
+      const harness = await RingHarness.of(root);
+      expect(() => harness.run(new Random(CANARY_SEED), 20_000)).toThrow(/^seed \d+, round \d+: /);
+    },
+    60_000,
+  );
+});
