@@ -48,6 +48,8 @@ export function u32s(...words: number[]): Uint8Array {
 }
 
 export class Wire {
+  /** How long a reply may take. */
+  patienceMs = 10_000;
   private readonly received: number[] = [];
 
   /** Takes a connected socket over. */
@@ -83,7 +85,7 @@ export class Wire {
 
   /** The next message from the switch, or its hang-up. */
   async reply(): Promise<Reply | "end"> {
-    return await until("a reply of the switch", () => this.take(), { everyMs: 0 });
+    return await until("a reply of the switch", () => this.take(), { everyMs: 0, timeoutMs: this.patienceMs });
   }
 
   private take(): Reply | "end" | undefined {
