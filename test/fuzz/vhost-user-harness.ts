@@ -56,6 +56,16 @@ export class VhostUserHarness {
   /** A switch from the source at `root`, with two front ends that are to notice nothing. */
   static async of(root: string, patienceMs = PATIENCE_MS): Promise<VhostUserHarness> {
     const harness = new VhostUserHarness(patienceMs);
+    try {
+      await harness.open(root);
+      return harness;
+    } catch (error) {
+      await harness.close();
+      throw error;
+    }
+  }
+
+  private async open(root: string): Promise<void> {
     const { createSwitch } = (await import(
       join(root, "src/control/switch.ts")
     )) as typeof import("../../src/control/switch.ts");
@@ -64,20 +74,19 @@ export class VhostUserHarness {
       join(root, "src/control/wiring.ts")
     )) as typeof import("../../src/control/wiring.ts");
     const log: SwitchLog = { info() {}, warn() {}, error() {} };
-    harness.api = await createSwitch({}, log);
+    this.api = await createSwitch({}, log);
     for (const name of ["fuzzed", "one", "two"]) {
-      await harness.api.addPort(parsePort(name, `vhost-user:${harness.path(name)}?queues=2`, kinds));
+      await this.api.addPort(parsePort(name, `vhost-user:${this.path(name)}?queues=2`, kinds));
     }
     for (const name of ["one", "two"]) {
-      const vm = new FrontEnd(harness.path(name));
+      const vm = new FrontEnd(this.path(name));
       await vm.connect();
       await vm.start();
-      harness.honest.push(vm);
+      this.honest.push(vm);
     }
-    await harness.alive();
-    await harness.play([{ do: "start" }, { do: "frames", count: 1 }]);
-    harness.before = holdings();
-    return harness;
+    await this.alive();
+    await this.play([{ do: "start" }, { do: "frames", count: 1 }]);
+    this.before = holdings();
   }
 
   private path(name: string): string {
