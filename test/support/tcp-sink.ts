@@ -49,7 +49,7 @@ export class TcpSink {
   private congested = false;
 
   constructor(
-    private readonly it: MemorySwitch,
+    private readonly it: Pick<MemorySwitch, "drain" | "send">,
     private readonly port: string,
     private readonly options: SinkOptions,
   ) {}
