@@ -218,6 +218,7 @@ test("a port is removed while frames are on their way", async () => {
   for (let round = 0; round < 5; round++) {
     await rig.add("gone");
     const vm = await rig.started("gone");
+    const due = rig.api.port("left").rxFrames + 3;
     for (let n = 0; n < 30; n++) {
       vm.send(frame(LEFT, VM, 100));
       if (n % 10 === 0) rig.memory.send("left", frame(VM, LEFT, 100));
@@ -226,7 +227,8 @@ test("a port is removed while frames are on their way", async () => {
     await vm.wire.ended();
     rig.frontEnds.delete(vm);
     vm.close();
-    // An address that is gone is flooded to.
+    // An address that is gone is flooded to; what `left` sent has to be on its way before what it caused is taken away.
+    await until("all that `left` sent to be fetched", () => rig.api.port("left").rxFrames === due);
     await rig.memory.settled();
     for (const name of ["left", "right"]) rig.memory.drain(name);
     await rig.othersPass();
