@@ -13,6 +13,7 @@ import type { ZodType } from "zod";
 import type { Batch } from "../mem/batch.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Reactor } from "../sys/reactor.ts";
+import type { VirtqueueConfig } from "../virtio/virtqueue-open.ts";
 
 /** A parsed port URI: `kind:target?option=value`. */
 export interface PortSpec {
@@ -98,36 +99,9 @@ export interface PortLog {
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
-/** A mapping that a worker must see: `address` as returned by mmap in this process, `guest` where the driver says it is. */
-export interface RegionConfig {
-  guest: number;
-  size: number;
-  address: number;
-}
-
-/** Where one ring lies, in the driver's addresses, and how it is signalled. */
-export interface RingConfig {
-  size: number;
-  desc: number;
-  avail: number;
-  used: number;
-  kickFd: number;
-  callFd: number;
-  enabled: boolean;
-}
-
 /** Plain data that crosses the mailbox: everything a worker needs to build a lane. */
 export type LaneConfig =
-  | {
-      driver: "virtqueue";
-      /** Negotiated virtio feature bits, low and high word. */
-      featuresLo: number;
-      featuresHi: number;
-      regions: RegionConfig[];
-      /** The driver's receiveq (we deliver into it) and transmitq (we fetch from it); null where not started. */
-      deliver: RingConfig | null;
-      fetch: RingConfig | null;
-    }
+  | ({ driver: "virtqueue" } & VirtqueueConfig)
   | {
       driver: "tap";
       fd: number;

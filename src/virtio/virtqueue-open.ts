@@ -22,8 +22,15 @@ import { Fetcher, LANE_SCRATCH_SIZE } from "./fetch.ts";
 import { openSplitRing, type SplitRing } from "./split-ring.ts";
 import { VirtqueueLane } from "./virtqueue-lane.ts";
 
-/** A ring as the transport hands it over: addresses are the driver's. */
-export interface RingAddresses {
+/** A mapping that a worker must see: `address` as returned by mmap in this process, `guest` where the driver says it is. */
+export interface RegionConfig {
+  guest: number;
+  size: number;
+  address: number;
+}
+
+/** Where one ring lies, in the driver's addresses, and how it is signalled. */
+export interface RingConfig {
   size: number;
   desc: number;
   avail: number;
@@ -34,13 +41,15 @@ export interface RingAddresses {
   enabled: boolean;
 }
 
+/** Plain data: it crosses the mailbox. */
 export interface VirtqueueConfig {
+  /** Negotiated virtio feature bits, low and high word. */
   featuresLo: number;
   featuresHi: number;
-  /** The driver's memory: `guest` is its address there, `address` ours. */
-  regions: readonly { guest: number; size: number; address: number }[];
-  deliver: RingAddresses | null;
-  fetch: RingAddresses | null;
+  regions: RegionConfig[];
+  /** The driver's receiveq (we deliver into it) and transmitq (we fetch from it); null where not started. */
+  deliver: RingConfig | null;
+  fetch: RingConfig | null;
 }
 
 export interface VirtqueueContext {
@@ -60,7 +69,7 @@ export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueCon
   const scratch = windows.add(scratchAddress, LANE_SCRATCH_SIZE);
   try {
     for (const region of config.regions) memory.add(region.guest, region.size, region.address);
-    const open = (ring: RingAddresses): SplitRing =>
+    const open = (ring: RingConfig): SplitRing =>
       openSplitRing(memory, { ...ring, eventIdx: hasFeature(features, VIRTIO_RING_F_EVENT_IDX) });
     const fetcher =
       config.fetch === null || !context.owner

@@ -20,7 +20,6 @@ import {
   RING_STOPPED,
 } from "../../src/mem/lane-state.ts";
 import { WindowTable } from "../../src/mem/window.ts";
-import type { RegionConfig, RingConfig } from "../../src/ports/port.ts";
 import { closeFd, eventFd } from "../../src/sys/fd.ts";
 import { mapShared, memfd, PAGE_SIZE, unmap, viewOf } from "../../src/sys/memory.ts";
 import { VIRTIO_F_VERSION_1, VIRTIO_NET_F_MRG_RXBUF } from "../../src/uapi/virtio_net.ts";
@@ -28,6 +27,7 @@ import { VIRTIO_RING_F_EVENT_IDX } from "../../src/uapi/virtio_ring.ts";
 import { DriverRing, driverRingLayout } from "../../src/virtio/driver-ring.ts";
 import { featureSet, hasFeature } from "../../src/virtio/features.ts";
 import type { VirtqueueLane } from "../../src/virtio/virtqueue-lane.ts";
+import type { RegionConfig, RingConfig } from "../../src/virtio/virtqueue-open.ts";
 import { openVirtqueueLane } from "../../src/virtio/virtqueue-open.ts";
 import { HEADER_SIZE } from "../support/frames.ts";
 

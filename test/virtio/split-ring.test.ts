@@ -2,7 +2,7 @@
 // 2.7.8), each refusal names the part, and nothing is kept.
 
 import { expect, test } from "bun:test";
-import type { RingConfig } from "../../src/ports/port.ts";
+import type { RingConfig } from "../../src/virtio/virtqueue-open.ts";
 import { frame, mac } from "../support/frames.ts";
 import { EVENT_IDX, type Rig, type TestGuest, useRig } from "./rig.ts";
 

@@ -11,7 +11,7 @@ import { closeFd, eventFd, signal } from "../../sys/fd.ts";
 import { mapAnonymous, unmap, viewOf } from "../../sys/memory.ts";
 import { DriverRing, driverRingLayout } from "../../virtio/driver-ring.ts";
 import { NET_HEADER_SIZE } from "../../virtio/net-header.ts";
-import type { RegionConfig, RingConfig } from "../port.ts";
+import type { RegionConfig, RingConfig } from "../../virtio/virtqueue-open.ts";
 
 /** Where the driver says its memory is: above 4 GiB, so that every memory port exercises 64-bit addresses. */
 const GUEST_BASE = 2 ** 32 + 2 ** 30;

@@ -11,7 +11,7 @@ import { fstatSync, statfsSync } from "node:fs";
 import { closeFd } from "../../sys/fd.ts";
 import { mapShared, PAGE_SIZE, sealedAgainstShrinking, unmap } from "../../sys/memory.ts";
 import { struct_vhost_user_memory_region } from "../../uapi/vhost_user.ts";
-import type { RegionConfig } from "../port.ts";
+import type { RegionConfig } from "../../virtio/virtqueue-open.ts";
 import { protocolError, readU64 } from "./message.ts";
 
 /** What GET_MAX_MEM_SLOTS answers. */

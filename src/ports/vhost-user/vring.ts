@@ -7,7 +7,7 @@
 
 import { closeFd } from "../../sys/fd.ts";
 import { viewOf } from "../../sys/memory.ts";
-import type { RingConfig } from "../port.ts";
+import type { RingConfig } from "../../virtio/virtqueue-open.ts";
 import type { MemoryTable } from "./memory.ts";
 
 export class Vring {
