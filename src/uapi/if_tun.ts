@@ -1,4 +1,4 @@
-// linux/if_tun.h, linux/if.h (linux-libc-dev 6.1): TAP devices.
+// linux/if_tun.h, linux/if.h (linux-libc-dev 6.1; what Linux 6.2 added stands in test/uapi too): TAP devices.
 
 export const TUNSETIFF = 0x400454ca;
 export const TUNSETOFFLOAD = 0x400454d0;
@@ -18,6 +18,9 @@ export const TUN_F_CSUM = 0x01;
 export const TUN_F_TSO4 = 0x02;
 export const TUN_F_TSO6 = 0x04;
 export const TUN_F_TSO_ECN = 0x08;
+/** Since Linux 6.2, and only together (drivers/net/tun.c, set_offload). */
+export const TUN_F_USO4 = 0x20;
+export const TUN_F_USO6 = 0x40;
 
 export const IFNAMSIZ = 16;
 export const IFF_UP = 0x1;

@@ -1,7 +1,9 @@
-// linux/rtnetlink.h, linux/if_link.h (linux-libc-dev 6.1): what is asked and changed of a network device by netlink.
+// linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h (linux-libc-dev 6.1): what is asked and changed of a network device and
+// of its addresses by netlink.
 
 export const RTM_GETLINK = 18;
 export const RTM_SETLINK = 19;
+export const RTM_NEWADDR = 20;
 
 export const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;
@@ -23,4 +25,12 @@ export const IFLA_TUN_NUM_DISABLED_QUEUES = 9;
 export const struct_ifinfomsg = {
   size: 16,
   fields: { ifi_family: [0, 1], ifi_type: [2, 2], ifi_index: [4, 4], ifi_flags: [8, 4], ifi_change: [12, 4] },
+} as const;
+
+export const IFA_ADDRESS = 1;
+export const IFA_LOCAL = 2;
+
+export const struct_ifaddrmsg = {
+  size: 8,
+  fields: { ifa_family: [0, 1], ifa_prefixlen: [1, 1], ifa_flags: [2, 1], ifa_scope: [3, 1], ifa_index: [4, 4] },
 } as const;
