@@ -10,6 +10,7 @@ import { libc } from "./libc.ts";
 import { mapAnonymous, PAGE_SIZE, unmap, viewOf } from "./memory.ts";
 
 export const EPOLLIN = 0x001;
+export const EPOLLERR = 0x008;
 export const EPOLLRDHUP = 0x2000;
 export const EPOLLONESHOT = 1 << 30;
 export const EPOLLET = 1 << 31;
@@ -63,6 +64,11 @@ export class EpollWaiter {
   /** Token of the event at `index`, below the last wait's count. */
   token(index: number): number {
     return this.words[index * EVENT_WORDS + DATA_WORD];
+  }
+
+  /** Its EPOLL* bits. */
+  events(index: number): number {
+    return this.words[index * EVENT_WORDS];
   }
 
   close(): void {

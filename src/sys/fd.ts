@@ -4,7 +4,7 @@
 import { closeSync, readlinkSync } from "node:fs";
 import { check, cString } from "./errno.ts";
 import { ioctlByValue, libc } from "./libc.ts";
-import { mapAnonymous, PAGE_SIZE, viewOf } from "./memory.ts";
+import { mapAnonymous, PAGE_SIZE, unmap, viewOf } from "./memory.ts";
 
 export const O_RDONLY = 0;
 export const O_RDWR = 2;
@@ -45,6 +45,11 @@ export function ioctlValue(fd: number, request: number, value: number, what: str
   return check(ioctlByValue(fd, request, value), "ioctl", what);
 }
 
+/** An ioctl whose argument is the address of mapped memory; -1 on any failure. Hot. */
+export function ioctlAt(fd: number, request: number, address: number): number {
+  return ioctlByValue(fd, request, address) as number;
+}
+
 /** A non-blocking eventfd. */
 export function eventFd(): number {
   return check(libc.eventfd(0, EFD_CLOEXEC_NONBLOCK), "eventfd");
@@ -53,6 +58,11 @@ export function eventFd(): number {
 // eventfd(2) reads and writes 8 bytes: word 0 is the 1 that `signal` adds, word 1 takes what `clearSignal` reads.
 const scratch = mapAnonymous(PAGE_SIZE);
 new Uint32Array(viewOf(scratch, 0, PAGE_SIZE))[0] = 1;
+
+/** Gives back what this module holds for the calling thread: the last call of a Worker that ends before its process. */
+export function endThread(): void {
+  unmap(scratch, PAGE_SIZE);
+}
 
 /** Adds 1 to an eventfd: wakes whoever waits for it. A full counter (EAGAIN) is as good as a signal. Hot. */
 export function signal(fd: number): void {
