@@ -1,6 +1,6 @@
 // HOT
 // Offloads in software, for a receiver that did not negotiate what a frame asks of it: the checksum is completed, a TCP
-// super-frame is cut into segments. A frame is never handed on in a form that was not accepted.
+// or UDP super-frame is cut into segments. A frame is never handed on in a form that was not accepted.
 //
 //   sender's memory --copy--> slot [frame | header copies]  --complete or segment--> `made` batch --deliver--> receiver
 //
@@ -8,7 +8,7 @@
 // frame of a burst; segments share their slot's payload and have a header copy each. Order within a port is kept: plain
 // frames in between go out before. One Fallback per worker.
 
-import { Batch, BURST, MAX_FRAME, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../mem/batch.ts";
+import { Batch, BURST, MAX_FRAME, OFFLOAD_SEGMENTATION } from "../mem/batch.ts";
 import { copyBytes } from "../mem/copy.ts";
 import { COPIES, DROP_OFFLOAD, DROP_OVERSIZED } from "../mem/counters.ts";
 import type { WindowTable } from "../mem/window.ts";
@@ -16,14 +16,14 @@ import type { Lane } from "../ports/port.ts";
 import { mapAnonymous, unmap } from "../sys/memory.ts";
 import { plainNetHeader } from "../virtio/net-header.ts";
 import { bindScratch, completeChecksum } from "./offload/checksum.ts";
-import { HEADER_AREA_SIZE, segmentTcp, TcpSegments } from "./offload/segment.ts";
+import { HEADER_AREA_SIZE, Segments, segmentFrame } from "./offload/segment.ts";
 
 const FRAME_ROOM = (MAX_FRAME + 63) & ~63;
 const SLOT_SIZE = FRAME_ROOM + HEADER_AREA_SIZE;
 
 export class Fallback {
   readonly made = new Batch();
-  readonly segments = new TcpSegments();
+  readonly segments = new Segments();
   readonly all = Int32Array.from({ length: BURST }, (_, i) => i);
   readonly plain = new Int32Array(BURST);
   readonly window: number;
@@ -112,14 +112,14 @@ function convert(
   const bytes = fallback.windows.u8[fallback.window];
   const base = k * SLOT_SIZE;
   const length = batch.length[i];
-  if ((batch.needs[i] & (OFFLOAD_TSO4 | OFFLOAD_TSO6)) === 0) {
+  if ((batch.needs[i] & OFFLOAD_SEGMENTATION) === 0) {
     if (completeChecksum(bytes, base, length, batch.csumStart[i], batch.csumOffset[i]) !== 0) return DROP_OFFLOAD;
     if (fallback.made.count === BURST) flush(fallback, lane);
     append(fallback, base, length, 0, 0);
     return 0;
   }
   const segments = fallback.segments;
-  const count = segmentTcp(bytes, base, length, batch.gsoType[i], batch.gsoSize[i], base + FRAME_ROOM, segments);
+  const count = segmentFrame(bytes, base, length, batch.gsoType[i], batch.gsoSize[i], base + FRAME_ROOM, segments);
   if (count <= 0) return DROP_OFFLOAD;
   if (segments.headerLength + segments.payloadLength[0] > maxFrame) return DROP_OVERSIZED;
   counters[COPIES] += count - 1;

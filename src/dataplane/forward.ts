@@ -10,6 +10,7 @@
 import type { Batch } from "../mem/batch.ts";
 import { COPIES, DROP_LINK_DOWN, DROP_NO_DESTINATION, DROP_OVERSIZED } from "../mem/counters.ts";
 import type { Lane } from "../ports/port.ts";
+import { VIRTIO_NET_HDR_GSO_UDP_L4 } from "../uapi/virtio_net.ts";
 import { classify } from "./classify.ts";
 import { deliverWithFallback, type Fallback } from "./fallback.ts";
 import { flowHash } from "./flow-hash.ts";
@@ -18,6 +19,7 @@ import type { Tables } from "./tables.ts";
 import { dropCounter, VERDICT_FLOOD } from "./verdict.ts";
 
 const TCP_MIN_SIZE = 20;
+const UDP_SIZE = 8;
 
 /** Forwards the frames of `batch`, which came in on `port`; `counters` are the in-lane's. */
 export function forward(tables: Tables, fallback: Fallback, batch: Batch, port: number, counters: Float64Array): void {
@@ -105,7 +107,8 @@ function dropOversized(tables: Tables, batch: Batch, list: Int32Array, count: nu
 
 /** Length of a super-frame's segments without TCP options, which a sender's MSS makes room for anyway. */
 function leastSegment(batch: Batch, i: number): number {
-  return batch.csumStart[i] + TCP_MIN_SIZE + batch.gsoSize[i];
+  const header = batch.gsoType[i] === VIRTIO_NET_HDR_GSO_UDP_L4 ? UDP_SIZE : TCP_MIN_SIZE;
+  return batch.csumStart[i] + header + batch.gsoSize[i];
 }
 
 /** Splits a list by flow over the lanes of a multi-queue port. */

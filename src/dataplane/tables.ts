@@ -35,7 +35,7 @@ export class Tables {
   uniform = false;
   longest = 0;
 
-  private draining = false;
+  private fetching = true;
   private readonly open: (OpenLane | undefined)[] = new Array(MAX_LANES).fill(undefined);
 
   constructor(
@@ -67,9 +67,9 @@ export class Tables {
     this.rebuild();
   }
 
-  /** Stops fetching; lanes may still be opened and closed. */
-  drain(): void {
-    this.draining = true;
+  /** Whether anything is fetched; lanes may be opened and closed meanwhile, and are delivered into. */
+  setFetching(fetching: boolean): void {
+    this.fetching = fetching;
     this.rebuild();
   }
 
@@ -84,7 +84,7 @@ export class Tables {
     for (let port = 0; port < MAX_PORTS; port++) {
       const first = port * MAX_PAIRS;
       const all = this.open.slice(first, first + MAX_PAIRS).filter((entry) => entry !== undefined);
-      const own = this.draining ? [] : all.filter((entry) => entry.owner);
+      const own = this.fetching ? all.filter((entry) => entry.owner) : [];
       for (const { lane } of own) {
         const index = first + this.open.slice(first, first + MAX_PAIRS).findIndex((entry) => entry?.lane === lane);
         this.inPorts[this.inLanes.length] = port;

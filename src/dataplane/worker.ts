@@ -50,8 +50,8 @@ export type WorkerRequest =
   | { op: "open"; port: number; pair: number; owner: boolean; config: LaneConfig }
   | { op: "close"; port: number; pair: number }
   | { op: "ping" }
-  /** Nothing is fetched any more, for good: what drivers have sent and nobody took stays in their rings. */
-  | { op: "drain" }
+  /** Off: what drivers have sent and nobody took stays in their rings. */
+  | { op: "fetch"; on: boolean }
   | { op: "stop" };
 
 export class DataplaneWorker {
@@ -120,7 +120,7 @@ export class DataplaneWorker {
   private handle(request: WorkerRequest): void {
     if (request.op === "open") this.open(request.port, request.pair, request.owner, request.config);
     else if (request.op === "close") this.close(request.port, request.pair);
-    else if (request.op === "drain") this.tables.drain();
+    else if (request.op === "fetch") this.tables.setFetching(request.on);
     else if (request.op === "stop") this.stopping = true;
   }
 

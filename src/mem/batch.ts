@@ -11,7 +11,7 @@
 export const BURST = 64;
 /** Segment pool: a burst of frames of 17 pages (Linux MAX_SKB_FRAGS) and some; a burst ends early when it runs low. */
 export const MAX_SEGMENTS = 2048;
-/** Longest frame: a 64 KiB TSO super-frame (65535 bytes of IP) with Ethernet and two VLAN tags. */
+/** Longest frame: a 64 KiB super-frame (65535 bytes of IP) with Ethernet and two VLAN tags. */
 export const MAX_FRAME = 65535 + 14 + 8;
 /** Shortest frame worth looking at: an Ethernet header. */
 export const MIN_FRAME = 14;
@@ -21,7 +21,14 @@ export const OFFLOAD_CSUM = 1 << 0;
 export const OFFLOAD_TSO4 = 1 << 1;
 export const OFFLOAD_TSO6 = 1 << 2;
 export const OFFLOAD_ECN = 1 << 3;
-export const OFFLOAD_ALL = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN;
+/**
+ * UDP segmentation over IPv4 and IPv6: one form, since the header's gso_type does not say which it is, and whoever knew would
+ * have had to look behind VLAN tags. A receiver of one of the two only gets segments.
+ */
+export const OFFLOAD_USO = 1 << 4;
+export const OFFLOAD_ALL = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN | OFFLOAD_USO;
+/** Forms of super-frames: what a receiver that lacks it gets in segments. */
+export const OFFLOAD_SEGMENTATION = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO;
 
 /** Pieces of frames or buffers: window, offset, length. Grows at `count` up to its capacity, never allocates. */
 export class SegmentList {

@@ -3,7 +3,7 @@
 //
 //   one cache line of 16 words:
 //   0 fetch next avail | 1 fetch next used | 2 deliver next | 3 lock | 4 fetch status | 5 deliver status
-//   6 fetch call fd | 7 deliver call fd | 8..15 free
+//   6 fetch call fd | 7 deliver call fd | 8 fetch call queue | 9 deliver call queue | 10..15 free
 //
 // Indices are the ring's free-running 16-bit ones. `deliver next` serves as avail and used index alike: a delivery
 // completes the buffers it takes, in order, before it ends.
@@ -19,6 +19,8 @@ export const DELIVER_STATUS = 5;
 /** Where the driver of a ring is called, or -1. Here, since a guest changes it whenever it masks its interrupt. */
 export const FETCH_CALL = 6;
 export const DELIVER_CALL = 7;
+/** From a ring's call word to the word beside it: 0 where the call is an eventfd, else 1 + the queue of a VDUSE device. */
+export const CALL_QUEUE = 2;
 
 export const RING_STOPPED = 0;
 export const RING_RUNNING = 1;

@@ -112,7 +112,7 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
   }
   if (next !== start) {
     state[DELIVER_NEXT] = next;
-    publishUsed(ring, start, next, state[DELIVER_CALL], counters);
+    publishUsed(ring, start, next, state, DELIVER_CALL, counters);
   }
   // Last, so that whoever reads that a frame was delivered finds it with its driver.
   counters[TX_FRAMES] += delivered;

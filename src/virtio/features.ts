@@ -1,7 +1,7 @@
 // Which virtio features ringyard offers, and what a negotiation means for a lane. Feature words are two 32-bit halves, as
 // everywhere: `lo` bits 0..31, `hi` bits 32..63. Cold; control thread and workers.
 
-import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../mem/batch.ts";
+import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from "../mem/batch.ts";
 import * as net from "../uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../uapi/virtio_ring.ts";
 
@@ -28,6 +28,10 @@ export const FEATURE_NAMES: Readonly<Record<number, string>> = {
   [VIRTIO_RING_F_INDIRECT_DESC]: "INDIRECT_DESC",
   [VIRTIO_RING_F_EVENT_IDX]: "EVENT_IDX",
   [net.VIRTIO_F_VERSION_1]: "VERSION_1",
+  [net.VIRTIO_F_ACCESS_PLATFORM]: "ACCESS_PLATFORM",
+  [net.VIRTIO_NET_F_GUEST_USO4]: "GUEST_USO4",
+  [net.VIRTIO_NET_F_GUEST_USO6]: "GUEST_USO6",
+  [net.VIRTIO_NET_F_HOST_USO]: "HOST_USO",
 };
 
 /** A 64-bit feature word. */
@@ -56,16 +60,27 @@ export function featureNames(features: Features): string[] {
     .map(([, name]) => name);
 }
 
-/** The offload features of each kind of form: what a driver may send (HOST_*) and accept (GUEST_*). */
-const OFFLOADS: readonly { name: string; form: number; host: number; guest: number }[] = [
-  { name: "csum", form: OFFLOAD_CSUM, host: net.VIRTIO_NET_F_CSUM, guest: net.VIRTIO_NET_F_GUEST_CSUM },
-  { name: "tso4", form: OFFLOAD_TSO4, host: net.VIRTIO_NET_F_HOST_TSO4, guest: net.VIRTIO_NET_F_GUEST_TSO4 },
-  { name: "tso6", form: OFFLOAD_TSO6, host: net.VIRTIO_NET_F_HOST_TSO6, guest: net.VIRTIO_NET_F_GUEST_TSO6 },
-  { name: "ecn", form: OFFLOAD_ECN, host: net.VIRTIO_NET_F_HOST_ECN, guest: net.VIRTIO_NET_F_GUEST_ECN },
+/** The offload features of each form: what a driver may send (HOST_*) and accept (GUEST_*, where there are two, both). */
+const OFFLOADS: readonly { name: string; form: number; host: number; guest: readonly number[] }[] = [
+  { name: "csum", form: OFFLOAD_CSUM, host: net.VIRTIO_NET_F_CSUM, guest: [net.VIRTIO_NET_F_GUEST_CSUM] },
+  { name: "tso4", form: OFFLOAD_TSO4, host: net.VIRTIO_NET_F_HOST_TSO4, guest: [net.VIRTIO_NET_F_GUEST_TSO4] },
+  { name: "tso6", form: OFFLOAD_TSO6, host: net.VIRTIO_NET_F_HOST_TSO6, guest: [net.VIRTIO_NET_F_GUEST_TSO6] },
+  { name: "ecn", form: OFFLOAD_ECN, host: net.VIRTIO_NET_F_HOST_ECN, guest: [net.VIRTIO_NET_F_GUEST_ECN] },
+  {
+    name: "uso",
+    form: OFFLOAD_USO,
+    host: net.VIRTIO_NET_F_HOST_USO,
+    guest: [net.VIRTIO_NET_F_GUEST_USO4, net.VIRTIO_NET_F_GUEST_USO6],
+  },
 ];
 
 /** Names of offloads that the `offload` option takes. */
 export const OFFLOAD_NAMES: readonly string[] = OFFLOADS.map((offload) => offload.name);
+
+/** The words of an OFFLOAD_* set. */
+export function offloadNames(forms: number): string[] {
+  return OFFLOADS.filter((o) => (forms & o.form) !== 0).map((o) => o.name);
+}
 
 /** OFFLOAD_* set of offload names; all of them where the option is absent. */
 export function offloadForms(names: readonly string[] | undefined): number {
@@ -73,8 +88,8 @@ export function offloadForms(names: readonly string[] | undefined): number {
 }
 
 /**
- * What ringyard's virtio-net devices offer, VERSION_1 included. `offload` limits the offloads; each TSO needs its checksum
- * feature (virtio 1.2, 5.1.3.1). `mtu` and `mac` are offered where configured.
+ * What ringyard's virtio-net devices offer, VERSION_1 included. `offload` limits the offloads; TSO and USO need
+ * their checksum feature (virtio 1.3, 5.1.3.1). `mtu` and `mac` are offered where configured.
  */
 export function deviceFeatures(options: {
   offload?: readonly string[];
@@ -100,7 +115,7 @@ export function deviceFeatures(options: {
   if (options.pairs > 1) bits.push(net.VIRTIO_NET_F_MQ);
   const forms = offloadForms(options.offload);
   for (const { form, host, guest } of OFFLOADS) {
-    if ((forms & form) !== 0 && (forms & OFFLOAD_CSUM) !== 0) bits.push(host, guest);
+    if ((forms & form) !== 0 && (forms & OFFLOAD_CSUM) !== 0) bits.push(host, ...guest);
   }
   return featureSet(bits);
 }
@@ -112,5 +127,5 @@ export function senderForms(features: Features): number {
 
 /** OFFLOAD_* forms that the driver accepts from us. */
 export function receiverForms(features: Features): number {
-  return OFFLOADS.reduce((set, o) => (hasFeature(features, o.guest) ? set | o.form : set), 0);
+  return OFFLOADS.reduce((set, o) => (o.guest.every((bit) => hasFeature(features, bit)) ? set | o.form : set), 0);
 }

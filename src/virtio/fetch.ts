@@ -232,5 +232,5 @@ export function releaseBurst(fetcher: Fetcher): void {
     next = (next + 1) & 0xffff;
   }
   state[FETCH_USED] = next;
-  publishUsed(ring, previous, next, state[FETCH_CALL], fetcher.counters);
+  publishUsed(ring, previous, next, state, FETCH_CALL, fetcher.counters);
 }

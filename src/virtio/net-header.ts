@@ -1,5 +1,5 @@
 // HOT
-// The virtio-net header in front of every frame (virtio 1.2, 5.1.6), 12 bytes with VERSION_1 and on TAP ports alike:
+// The virtio-net header in front of every frame (virtio 1.3, 5.1.6), 12 bytes with VERSION_1 and on TAP ports alike:
 //
 //   0 flags | 1 gso_type | 2 hdr_len (u16) | 4 gso_size | 6 csum_start | 8 csum_offset | 10 num_buffers
 //
@@ -7,7 +7,7 @@
 // ignored (5.1.6.2.1 calls it a hint; ours is recomputed for receivers that need one). What it accepts goes into the
 // batch; what a receiver is told by `writeNetHeader` comes from the batch only.
 
-import { type Batch, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../mem/batch.ts";
+import { type Batch, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from "../mem/batch.ts";
 import {
   VIRTIO_NET_HDR_F_DATA_VALID,
   VIRTIO_NET_HDR_F_NEEDS_CSUM,
@@ -15,10 +15,13 @@ import {
   VIRTIO_NET_HDR_GSO_NONE,
   VIRTIO_NET_HDR_GSO_TCPV4,
   VIRTIO_NET_HDR_GSO_TCPV6,
+  VIRTIO_NET_HDR_GSO_UDP_L4,
 } from "../uapi/virtio_net.ts";
 
 /** struct virtio_net_hdr_mrg_rxbuf, also virtio_net_hdr_v1. */
 export const NET_HEADER_SIZE = 12;
+const TCP_MIN_SIZE = 20;
+const UDP_SIZE = 8;
 /** NEEDS_CSUM and gso_type in the header's first word: all zero for a frame that asks nothing. */
 const PLAIN_MASK = VIRTIO_NET_HDR_F_NEEDS_CSUM | 0xff00;
 
@@ -60,6 +63,8 @@ function readOffloadHeader(view: DataView, offset: number, batch: Batch, i: numb
   const type = gso & ~VIRTIO_NET_HDR_GSO_ECN;
   if (type === VIRTIO_NET_HDR_GSO_TCPV4) needs |= OFFLOAD_TSO4;
   else if (type === VIRTIO_NET_HDR_GSO_TCPV6) needs |= OFFLOAD_TSO6;
+  // Whole, not `type`: there is no ECN of UDP.
+  else if (gso === VIRTIO_NET_HDR_GSO_UDP_L4) needs |= OFFLOAD_USO;
   else if (gso !== VIRTIO_NET_HDR_GSO_NONE) return false;
   if ((gso & VIRTIO_NET_HDR_GSO_ECN) !== 0) needs |= OFFLOAD_ECN;
   if (type !== VIRTIO_NET_HDR_GSO_NONE && gsoSize === 0) return false;
@@ -105,8 +110,8 @@ export function writeNetHeader(
 function writeOffloadHeader(view: DataView, offset: number, batch: Batch, i: number, buffers: number): void {
   const csumStart = batch.csumStart[i];
   const gso = batch.gsoType[i];
-  // The hint covers the headers up to the checksummed one plus the least TCP header; the Linux driver pulls the rest.
-  const headers = csumStart + 20;
+  // The hint covers the headers up to the checksummed one plus UDP's or the least TCP's; the Linux driver pulls the rest.
+  const headers = csumStart + (gso === VIRTIO_NET_HDR_GSO_UDP_L4 ? UDP_SIZE : TCP_MIN_SIZE);
   const length = batch.length[i];
   const hint = gso === VIRTIO_NET_HDR_GSO_NONE ? 0 : Math.min(headers, length);
   view.setInt32(offset, batch.flags[i] | (gso << 8) | (hint << 16), true);

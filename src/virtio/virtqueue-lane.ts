@@ -1,5 +1,5 @@
 // HOT
-// A queue pair of any virtio transport (vhost-user, memory, later VDUSE) as a lane: the transport brings memory, ring
+// A queue pair of any virtio transport (vhost-user, VDUSE, memory) as a lane: the transport brings memory, ring
 // addresses and eventfds; fetch, deliver and notify are the same for all.
 //
 //   fetch ring   = the driver's transmitq: frames into the switch     (Fetcher)

@@ -5,6 +5,7 @@
 
 import { GuestMemory } from "../mem/guest-memory.ts";
 import {
+  CALL_QUEUE,
   DELIVER_CALL,
   DELIVER_STATUS,
   FETCH_CALL,
@@ -36,7 +37,10 @@ export interface RingConfig {
   avail: number;
   used: number;
   kickFd: number;
+  /** An eventfd; or, with `callQueue`, a VDUSE device. */
   callFd: number;
+  /** The queue whose interrupt the VDUSE device `callFd` is asked to inject. */
+  callQueue?: number;
   /** A ring that is started but disabled: what the driver sends is discarded, nothing is delivered (vhost-user). */
   enabled: boolean;
 }
@@ -87,8 +91,8 @@ export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueCon
             hasFeature(features, VIRTIO_NET_F_GUEST_CSUM),
             scratch,
           );
-    if (config.fetch !== null) state[FETCH_CALL] = config.fetch.callFd;
-    if (config.deliver !== null) state[DELIVER_CALL] = config.deliver.callFd;
+    if (config.fetch !== null) setCall(state, FETCH_CALL, config.fetch);
+    if (config.deliver !== null) setCall(state, DELIVER_CALL, config.deliver);
     if (fetcher !== null) markRunning(state, FETCH_STATUS);
     if (deliverer !== null) markRunning(state, DELIVER_STATUS);
     const kickFd = fetcher === null || config.fetch === null ? -1 : config.fetch.kickFd;
@@ -102,6 +106,11 @@ export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueCon
     unmap(scratchAddress, LANE_SCRATCH_SIZE);
     throw error;
   }
+}
+
+function setCall(state: Int32Array, call: number, { callFd, callQueue }: RingConfig): void {
+  state[call + CALL_QUEUE] = callQueue === undefined ? 0 : callQueue + 1;
+  state[call] = callFd;
 }
 
 function markRunning(state: Int32Array, status: number): void {

@@ -1,4 +1,4 @@
-// Offloads are honest between memory ports and vhost-user ports, in every direction: eight of each, one for every set of
+// Offloads are honest between memory ports and vhost-user ports, in every direction: ten of each, one for every set of
 // forms, on one switch. Each sends every form as a flood, so that all others get the same frame at once, each as it
 // negotiated it. (Between memory ports alone, with exact headers and drops: fallback.test.ts; with TAP: test/real/.)
 
@@ -18,7 +18,7 @@ import { MemorySwitch, quiet, type Received } from "../support/memory-switch.ts"
 import { until } from "../support/until.ts";
 import { type FrameSpec, pattern, spec4, spec6 } from "./offload/reference.ts";
 
-type Form = "csum" | "tso4" | "tso6" | "ecn";
+type Form = "csum" | "tso4" | "tso6" | "ecn" | "uso";
 const SETS: Form[][] = [
   [],
   ["csum"],
@@ -28,12 +28,15 @@ const SETS: Form[][] = [
   ["csum", "tso4", "ecn"],
   ["csum", "tso6", "ecn"],
   ["csum", "tso4", "tso6", "ecn"],
+  ["csum", "uso"],
+  ["csum", "tso4", "tso6", "ecn", "uso"],
 ];
 const BITS: Record<Form, number[]> = {
   csum: [net.VIRTIO_NET_F_CSUM, net.VIRTIO_NET_F_GUEST_CSUM],
   tso4: [net.VIRTIO_NET_F_HOST_TSO4, net.VIRTIO_NET_F_GUEST_TSO4],
   tso6: [net.VIRTIO_NET_F_HOST_TSO6, net.VIRTIO_NET_F_GUEST_TSO6],
   ecn: [net.VIRTIO_NET_F_HOST_ECN, net.VIRTIO_NET_F_GUEST_ECN],
+  uso: [net.VIRTIO_NET_F_HOST_USO, net.VIRTIO_NET_F_GUEST_USO4, net.VIRTIO_NET_F_GUEST_USO6],
 };
 const MSS = 300;
 const payload = pattern(1900);
@@ -47,6 +50,10 @@ const CASES: { spec: FrameSpec; mss: number; needs: Form[] }[] = [
   { spec: spec6({ payload, tags: vlan }), mss: MSS, needs: ["csum", "tso6"] },
   { spec: spec4({ payload, flags: 0x98 }), mss: MSS, needs: ["csum", "tso4", "ecn"] },
   { spec: spec6({ payload, flags: 0x98 }), mss: MSS, needs: ["csum", "tso6", "ecn"] },
+  { spec: spec6({ payload, transport: "udp" }), mss: 0, needs: ["csum"] },
+  { spec: spec4({ payload, transport: "udp" }), mss: MSS, needs: ["csum", "uso"] },
+  { spec: spec6({ payload, transport: "udp" }), mss: MSS, needs: ["csum", "uso"] },
+  { spec: spec4({ payload, transport: "udp", tags: vlan }), mss: MSS, needs: ["csum", "uso"] },
 ];
 
 /** A driver on either side, as the test uses it. */

@@ -17,13 +17,14 @@ import {
   plainSegments,
   readNetHeader,
   verifyTcp,
+  verifyUdp,
 } from "../support/frames.ts";
 import { type MemorySwitch, type Received, useMemorySwitch } from "../support/memory-switch.ts";
 import { type FrameSpec, pattern, spec4, spec6 } from "./offload/reference.ts";
 
 const start = useMemorySwitch();
 
-type Form = "csum" | "tso4" | "tso6" | "ecn";
+type Form = "csum" | "tso4" | "tso6" | "ecn" | "uso";
 const SETS: Form[][] = [
   [],
   ["csum"],
@@ -33,8 +34,10 @@ const SETS: Form[][] = [
   ["csum", "tso4", "ecn"],
   ["csum", "tso6", "ecn"],
   ["csum", "tso4", "tso6", "ecn"],
+  ["csum", "uso"],
+  ["csum", "tso4", "tso6", "ecn", "uso"],
 ];
-const ALL: Form[] = ["csum", "tso4", "tso6", "ecn"];
+const ALL: Form[] = ["csum", "tso4", "tso6", "ecn", "uso"];
 const FROM = mac(1);
 const TO = mac(2);
 const MSS = 300;
@@ -52,6 +55,7 @@ const vlan = [{ type: 0x8100, tci: 5 }];
 const twoTags = [{ type: 0x88a8, tci: 7 }, ...vlan];
 const payload = pattern(1900);
 const flags = 0x19;
+const transport = "udp";
 const CASES: Case[] = [
   { what: "IPv4, checksum", spec: spec4({ payload }), mss: 0, needs: ["csum"] },
   { what: "IPv6, checksum", spec: spec6({ payload: pattern(901) }), mss: 0, needs: ["csum"] },
@@ -69,6 +73,18 @@ const CASES: Case[] = [
     needs: ["csum", "tso4"],
   },
   { what: "TSO of one segment", spec: spec4({ payload: pattern(MSS) }), mss: MSS, needs: ["csum", "tso4"] },
+  { what: "UDP over IPv4, checksum", spec: spec4({ transport, payload }), mss: 0, needs: ["csum"] },
+  { what: "UDP over IPv6, checksum", spec: spec6({ transport, payload: pattern(901) }), mss: 0, needs: ["csum"] },
+  { what: "IPv4, USO", spec: spec4({ transport, payload, id: 0xfffe }), mss: MSS, needs: ["csum", "uso"] },
+  { what: "IPv6, USO", spec: spec6({ transport, payload }), mss: MSS, needs: ["csum", "uso"] },
+  { what: "IPv4 in a VLAN, USO", spec: spec4({ transport, payload, tags: vlan }), mss: MSS, needs: ["csum", "uso"] },
+  {
+    what: "IPv6 in two tags, USO",
+    spec: spec6({ transport, payload, tags: twoTags }),
+    mss: MSS,
+    needs: ["csum", "uso"],
+  },
+  { what: "USO of a byte each", spec: spec4({ transport, payload: pattern(40) }), mss: 1, needs: ["csum", "uso"] },
 ];
 
 function query(forms: Form[]): string {
@@ -88,6 +104,7 @@ function expectUnchanged({ header, frame: bytes }: Received, sent: { bytes: Uint
   expect(buffers).toBe(1);
   // A hint: 0 without GSO, else all headers or at least the fixed ones.
   if (said.gsoType === 0) expect(hdrLen).toBe(0);
+  else if (said.gsoType === 5) expect(hdrLen).toBe(said.csumStart + 8);
   else expect(hdrLen).toBeGreaterThanOrEqual(said.csumStart + 20);
   expect(hdrLen).toBeLessThanOrEqual(bytes.length);
 }
@@ -99,7 +116,7 @@ function expectPlain(received: Received[], expected: Uint8Array[]): void {
   plain[10] = 1; // num_buffers, virtio 1.2, 5.1.6.4.1
   for (const { header, frame: bytes } of received) {
     expect(header).toEqual(plain);
-    expect(verifyTcp(bytes)).not.toBeNull();
+    expect(verifyTcp(bytes) ?? verifyUdp(bytes)).not.toBeNull();
   }
 }
 
@@ -135,7 +152,8 @@ describe.each(SETS.map((forms) => [forms.join("+") || "nothing", forms] as const
           copies += expected.length - 1;
           expectPlain(received, expected);
           for (const { frame: bytes } of received) {
-            expect(verifyTcp(bytes)!.payload.length).toBeLessThanOrEqual(mss === 0 ? bytes.length : mss);
+            const carried = (verifyTcp(bytes) ?? verifyUdp(bytes))!.payload.length;
+            expect(carried).toBeLessThanOrEqual(mss === 0 ? bytes.length : mss);
           }
         }
       }
@@ -149,17 +167,22 @@ describe.each(SETS.map((forms) => [forms.join("+") || "nothing", forms] as const
 
 test("the largest super-frames of a full burst are cut without loss, in order", async () => {
   const it = await start({});
-  await it.add("from", "offload=csum,tso4,tso6");
+  await it.add("from", "offload=csum,tso4,tso6,uso");
   await it.add("to", "size=4096");
   it.api.fdbAdd(macText(TO), "to");
-  const large = [spec4({ payload: pattern(65535 - 40), flags }), spec6({ payload: pattern(65535 - 60), flags })];
+  const large = [
+    spec4({ payload: pattern(65535 - 40), flags }),
+    spec6({ payload: pattern(65535 - 60), flags }),
+    spec4({ transport, payload: pattern(65535 - 28) }),
+    spec6({ transport, payload: pattern(65535 - 48) }),
+  ];
   const sent = large.map((spec) => offloaded(TO, FROM, spec, 1448));
   const expected = large.map((spec) => plainSegments(TO, FROM, spec, 1448));
   const all: Uint8Array[] = [];
   for (let k = 0; k < 64; k++) {
-    const { bytes, header } = sent[k % 2];
+    const { bytes, header } = sent[k % 4];
     expect(it.trySend("from", bytes, header)).toBe(true);
-    all.push(...expected[k % 2]);
+    all.push(...expected[k % 4]);
   }
   await it.settled();
   expect(Buffer.compare(Buffer.concat(it.drain("to").map((received) => received.frame)), Buffer.concat(all))).toBe(0);
@@ -227,6 +250,20 @@ describe("what no receiver can be given is dropped", () => {
     ["no IP at all", changed(12, 0x88, 0xb5), tso.header],
     ["a checksum field in the addresses", tso.bytes, told({ gsoType: 0, gsoSize: 0, csumStart: 0, csumOffset: 0 })],
   ];
+  const uso = offloaded(TO, FROM, spec4({ transport, payload }), MSS);
+  const changedUdp = (at: number, ...bytes: number[]) => {
+    const copy = uso.bytes.slice();
+    copy.set(bytes, at);
+    return copy;
+  };
+  uncut.push(
+    ["a TCP super-frame that says it is UDP", tso.bytes, uso.header],
+    ["a UDP super-frame that says it is TCP", uso.bytes, tso.header],
+    ["a fragment of UDP", changedUdp(14 + 6, 0x20, 0), uso.header],
+    ["a UDP length that is not the packet's", changedUdp(34 + 4, 0, 100), uso.header],
+    ["more datagrams than Linux sends at once", uso.bytes, netHeader({ ...readNetHeader(uso.header), gsoSize: 14 })],
+    ["a UDP header beyond the packet", changedUdp(14 + 2, 0, 27), uso.header],
+  );
   test.each(uncut)("as offload: %s", async (_, bytes, header) => {
     expect(await fate(bytes, header)).toEqual({ arrived: 0, from: {}, to: { offload: 1 } });
   });
@@ -236,6 +273,9 @@ describe("what no receiver can be given is dropped", () => {
     ["GSO of no size", told({ gsoSize: 0 })],
     ["an unknown gso type", told({ gsoType: 3 })],
     ["ECN without TSO", told({ gsoType: 0x80 })],
+    ["ECN of UDP", told({ gsoType: 0x85 })],
+    ["USO without NEEDS_CSUM", told({ gsoType: 5, flags: 0 })],
+    ["USO of no size", told({ gsoType: 5, gsoSize: 0 })],
     ["a checksum field beyond the frame", told({ csumOffset: 65535 })],
     ["a checksum start beyond the frame", told({ csumStart: 65535 })],
   ];
@@ -280,6 +320,26 @@ describe("the receiver's MTU", () => {
     it.trySend("from", sent.bytes, sent.header);
     await it.settled();
     expect([it.drain("able").length, it.drain("plain").length]).toEqual([0, 0]);
+    expect([it.drops("able"), it.drops("plain")]).toEqual([{ oversized: 1 }, { oversized: 1 }]);
+  });
+
+  test("is compared with datagrams of a UDP super-frame, whose header is shorter than TCP's", async () => {
+    const it = await start({});
+    await it.add("from", query(ALL));
+    await it.add("able", `${query(ALL)}&mtu=1000`);
+    await it.add("plain", `${query([])}&mtu=1000`);
+    const to: Mac = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    const spec = spec4({ transport, payload });
+    const fits = offloaded(to, FROM, spec, 1000 - 28);
+    // The longest frame has room for two VLAN tags (8) beside the Ethernet header; this one has none, and a byte too many.
+    const over = offloaded(to, FROM, spec, 1000 - 28 + 8 + 1);
+    it.trySend("from", fits.bytes, fits.header);
+    it.trySend("from", over.bytes, over.header);
+    await it.settled();
+    const able = it.drain("able");
+    expect(able.length).toBe(1);
+    expectUnchanged(able[0], fits);
+    expectPlain(it.drain("plain"), plainSegments(to, FROM, spec, 1000 - 28));
     expect([it.drops("able"), it.drops("plain")]).toEqual([{ oversized: 1 }, { oversized: 1 }]);
   });
 });

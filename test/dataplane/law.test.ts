@@ -107,7 +107,11 @@ const anyHeader = fc.oneof(
   fc.constant(new Uint8Array(12)),
   fc.uint8Array({ minLength: 12, maxLength: 12 }),
   fc
-    .tuple(fc.constantFrom(0, 1, 3), fc.constantFrom(0, 1, 3, 4, 0x81, 0x84), fc.integer({ max: 1500, min: 0 }))
+    .tuple(
+      fc.constantFrom(0, 1, 3),
+      fc.constantFrom(0, 1, 3, 4, 5, 0x81, 0x84, 0x85),
+      fc.integer({ max: 1500, min: 0 }),
+    )
     .map(([flags, gso, size]) => Uint8Array.of(flags, gso, 54, 0, size & 255, size >> 8, 34, 0, 16, 0, 0, 0)),
 );
 const noiseSend = fc.record({
@@ -119,14 +123,16 @@ const noiseSend = fc.record({
   size: fc.constantFrom(13, 14, 20, 60, 122, 123, 1514, 2036, 9000, 65557),
   header: anyHeader,
   /** In place of the noise: a frame that can be completed or cut. */
-  tcp: fc.option(fc.record({ spec: anySpec(1500), mss: fc.constantFrom(0, 48, 500, 1400) })),
+  whole: fc.option(
+    fc.record({ spec: fc.oneof(anySpec(1500), anySpec(1500, "udp")), mss: fc.constantFrom(0, 12, 48, 500, 1400) }),
+  ),
   count: fc.integer({ min: 1, max: 40 }),
 });
 type NoiseSend = typeof noiseSend extends fc.Arbitrary<infer T> ? T : never;
-const OFFLOADS = ["", "offload=csum,tso4,tso6,ecn", "offload=csum", "size=4&offload=csum,tso4", "mtu=100"];
+const OFFLOADS = ["", "offload=csum,tso4,tso6,ecn,uso", "offload=csum", "size=4&offload=csum,tso4,uso", "mtu=100"];
 
-function noise({ to, from, size, body, header, tcp }: NoiseSend): Sent {
-  if (tcp !== null) return offloaded(to, from, tcp.spec, tcp.mss);
+function noise({ to, from, size, body, header, whole }: NoiseSend): Sent {
+  if (whole !== null) return offloaded(to, from, whole.spec, whole.mss);
   const bytes = frame(to, from, Math.max(14, size));
   bytes.set(body.subarray(0, bytes.length - 14), 14);
   return { bytes: bytes.subarray(0, size), header };

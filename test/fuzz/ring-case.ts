@@ -17,13 +17,16 @@ export interface RingCase {
   sender: Image;
   receiver: Image;
   mergeable: boolean;
-  /** Offload forms the sender negotiated. */
+  /** Offload forms the sender negotiated: CSUM, TSO4 and ECN, and then perhaps USO too. */
   forms: boolean;
+  uso: boolean;
 }
 
 /** Around zero, the sign, and what a chain may have together. */
 const ODD_LENGTHS = [0, 16, 65536, 2 ** 20 - 20, 2 ** 20, 2 ** 20 + 1, 2 ** 31, 2 ** 32 - 1];
 const LENGTHS = [1, 2, 11, 12, 13, 14, 25, 26, 27, 40, 60, 76, 200, 1526, 4096];
+/** What Linux knows of gso types, with and without ECN, and some that it does not. */
+const GSO_TYPES = [0, 1, 4, 5, 0x81, 0x84, 0x85, 2, 3, 6, 0x80];
 const BASES = [0, 4096, 2 ** 32 - 8192, 2 ** 32, 2 ** 40, 2 ** 53 - 2 ** 17];
 
 export function makeCase(random: Random): RingCase {
@@ -32,6 +35,7 @@ export function makeCase(random: Random): RingCase {
     receiver: makeImage(random, 2),
     mergeable: random.once(2),
     forms: random.once(2),
+    uso: random.once(2),
   };
 }
 
@@ -106,7 +110,9 @@ function putDescriptor(
 ): void {
   let flags = direction | (random.once(3) ? 1 : 0);
   let length = random.once(12) ? random.pick(ODD_LENGTHS) : random.pick(LENGTHS);
-  let address = BigInt(place(random, regions, length, direction));
+  const buffer = place(random, regions, length, direction);
+  if (direction === 0 && random.once(3)) putHeader(random, regions, buffer);
+  let address = BigInt(buffer);
   if (random.once(40)) address = BigInt(random.next()) << BigInt(random.below(33));
   if (tables.length > 0 ? random.once(5) : random.once(40)) {
     const table = tables.length > 0 ? random.pick(tables) : undefined;
@@ -118,6 +124,15 @@ function putDescriptor(
   view.setUint32(at + 8, length, true);
   view.setUint16(at + 12, flags, true);
   view.setUint16(at + 14, random.once(20) ? random.below(65536) : random.below(size + 1), true);
+}
+
+/** A virtio-net header that asks for something: types are too many for noise to say each now and then. */
+function putHeader(random: Random, regions: Image["regions"], address: number): void {
+  const region = regions.find(({ guest, bytes }) => address >= guest && address + 12 <= guest + bytes.length);
+  if (region === undefined) return;
+  const size = random.pick([0, 1, 100, 0xffff]);
+  const fields = [random.below(4), random.pick(GSO_TYPES), 0, 0, size & 255, size >> 8, random.below(40), 0, 6, 0];
+  region.bytes.set(fields, address - region.guest);
 }
 
 /** An address of a buffer: mostly inside, sometimes across a border. What is written to keeps clear of the ring. */

@@ -18,6 +18,9 @@ const CANARY = 0xc5;
 /** Room for pieces: so little that chains run out of it, so much that only the rules end them. */
 const WALK_ROOMS = [4, 1 << 16];
 const CSUM_TSO4_ECN = (1 << 0) | (1 << 11) | (1 << 13);
+/** In the upper half of the features. */
+const VERSION_1 = 1 << 0;
+const HOST_USO = 1 << 24;
 const MRG_RXBUF = 1 << 15;
 
 async function load(root: string) {
@@ -150,8 +153,8 @@ export class RingHarness {
     const { Batch, BURST, WindowTable } = this.modules;
     this.filled = 0;
     const windows = new WindowTable();
-    const sender = this.open(windows, it.sender, "fetch", it.forms ? CSUM_TSO4_ECN : 0);
-    const receiver = this.open(windows, it.receiver, "deliver", it.mergeable ? MRG_RXBUF : 0);
+    const sender = this.open(windows, it.sender, "fetch", it.forms ? CSUM_TSO4_ECN : 0, it.uso ? HOST_USO : 0);
+    const receiver = this.open(windows, it.receiver, "deliver", it.mergeable ? MRG_RXBUF : 0, 0);
     const batch = new Batch();
     const every = Int32Array.from({ length: BURST }, (_, n) => n);
     try {
@@ -186,6 +189,7 @@ export class RingHarness {
     image: Image,
     side: "fetch" | "deliver",
     featuresLo: number,
+    featuresHi: number,
   ) {
     const { COUNTER_COUNT, LANE_STATE_LENGTH, FETCH_AVAIL, FETCH_USED, DELIVER_NEXT, openVirtqueueLane } = this.modules;
     const regions = this.place(image);
@@ -195,7 +199,7 @@ export class RingHarness {
     const { size, desc, avail, used } = image.ring;
     const ring = { size, desc, avail, used, kickFd: -1, callFd: -1, enabled: true };
     const lane = openVirtqueueLane(
-      { featuresLo, featuresHi: 1, regions, deliver: null, fetch: null, [side]: ring },
+      { featuresLo, featuresHi: featuresHi | VERSION_1, regions, deliver: null, fetch: null, [side]: ring },
       { windows, state, counters, shared: false, owner: true },
     );
     return { lane, counters, regions };
@@ -239,7 +243,7 @@ function modelMove(it: RingCase): { counts: string; sender: Uint8Array[]; receiv
   const copy = ({ regions }: Image) => regions.map(({ guest, bytes }) => ({ guest, bytes: bytes.slice() }));
   const [sender, receiver] = [copy(it.sender), copy(it.receiver)];
   const counts: Counts = {};
-  const forms = { csum: it.forms, tso4: it.forms, tso6: false, ecn: it.forms };
+  const forms = { csum: it.forms, tso4: it.forms, tso6: false, ecn: it.forms, uso: it.uso };
   const frames = fetchAll(new ModelMemory(sender), it.sender.ring, forms, counts);
   deliverAll(new ModelMemory(receiver), it.receiver.ring, it.mergeable, frames, counts);
   return {

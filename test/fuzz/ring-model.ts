@@ -221,6 +221,7 @@ export interface Forms {
   tso4: boolean;
   tso6: boolean;
   ecn: boolean;
+  uso: boolean;
 }
 
 /** The header as a receiver that takes every form is told it; undefined where the sender may not say it. */
@@ -230,11 +231,12 @@ function readHeader(header: number[], length: number, forms: Forms): number[] | 
   if (flags % 2 === 0 && gso === 0) return new Array(HEADER_SIZE).fill(0);
   const [gsoSize, start, offset] = [word(4), word(6), word(8)];
   if (flags % 2 === 0 || !forms.csum || start + offset + 2 > length) return undefined;
-  if (![0, 1, 4, 0x81, 0x84].includes(gso)) return undefined;
+  if (![0, 1, 4, 5, 0x81, 0x84].includes(gso)) return undefined;
   const type = gso % 128;
   if ((type === 1 && !forms.tso4) || (type === 4 && !forms.tso6) || (gso >= 128 && !forms.ecn)) return undefined;
+  if (type === 5 && !forms.uso) return undefined;
   if (type !== 0 && gsoSize === 0) return undefined;
-  const hint = type === 0 ? 0 : Math.min(start + 20, length);
+  const hint = type === 0 ? 0 : Math.min(start + (type === 5 ? 8 : 20), length);
   const size = type === 0 ? 0 : gsoSize;
   return [1, gso, ...[hint, size, start, offset, 0].flatMap((value) => [value % 256, value >> 8])];
 }

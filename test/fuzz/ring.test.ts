@@ -25,6 +25,7 @@ test.each(readdirSync(crashers))("%s", async (name) => {
 const CHAIN = "src/virtio/chain.ts";
 const FETCH = "src/virtio/fetch.ts";
 const DELIVER = "src/virtio/deliver.ts";
+const HEADER = "src/virtio/net-header.ts";
 
 const mistakes: Mistake[] = [
   { name: "a chain without a time to live", file: CHAIN, from: "let ttl = size;", to: "let ttl = 1 << 20;" },
@@ -99,6 +100,13 @@ const mistakes: Mistake[] = [
     file: DELIVER,
     from: "writeNetHeader(windows.view[window], offset,",
     to: "writeNetHeader(windows.view[window], offset - 4,",
+  },
+  { name: "UDP without being asked", file: HEADER, from: "needs |= OFFLOAD_USO;", to: "{}" },
+  {
+    name: "ECN of UDP",
+    file: HEADER,
+    from: "else if (gso === VIRTIO_NET_HDR_GSO_UDP_L4)",
+    to: "else if (type === VIRTIO_NET_HDR_GSO_UDP_L4)",
   },
   {
     name: "buffers one byte too short",

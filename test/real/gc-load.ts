@@ -19,7 +19,7 @@ import { BROADCAST, frame, mac, offloaded } from "../support/frames.ts";
 import { quiet } from "../support/memory-switch.ts";
 
 const [entry, workers, windows, seconds] = process.argv.slice(2);
-const PORTS = { a: "offload=csum,tso4,tso6", b: "", full: "size=16" };
+const PORTS = { a: "offload=csum,tso4,tso6,uso", b: "", full: "size=16" };
 
 const reactor = new Reactor();
 const cpus = new Array(Number(workers)).fill(-1);
@@ -39,6 +39,8 @@ const offloads = [
   offloaded(mac(2), mac(1), spec4({ payload: payload.slice(0, 1000) }), 0),
   offloaded(mac(2), mac(1), spec4({ payload }), 1400),
   offloaded(mac(2), mac(1), spec6({ payload }), 1400),
+  offloaded(mac(2), mac(1), spec4({ payload, transport: "udp" }), 1400),
+  offloaded(mac(2), mac(1), spec6({ payload, transport: "udp" }), 1400),
 ];
 const fromA = [frame(mac(2), mac(1)), frame(mac(2), mac(1), 1514), frame(BROADCAST, mac(1)), frame(mac(2), BROADCAST)];
 const fromB = [frame(mac(1), mac(2)), frame(mac(1), mac(2), 1514), frame(mac(2), mac(2))];
@@ -46,7 +48,8 @@ const fromB = [frame(mac(1), mac(2)), frame(mac(1), mac(2), 1514), frame(mac(2),
 /** Sends and receives `count` times, as fast as this thread can. */
 function load(count: number): void {
   for (let turn = 0; turn < count; turn++) {
-    const { bytes, header } = offloads[turn % 3];
+    // Five of them: every sixteenth turn comes to all in turn.
+    const { bytes, header } = offloads[turn % offloads.length];
     if (turn % 16 === 0) a.send(bytes, header);
     else a.send(fromA[turn % 4]);
     b.send(fromB[turn % 3]);

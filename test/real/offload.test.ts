@@ -4,7 +4,8 @@
 //   to memory   a kernel's TCP connection to a small TCP peer on the memory port (tcp-sink.ts)
 //   to TAP      frames of every form, as tcpdump sees them come in
 //
-// Kernel to kernel, with files compared by hash: tap.test.ts. Memory and vhost-user ports: test/dataplane/fallback*.
+// Kernel to kernel, with files compared by hash: tap.test.ts. UDP super-frames of a kernel's: uso.test.ts. Memory and
+// vhost-user ports: test/dataplane/fallback*.
 
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -19,7 +20,7 @@ import { type MemorySwitch, useMemorySwitch } from "../support/memory-switch.ts"
 import { type Namespace, useNamespaces } from "../support/netns.ts";
 import { useProcesses } from "../support/process.ts";
 import { requirePrograms } from "../support/skip.ts";
-import { links, requireTap } from "../support/tap.ts";
+import { KERNEL_HAS_USO, links, requireTap } from "../support/tap.ts";
 import { MSS, type SinkOptions, TcpSink } from "../support/tcp-sink.ts";
 import { until } from "../support/until.ts";
 
@@ -31,6 +32,7 @@ const PEER = mac(0xee);
 /** fd79::2 */
 const IP6 = [0xfd, 0x79, ...new Array(13).fill(0), 2];
 const SETS = ["none", "csum", "csum,tso4", "csum,tso6", "csum,tso4,tso6", "csum,ecn,tso4,tso6"];
+const ALL = "csum,ecn,tso4,tso6,uso";
 
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-offload-"));
 useCleanup()(() => rmSync(scratch, { recursive: true }));
@@ -141,13 +143,23 @@ suite("TAP and memory ports", () => {
     { what: "IPv4 in a VLAN, TSO", spec: spec4({ payload, tags }), mss: 1400, needs: ["csum", "tso4"] },
     { what: "IPv6 in a VLAN, TSO", spec: spec6({ payload, tags }), mss: 1400, needs: ["csum", "tso6"] },
     { what: "IPv4, TSO, CWR", spec: spec4({ payload, flags: 0x98 }), mss: 1400, needs: ["csum", "tso4", "ecn"] },
+    { what: "IPv4, USO", spec: spec4({ payload, transport: "udp" }), mss: 1400, needs: ["csum", "uso"] },
+    { what: "IPv6, USO", spec: spec6({ payload, transport: "udp" }), mss: 1400, needs: ["csum", "uso"] },
+    {
+      what: "IPv4 in a VLAN, USO",
+      spec: spec4({ payload, tags, transport: "udp" }),
+      mss: 1400,
+      needs: ["csum", "uso"],
+    },
   ];
+  /** What the kernel is told to take, and knows. */
+  const inForce = (tap: string, form: string) => tap.includes(form) && (form !== "uso" || KERNEL_HAS_USO);
 
-  describe.each(SETS)("from a driver to a kernel with offload=%s", (tap) => {
+  describe.each([...SETS, "csum,uso", ALL])("from a driver to a kernel with offload=%s", (tap) => {
     test(
       "every form arrives as that was negotiated",
       async () => {
-        const { it, inside } = await pair(tap, SETS[5]);
+        const { it, inside } = await pair(tap, ALL);
         const to: Mac = links(inside.name)
           .find(({ ifname }) => ifname === "eth0")!
           .address.split(":")
@@ -163,7 +175,7 @@ suite("TAP and memory ports", () => {
           const known = packetsIn(file).length;
           expect(it.trySend("peer", sent.bytes, sent.header)).toBe(true);
           const plain = mss === 0 ? [complete(to, PEER, spec)] : plainSegments(to, PEER, spec, mss);
-          const expected = needs.every((form) => tap.includes(form)) ? [sent.bytes] : plain;
+          const expected = needs.every((form) => inForce(tap, form)) ? [sent.bytes] : plain;
           await until(`${what} to arrive`, () => packetsIn(file).length >= known + expected.length, {
             context: () => capture.output,
           });

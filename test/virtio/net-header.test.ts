@@ -1,4 +1,4 @@
-// The virtio-net header that a sender may write (virtio 1.2, 5.1.6.2): forms it negotiated, offsets inside the frame.
+// The virtio-net header that a sender may write (virtio 1.3, 5.1.6.2): forms it negotiated, offsets inside the frame.
 // Anything else counts as `bad_header`; what is sound reaches the receiver, and nothing that only a device may say does.
 
 import { describe, expect, test } from "bun:test";
@@ -8,6 +8,7 @@ import {
   GSO_ECN,
   GSO_TCPV4,
   GSO_TCPV6,
+  GSO_UDP_L4,
   mac,
   NEEDS_CSUM,
   type NetHeader,
@@ -18,7 +19,13 @@ import { useRig } from "./rig.ts";
 
 const SIZE = 200;
 const sound = { flags: NEEDS_CSUM, csumStart: 34, csumOffset: 16 };
-const ALL = [net.VIRTIO_NET_F_CSUM, net.VIRTIO_NET_F_HOST_TSO4, net.VIRTIO_NET_F_HOST_TSO6, net.VIRTIO_NET_F_HOST_ECN];
+const ALL = [
+  net.VIRTIO_NET_F_CSUM,
+  net.VIRTIO_NET_F_HOST_TSO4,
+  net.VIRTIO_NET_F_HOST_TSO6,
+  net.VIRTIO_NET_F_HOST_ECN,
+  net.VIRTIO_NET_F_HOST_USO,
+];
 const GUEST = [net.VIRTIO_NET_F_GUEST_CSUM];
 const newRig = useRig();
 
@@ -47,6 +54,7 @@ function pass(header: Uint8Array, features: readonly number[], guest: readonly n
 }
 
 const without = (bit: number) => ALL.filter((feature) => feature !== bit);
+const uso = { flags: NEEDS_CSUM, csumStart: 34, csumOffset: 6, gsoType: GSO_UDP_L4, gsoSize: 100 };
 const tso = (gsoType: number) => ({ ...sound, gsoType, gsoSize: 100 });
 
 describe("a header that is refused", () => {
@@ -58,8 +66,13 @@ describe("a header that is refused", () => {
     ["TSO without a checksum", { ...tso(GSO_TCPV4), flags: 0 }, ALL],
     ["TSO with a segment size of zero", { ...tso(GSO_TCPV4), gsoSize: 0 }, ALL],
     ["UFO", tso(net.VIRTIO_NET_HDR_GSO_UDP), ALL],
-    ["an unknown gso type", tso(5), ALL],
-    ["both TSO types at once", tso(GSO_TCPV4 | GSO_TCPV6), ALL],
+    ["USO without HOST_USO", uso, without(net.VIRTIO_NET_F_HOST_USO)],
+    ["USO without CSUM", uso, without(net.VIRTIO_NET_F_CSUM)],
+    ["USO without a checksum", { ...uso, flags: 0 }, ALL],
+    ["USO with a segment size of zero", { ...uso, gsoSize: 0 }, ALL],
+    ["USO with ECN, which UDP has not", { ...uso, gsoType: GSO_UDP_L4 | GSO_ECN }, ALL],
+    ["an unknown gso type", tso(6), ALL],
+    ["every bit of a gso type at once", tso(GSO_TCPV4 | GSO_TCPV6 | 2), ALL],
     ["ECN of no gso type", { ...sound, gsoType: GSO_ECN }, ALL],
     ["a gso type of 127", tso(127), ALL],
     ["a checksum field that ends a byte behind the frame", { ...sound, csumStart: SIZE - 17, csumOffset: 16 }, ALL],
@@ -84,6 +97,12 @@ describe("a header that is sound", () => {
       hdrLen: 54,
       buffers: 1,
     });
+  });
+
+  test("USO keeps its type and size, and hdr_len ends with the UDP header", () => {
+    const header = netHeader(uso);
+    header.set([0xff, 0xff], 2);
+    expect(pass(header, ALL)).toEqual({ ...readNetHeader(netHeader(uso)), hdrLen: 42, buffers: 1 });
   });
 
   test("hdr_len stays within the frame", () => {

@@ -2,8 +2,8 @@
 // Where the layers of a frame lie. The frame is linear and private (a guest can no longer change it), but its contents are
 // whatever a guest wrote, so every length is checked against what is left before anything behind it is read.
 //
-//   | Ethernet 14 | 0-2 VLAN tags | IPv4 20-60, or IPv6 40 + extension headers | TCP 20-60 | payload | padding |
-//   frameOffset                   L3                                           L4          PAYLOAD   END
+//   | Ethernet 14 | 0-2 VLAN tags | IPv4 20-60, or IPv6 40 + extension headers | TCP 20-60 or UDP 8 | payload | padding |
+//   frameOffset                   L3                                           L4                   PAYLOAD   END
 //
 // Limits: two tags (802.1ad with 802.1Q inside, what Linux guests make); eight extension headers, twice the four that RFC
 // 8200 4.1 recommends a packet to have of these kinds; no fragments, since only the first one has the header we look for.
@@ -12,7 +12,7 @@
 /** Slots of the result; offsets count from the start of `bytes`, and are valid only as far as the outcome says. */
 export const PARSED_L3 = 0;
 export const PARSED_L4 = 1;
-/** First byte behind the TCP header: written by `parseTcp`. */
+/** First byte behind the TCP or UDP header: written by `parseTcp` and `parseUdp`. */
 export const PARSED_PAYLOAD = 2;
 /** First byte behind the IP packet; Ethernet padding may follow. */
 export const PARSED_END = 3;
@@ -39,8 +39,9 @@ export const REFUSED_HEADER_SIZE = -11;
 export const REFUSED_TCP_FLAGS = -12;
 /** The header area leaves `bytes` or overlaps the frame: the caller's mistake, not the guest's. */
 export const REFUSED_HEADER_AREA = -13;
+export const REFUSED_NOT_UDP = -14;
 /** Length of an array indexed by `-outcome`. */
-export const REFUSED_SLOTS = 14;
+export const REFUSED_SLOTS = 15;
 
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
@@ -63,6 +64,7 @@ const NEXT_ROUTING = 43;
 const NEXT_FRAGMENT = 44;
 const NEXT_DESTINATION = 60;
 const TCP_MIN_SIZE = 20;
+export const UDP_SIZE = 8;
 
 export function read16(bytes: Uint8Array, offset: number): number {
   return (bytes[offset] << 8) | bytes[offset + 1];
@@ -144,5 +146,18 @@ export function parseTcp(bytes: Uint8Array, parsed: Int32Array): number {
   if (size < TCP_MIN_SIZE) return REFUSED_HEADER;
   if (size > left) return REFUSED_TRUNCATED;
   parsed[PARSED_PAYLOAD] = l4 + size;
+  return 0;
+}
+
+/** Finds PAYLOAD after a successful `parseIp`. 0, or REFUSED_*. Only the whole rest of the packet may be the datagram. */
+export function parseUdp(bytes: Uint8Array, parsed: Int32Array): number {
+  if (parsed[PARSED_PROTOCOL] !== PROTOCOL_UDP) return REFUSED_NOT_UDP;
+  const l4 = parsed[PARSED_L4];
+  const left = parsed[PARSED_END] - l4;
+  if (left < UDP_SIZE) return REFUSED_TRUNCATED;
+  // 0 as in the IP headers: a super-frame's length may be left to the device.
+  const length = read16(bytes, l4 + 4);
+  if (length !== 0 && length !== left) return REFUSED_HEADER;
+  parsed[PARSED_PAYLOAD] = l4 + UDP_SIZE;
   return 0;
 }

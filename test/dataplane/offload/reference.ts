@@ -1,6 +1,6 @@
 // Frames and checksums the slow way: written from the RFCs with plain arrays and BigInt, sharing nothing with src.
 //
-//   build(spec) -> bytes and the offsets at which it put things; `partial` leaves the pseudo-header sum in the TCP field
+//   build(spec) -> bytes and the offsets at which it put things; `partial` leaves the pseudo-header sum in the checksum field
 
 import fc from "fast-check";
 
@@ -14,12 +14,14 @@ export interface FrameSpec {
   ipOptions: number[];
   /** IPv6 extension headers: kind and body (8n - 2 bytes). */
   extensions: { kind: number; body: number[] }[];
+  /** UDP has none of the four TCP fields below. */
+  transport: "tcp" | "udp";
   sequence: number;
   flags: number;
   /** TCP options, a multiple of 4 bytes. */
   tcpOptions: number[];
   payload: number[];
-  /** What the sender did not finish: the TCP field holds the pseudo-header sum only. */
+  /** What the sender did not finish: the checksum field holds the pseudo-header sum only. */
   partial: boolean;
 }
 
@@ -78,6 +80,15 @@ function buildTcp(spec: FrameSpec): number[] {
   return [...head, ...big16(field), ...tail, ...spec.payload];
 }
 
+/** RFC 768; a checksum that comes out as 0 is sent as all ones. */
+function buildUdp(spec: FrameSpec): number[] {
+  const size = 8 + spec.payload.length;
+  const pseudo = pseudoHeader(spec.source, spec.target, 17, size);
+  const head = [0x30, 0x39, 0x14, 0x51, ...big16(size)];
+  const sum = 0xffff - referenceSum([...pseudo, ...head, 0, 0, ...spec.payload]);
+  return [...head, ...big16(spec.partial ? referenceSum(pseudo) : sum === 0 ? 0xffff : sum), ...spec.payload];
+}
+
 export function buildIpv4(spec: FrameSpec, protocol: number, body: number[]): number[] {
   const size = 20 + spec.ipOptions.length;
   const addresses = [...spec.source, ...spec.target, ...spec.ipOptions];
@@ -102,10 +113,10 @@ export function buildEthernet(tags: FrameSpec["tags"], type: number, body: numbe
 }
 
 export function build(spec: FrameSpec): Frame {
-  const tcp = buildTcp(spec);
-  const packet = spec.version === 4 ? buildIpv4(spec, 6, tcp) : buildIpv6(spec, 6, tcp);
+  const [protocol, body] = spec.transport === "tcp" ? [6, buildTcp(spec)] : [17, buildUdp(spec)];
+  const packet = spec.version === 4 ? buildIpv4(spec, protocol, body) : buildIpv6(spec, protocol, body);
   const bytes = buildEthernet(spec.tags, spec.version === 4 ? 0x0800 : 0x86dd, packet);
-  const l4 = bytes.length - tcp.length;
+  const l4 = bytes.length - body.length;
   return { bytes, l3: 14 + spec.tags.length * 4, l4, payload: bytes.length - spec.payload.length };
 }
 
@@ -118,6 +129,7 @@ export function spec4(changes: Partial<FrameSpec> = {}): FrameSpec {
     id: 0x1234,
     ipOptions: [],
     extensions: [],
+    transport: "tcp",
     sequence: 0x01020304,
     flags: 0x10,
     tcpOptions: [],
@@ -149,8 +161,8 @@ const anyExtension = fc.record({
   body: fc.integer({ min: 1, max: 2 }).chain((units) => bytesOf(units * 8 - 2)),
 });
 
-/** Any TCP frame that may be a super-frame: no SYN, no RST. */
-export function anySpec(maxPayload: number): fc.Arbitrary<FrameSpec> {
+/** Any frame that may be a super-frame: no SYN, no RST. */
+export function anySpec(maxPayload: number, transport: "tcp" | "udp" = "tcp"): fc.Arbitrary<FrameSpec> {
   return fc.constantFrom<4 | 6>(4, 6).chain((version) =>
     fc.record({
       tags: fc.array(anyTag, { maxLength: 2 }),
@@ -160,6 +172,7 @@ export function anySpec(maxPayload: number): fc.Arbitrary<FrameSpec> {
       id: fc.integer({ min: 0, max: 0xffff }),
       ipOptions: version === 4 ? wordsOf4 : fc.constant([]),
       extensions: version === 6 ? fc.array(anyExtension, { maxLength: 8 }) : fc.constant([]),
+      transport: fc.constant(transport),
       sequence: fc.oneof(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 0xffffff00, max: 0xffffffff })),
       flags: byte.map((flags) => flags & ~0x06),
       tcpOptions: wordsOf4,

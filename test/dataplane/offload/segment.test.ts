@@ -1,5 +1,5 @@
-// Segments against the frames that a slow sender would have built one by one: every header byte, every checksum, and the
-// payload put together again. Then what a hostile guest may write.
+// TCP segments against the frames that a slow sender would have built one by one: every header byte, every checksum, and the
+// payload put together again. Then what a hostile guest may write. (UDP: segment-udp.test.ts.)
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -19,62 +19,19 @@ import {
 import {
   HEADER_AREA_SIZE,
   HEADER_STRIDE,
-  MAX_TCP_SEGMENTS,
-  MIN_GSO_SIZE,
-  segmentTcp,
-  TcpSegments,
+  MAX_GSO_SEGMENTS,
+  Segments,
+  segmentFrame,
 } from "../../../src/dataplane/offload/segment.ts";
-import {
-  anySpec,
-  build,
-  type FrameSpec,
-  pattern,
-  place,
-  pseudoHeader,
-  referenceSum,
-  spec4,
-  spec6,
-} from "./reference.ts";
+import { MIN_GSO_SIZE } from "../../../src/dataplane/offload/segment-tcp.ts";
+import { anySpec, build, type FrameSpec, pattern, place, spec4, spec6 } from "./reference.ts";
+import { emitted, slowSegments, verifySums } from "./slow-segments.ts";
 
-const FIN = 0x01;
-const PSH = 0x08;
-const CWR = 0x80;
-const out = new TcpSegments();
+const out = new Segments();
 
 const typeOf = (spec: FrameSpec) => (spec.version === 4 ? 1 : 4);
 
-/** The frames that the sender would have sent without TSO, checksums complete. */
-function slowSegments(spec: FrameSpec, gsoSize: number): number[][] {
-  const pieces: number[][] = [];
-  for (let at = 0; at === 0 || at < spec.payload.length; at += gsoSize)
-    pieces.push(spec.payload.slice(at, at + gsoSize));
-  return pieces.map((payload, k) => {
-    let flags = spec.flags;
-    if (k !== 0 && flags >= CWR) flags -= CWR;
-    if (k !== pieces.length - 1) {
-      if (flags % 2 === FIN) flags -= FIN;
-      if (Math.floor(flags / PSH) % 2 === 1) flags -= PSH;
-    }
-    const sequence = (spec.sequence + k * gsoSize) % 2 ** 32;
-    return build({ ...spec, payload, flags, sequence, id: (spec.id + k) % 65536, partial: false }).bytes;
-  });
-}
-
-/** Segment k of `out` as one frame. */
-function emitted(memory: Uint8Array, k: number): number[] {
-  const header = memory.subarray(out.headerOffset[k], out.headerOffset[k] + out.headerLength);
-  const payload = memory.subarray(out.payloadOffset[k], out.payloadOffset[k] + out.payloadLength[k]);
-  return [...header, ...payload];
-}
-
-/** Checks the sums of a segment over its own bytes, without having built it. */
-function verifySums(frame: number[], spec: FrameSpec, l3: number, l4: number): void {
-  if (spec.version === 4) expect(referenceSum(frame.slice(l3, l4))).toBe(0xffff);
-  const pseudo = pseudoHeader(spec.source, spec.target, 6, frame.length - l4);
-  expect(referenceSum([...pseudo, ...frame.slice(l4)])).toBe(0xffff);
-}
-
-describe("segmentTcp", () => {
+describe("segmentFrame of TCP", () => {
   test("makes the segments that the sender would have made, for any frame", () => {
     const cases = fc.record({
       spec: anySpec(3000),
@@ -96,11 +53,11 @@ describe("segmentTcp", () => {
         const memory = place(frame.bytes, offset, gap + HEADER_AREA_SIZE + length, noise);
         const before = Uint8Array.from(memory);
         bindScratch(fast ? memory : new Uint8Array(0));
-        const count = segmentTcp(memory, offset, length, typeOf(spec) | (ecn ? 0x80 : 0), gsoSize, area, out);
+        const count = segmentFrame(memory, offset, length, typeOf(spec) | (ecn ? 0x80 : 0), gsoSize, area, out);
         expect([count, out.count, out.headerLength]).toEqual([expected.length, expected.length, frame.payload]);
         const payload: number[] = [];
         for (let k = 0; k < count; k++) {
-          const segment = emitted(memory, k);
+          const segment = emitted(out, memory, k);
           expect(out.headerOffset[k]).toBe(area + k * HEADER_STRIDE);
           expect(segment).toEqual(expected[k]);
           verifySums(segment, spec, frame.l3, frame.l4);
@@ -124,11 +81,11 @@ describe("segmentTcp", () => {
     bindScratch(memory);
     for (const gsoSize of [536, 1448, 65000]) {
       const expected = slowSegments(spec, gsoSize);
-      expect(segmentTcp(memory, 2, frame.bytes.length, typeOf(spec), gsoSize, 2 + frame.bytes.length, out)).toBe(
+      expect(segmentFrame(memory, 2, frame.bytes.length, typeOf(spec), gsoSize, 2 + frame.bytes.length, out)).toBe(
         expected.length,
       );
       for (let k = 0; k < expected.length; k++) {
-        expect(Buffer.compare(Buffer.from(emitted(memory, k)), Buffer.from(expected[k]))).toBe(0);
+        expect(Buffer.compare(Buffer.from(emitted(out, memory, k)), Buffer.from(expected[k]))).toBe(0);
       }
     }
   });
@@ -136,7 +93,7 @@ describe("segmentTcp", () => {
   function run(spec: FrameSpec, gsoSize: number, gsoType = typeOf(spec)): number {
     const { bytes } = build(spec);
     const memory = place(bytes, 0, bytes.length + HEADER_AREA_SIZE, 3);
-    return segmentTcp(memory, 0, bytes.length, gsoType, gsoSize, bytes.length, out);
+    return segmentFrame(memory, 0, bytes.length, gsoType, gsoSize, bytes.length, out);
   }
 
   test("makes one segment of a payload that fits, and of none", () => {
@@ -150,8 +107,8 @@ describe("segmentTcp", () => {
   });
 
   test("bounds what one frame may become", () => {
-    expect(run(spec4({ payload: pattern(100 * MAX_TCP_SEGMENTS) }), 100)).toBe(MAX_TCP_SEGMENTS);
-    expect(run(spec4({ payload: pattern(100 * MAX_TCP_SEGMENTS + 1) }), 100)).toBe(REFUSED_SEGMENT_COUNT);
+    expect(run(spec4({ payload: pattern(100 * MAX_GSO_SEGMENTS) }), 100)).toBe(MAX_GSO_SEGMENTS);
+    expect(run(spec4({ payload: pattern(100 * MAX_GSO_SEGMENTS + 1) }), 100)).toBe(REFUSED_SEGMENT_COUNT);
     expect(out.count).toBe(0);
     for (const size of [0, 1, 8, MIN_GSO_SIZE - 1, -1, -100]) {
       expect(run(spec4({ payload: pattern(10) }), size)).toBe(REFUSED_GSO_SIZE);
@@ -160,7 +117,7 @@ describe("segmentTcp", () => {
   });
 
   test("refuses a type that is unknown or belongs to the other IP version", () => {
-    for (const type of [0, 2, 3, 4, 5, 0x41, 0x84, 0xff]) {
+    for (const type of [0, 2, 3, 4, 6, 0x41, 0x84, 0x85, 0xff]) {
       expect([type, run(spec4({ payload: pattern(200) }), 100, type)]).toEqual([type, REFUSED_GSO_TYPE]);
     }
     expect(run(spec6({ payload: pattern(200) }), 100, 1)).toBe(REFUSED_GSO_TYPE);
@@ -187,19 +144,19 @@ describe("segmentTcp", () => {
     frame.bytes[16] = 0;
     frame.bytes[17] = 0;
     const memory = place(frame.bytes, 0, frame.bytes.length + HEADER_AREA_SIZE, 1);
-    const cut = (gsoSize: number) => segmentTcp(memory, 0, frame.bytes.length, 1, gsoSize, frame.bytes.length, out);
+    const cut = (gsoSize: number) => segmentFrame(memory, 0, frame.bytes.length, 1, gsoSize, frame.bytes.length, out);
     expect(cut(65535)).toBe(REFUSED_GSO_SIZE);
     expect(cut(65535 - 40 + 1)).toBe(REFUSED_GSO_SIZE);
     expect(cut(65535 - 40)).toBe(2);
-    verifySums(emitted(memory, 0), spec, frame.l3, frame.l4);
-    verifySums(emitted(memory, 1), spec, frame.l3, frame.l4);
+    verifySums(emitted(out, memory, 0), spec, frame.l3, frame.l4);
+    verifySums(emitted(out, memory, 1), spec, frame.l3, frame.l4);
   });
 
   test("refuses a header area that leaves the memory or touches the frame, and takes one beside it", () => {
     const { bytes } = build(spec4({ payload: pattern(200) }));
     const memory = place(bytes, 1024, 4096, 1);
     const before = Uint8Array.from(memory);
-    const cut = (area: number) => segmentTcp(memory, 1024, bytes.length, 1, 100, area, out);
+    const cut = (area: number) => segmentFrame(memory, 1024, bytes.length, 1, 100, area, out);
     for (const area of [-1, 1024 - 512 + 1, 1024, 1024 + bytes.length - 1, 4096 - 512 + 1, 5000]) {
       expect([area, cut(area)]).toEqual([area, REFUSED_HEADER_AREA]);
     }
@@ -212,7 +169,7 @@ describe("segmentTcp", () => {
     const changed = (at: number, value: number) => {
       const memory = place(bytes, 0, bytes.length + HEADER_AREA_SIZE, 3);
       memory[at] = value;
-      return segmentTcp(memory, 0, bytes.length, 1, 100, bytes.length, out);
+      return segmentFrame(memory, 0, bytes.length, 1, 100, bytes.length, out);
     };
     expect(changed(23, 17)).toBe(REFUSED_NOT_TCP);
     expect(changed(16, 0x10)).toBe(REFUSED_HEADER);
@@ -231,7 +188,7 @@ test("a frame cut at any length is refused, and nothing is written", () => {
       for (let length = 0; length < bytes.length; length++) {
         const memory = place(bytes.slice(0, length), 4096, 4096 + length, noise);
         const before = Uint8Array.from(memory);
-        const outcome = segmentTcp(memory, 4096, length, typeOf(spec), 100, 0, out);
+        const outcome = segmentFrame(memory, 4096, length, typeOf(spec), 100, 0, out);
         expect([length, outcome < 0 && outcome > -REFUSED_SLOTS]).toEqual([length, true]);
         expect(Buffer.compare(memory, before)).toBe(0);
       }
@@ -258,14 +215,14 @@ test("hostile bytes: any outcome is a count or a code, says the same whatever li
       const frame = bytes.slice(0, length);
       const results = [noise, noise + 2].map((seed) => {
         const memory = place(frame, HEADER_AREA_SIZE, HEADER_AREA_SIZE + length, seed);
-        const count = segmentTcp(memory, HEADER_AREA_SIZE, length, gsoType, gsoSize, 0, out);
+        const count = segmentFrame(memory, HEADER_AREA_SIZE, length, gsoType, gsoSize, 0, out);
         expect(Array.from(memory.subarray(HEADER_AREA_SIZE))).toEqual(frame);
         const segments: number[][] = [];
-        for (let k = 0; k < count; k++) segments.push(emitted(memory, k));
+        for (let k = 0; k < count; k++) segments.push(emitted(out, memory, k));
         return { count, segments };
       });
       const count = results[0].count;
-      expect(Number.isInteger(count) && count !== 0 && count > -REFUSED_SLOTS && count <= MAX_TCP_SEGMENTS).toBe(true);
+      expect(Number.isInteger(count) && count !== 0 && count > -REFUSED_SLOTS && count <= MAX_GSO_SEGMENTS).toBe(true);
       expect(results[1]).toEqual(results[0]);
       outcomes.add(Math.sign(count) === 1 ? 1 : count);
     }),
