@@ -65,6 +65,18 @@ describe("floors", () => {
       'import { x } from "../ports/tap.ts";',
       "only src/control/wiring.ts and src/control/lane-drivers.ts may use a port kind (tap); others know ports/port.ts",
     ],
+    [
+      "what kinds share, in a floor above",
+      "src/control/wiring.ts",
+      'import { x } from "../ports/link/link.ts";',
+      "only port kinds may use src/ports/link/link.ts; others know ports/port.ts",
+    ],
+    [
+      "a port kind in what kinds share",
+      "src/ports/vdpa/clerk.ts",
+      'import { x } from "../tap/device.ts";',
+      "one port kind may not use another (tap)",
+    ],
   ])("refuse %s", async (_, path, code, message) => {
     expect(await findings({ ...port, [path]: code })).toEqual([
       `${path}:${code === "" || path.includes("index") ? 1 : 2}: ${message}`,
@@ -80,6 +92,11 @@ describe("floors", () => {
     ["bun:ffi in sys", "src/sys/a.ts", 'import { dlopen } from "bun:ffi";'],
     ["what a port is, in the dataplane", "src/dataplane/a.ts", 'import { x } from "../ports/port.ts";'],
     ["the files of one port kind", "src/ports/tap-queue.ts", 'import { x } from "./tap.ts"; import "./port.ts";'],
+    [
+      "what kinds share, in a kind and in its like",
+      "src/ports/tap.ts",
+      'import "./vdpa/clerk.ts"; import "./link/link.ts";',
+    ],
     ["port kinds in the wiring", "src/control/wiring.ts", 'import { x } from "../ports/tap.ts";'],
     ["anything of src in tests", "test/a.test.ts", 'import { x } from "../src/ports/tap.ts"; import "bun:ffi";'],
   ])("allow %s", async (_, path, code) => {

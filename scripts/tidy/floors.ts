@@ -1,6 +1,6 @@
 // The house: who may import whom. A file imports from its own folder and from lower floors; the port kinds never see one
-// another; the dataplane knows what a port is and no kind; only control's wiring brings kinds and dataplane together; only
-// src/sys speaks to bun:ffi. There are no barrel files.
+// another, though some rooms beside them serve several; the dataplane knows what a port is and no kind; only control's
+// wiring brings kinds and dataplane together; only src/sys speaks to bun:ffi. There are no barrel files.
 //
 //   cli 8 -> control 7 -> dataplane 6 -> ports 5 -> virtio 4 -> mem 3 -> uapi 2 -> sys 1 -> core 0
 
@@ -31,6 +31,8 @@ const FLOORS: Readonly<Record<string, number>> = {
 /** The files that hand port kinds to the dataplane: one for each of the two threads. */
 const WIRING = ["src/control/wiring.ts", "src/control/lane-drivers.ts"];
 const PORT = "src/ports/port.ts";
+/** Rooms of src/ports that are no kind: what several kinds share. */
+const SHARED = ["link", "shared-file", "vdpa"];
 
 interface Reference {
   readonly node: Node;
@@ -54,9 +56,13 @@ function folderOf(path: string): string {
   return path.split("/")[1];
 }
 
+function isShared(path: string): boolean {
+  return path.startsWith("src/ports/") && SHARED.includes(path.split("/")[2].replace(/\.ts$/, ""));
+}
+
 /** `src/ports/vhost-user/session.ts` and `src/ports/tap-offload.ts` -> the kinds `vhost-user` and `tap`. */
 function kindOf(path: string, kinds: readonly string[]): string | undefined {
-  if (!path.startsWith("src/ports/") || path === PORT) return undefined;
+  if (!path.startsWith("src/ports/") || path === PORT || isShared(path)) return undefined;
   const first = path.split("/")[2].replace(/\.ts$/, "");
   const fitting = kinds.filter((kind) => first === kind || first.startsWith(`${kind}-`));
   return fitting.sort((a, b) => b.length - a.length)[0] ?? first;
@@ -65,7 +71,7 @@ function kindOf(path: string, kinds: readonly string[]): string | undefined {
 /** A folder is a kind, and so is a file whose name does not continue that of another. */
 function portKinds(sources: readonly Source[]): string[] {
   const names = sources
-    .filter(({ path }) => path.startsWith("src/ports/") && path !== PORT)
+    .filter(({ path }) => path.startsWith("src/ports/") && path !== PORT && !isShared(path))
     .map(({ path }) => path.split("/")[2].replace(/\.ts$/, ""));
   return [...new Set(names)].filter((name) => !names.some((other) => other !== name && name.startsWith(`${other}-`)));
 }
@@ -74,6 +80,7 @@ function portKinds(sources: readonly Source[]): string[] {
 function objection(from: string, to: string, kinds: readonly string[]): string | undefined {
   const [own, other] = [folderOf(from), folderOf(to)];
   if (own !== other && !(FLOORS[other] < FLOORS[own])) return `${own} may not use ${other}: only lower floors`;
+  if (isShared(to) && own !== "ports") return `only port kinds may use ${to}; others know ports/port.ts`;
   const kind = kindOf(to, kinds);
   if (kind === undefined) return undefined;
   if (own === "ports") return kindOf(from, kinds) === kind ? undefined : `one port kind may not use another (${kind})`;

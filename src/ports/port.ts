@@ -31,7 +31,9 @@ export interface PortOptions {
   mac?: string;
   mtu?: number;
   queues?: number;
-  /** Which offloads the port offers: a set of `csum`, `tso4`, `tso6`, `ecn`; absent means all. */
+  /** The link at the start, up where absent; `Port.setLink` tells of changes. Not part of the canonical URI. */
+  link?: "up" | "down";
+  /** Which offloads the port offers: a set of `csum`, `tso4`, `tso6`, `ecn`, `uso`; absent means all. */
   offload?: string[];
   [option: string]: unknown;
 }
@@ -54,20 +56,69 @@ export interface PortKind {
   readonly targetForm: string;
   /** Schema of each option this kind takes beside the common ones; values arrive as strings from a URI. */
   readonly options: Readonly<Record<string, ZodType>>;
+  /** What is wrong with a target, for `config check` and before `open`; absent: nothing can be. Pure. */
+  check?(target: string): TargetProblem | undefined;
   probe(): PortProbe;
   /** Makes the port, or throws a RingyardError and leaves nothing half made. */
   open(spec: PortSpec, host: PortHost): Promise<Port>;
+  /**
+   * Takes away what a process that is gone made and left, and nothing that a living one serves. In a process without ports.
+   * Absent where nothing outlives its process. Throws RingyardError; MISSING where the machine has no such devices.
+   */
+  removeLeftovers?(): Promise<Leftovers>;
+}
+
+/** A mistake in a port's target, and what to write instead. */
+export interface TargetProblem {
+  message: string;
+  next: string;
+}
+
+/** What became of devices that an earlier process left, by their targets. */
+export interface Leftovers {
+  removed: string[];
+  failed: { name: string; reason: string }[];
+  /** Not left over: another process serves them. */
+  served: string[];
 }
 
 /** Plain data for `port show`. */
 export type PortDetails = Record<string, string | number | boolean | string[]>;
 
+/** Where a port's device is to be attached: into a container's namespace, or to a VM. */
+export type AttachTarget =
+  | {
+      to: "netns";
+      /** Name, PID or absolute path of the network namespace. */
+      netns: string;
+      /** Name of the device in there; default `eth0`. */
+      ifname?: string;
+      /** Addresses with prefix lengths, IPv4 or IPv6. */
+      ip?: string[];
+    }
+  | { to: "vm" };
+
+/** What an attachment led to. */
+export interface Attached {
+  /** For a container: its device. */
+  netdev?: { netns: string; ifname: string; mac: string };
+  /** For a VM: the character device, and the arguments that make QEMU use it. */
+  vm?: { path: string; qemu: string[] };
+}
+
 /** A running port, control side. */
 export interface Port {
   /** Kind-specific facts for `port show`: socket, connection, features, memory, seals, queue sizes, ... */
   details(): PortDetails;
-  /** Stops the lanes, gives every fd and mapping back, removes what the port made. Idempotent. */
-  close(): Promise<void>;
+  /**
+   * Stops the lanes, gives every fd and mapping back, removes what the port made. With `keep`, the switch ends and will be
+   * back: what a container or VM holds on to stays, for the next start to adopt. Idempotent.
+   */
+  close(keep?: boolean): Promise<void>;
+  /** Gives the port's device to a container or a VM. Absent where the driver comes by itself. Throws RingyardError. */
+  attach?(target: AttachTarget): Promise<Attached>;
+  /** Takes it away again; the port stays. Throws RingyardError. */
+  detach?(): Promise<void>;
   /** The administrator took the link down or up; a kind that can tell its driver does. */
   setLink?(up: boolean): void;
   /** Applies a changed option while running, or returns false: then the port has to be made anew. */

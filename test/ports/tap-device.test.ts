@@ -6,13 +6,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RingyardError } from "../../src/core/errors.ts";
-import { OFFLOAD_ALL } from "../../src/mem/batch.ts";
+import { OFFLOAD_ALL, OFFLOAD_USO } from "../../src/mem/batch.ts";
 import { closeTap, inspectTap, openTap, setTapMtu, type TapRequest, tapIsGone } from "../../src/ports/tap/device.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
 import { useNamespaces } from "../support/netns.ts";
 import { run } from "../support/process.ts";
-import { linkNames, links, requireTap, TAP_NAME } from "../support/tap.ts";
+import { KERNEL_HAS_USO, linkNames, links, requireTap, TAP_NAME } from "../support/tap.ts";
 import { until } from "../support/until.ts";
 
 const NAME = TAP_NAME;
@@ -86,10 +86,11 @@ requireTap()("a new device", () => {
     });
   });
 
-  for (const [offload, csum, tso4, tso6] of [
-    [OFFLOAD_ALL, "on", "on", "on"],
-    [1, "on", "off", "off"],
-    [0, "off", "off", "off"],
+  for (const [offload, csum, tso4, tso6, uso] of [
+    [OFFLOAD_ALL, "on", "on", "on", "on"],
+    [OFFLOAD_ALL & ~OFFLOAD_USO, "on", "on", "on", "off"],
+    [1, "on", "off", "off", "off"],
+    [0, "off", "off", "off", "off"],
   ] as const) {
     test(`lets the kernel leave to us what form set ${offload} says`, async () => {
       const inside = await namespace();
@@ -100,11 +101,21 @@ requireTap()("a new device", () => {
         expect(feature("tx-checksum-ip-generic")).toBe(csum);
         expect(feature("tx-tcp-segmentation")).toBe(tso4);
         expect(feature("tx-tcp6-segmentation")).toBe(tso6);
+        expect(feature("tx-udp-segmentation")).toBe(KERNEL_HAS_USO ? uso : "off");
+        expect(device.offload).toBe(KERNEL_HAS_USO ? offload : offload & ~OFFLOAD_USO);
       } finally {
         closeTap(device);
       }
     });
   }
+
+  test("does without UDP segmentation where the kernel refuses it, and says so", async () => {
+    const inside = await namespace();
+    // Without checksums every kernel refuses it, as one before 6.2 does in any case (drivers/net/tun.c, set_offload).
+    withTap({ ...plain, netns: inside.path, offload: OFFLOAD_USO }, (device) => expect(device.offload).toBe(0));
+    await inside.ip(`tuntap add ${NAME} mode tap`);
+    withTap({ ...plain, netns: inside.path, offload: OFFLOAD_USO }, (device) => expect(device.offload).toBe(0));
+  });
 
   test("takes another MTU while it runs, also where somebody moved and renamed it", async () => {
     const [first, second] = [await namespace(), await namespace()];

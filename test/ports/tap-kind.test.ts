@@ -2,17 +2,19 @@
 
 import { describe, expect, test } from "bun:test";
 import { readPort } from "../../src/control/uri.ts";
-import { OFFLOAD_ALL, OFFLOAD_CSUM } from "../../src/mem/batch.ts";
+import { OFFLOAD_ALL, OFFLOAD_CSUM, OFFLOAD_USO } from "../../src/mem/batch.ts";
+import { netnsPath } from "../../src/ports/link/netns.ts";
 import type { Port, PortSpec } from "../../src/ports/port.ts";
 import { tap } from "../../src/ports/tap/kind.ts";
-import { netnsPath } from "../../src/ports/tap/netns.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
 import { useNamespaces } from "../support/netns.ts";
-import { linkNames, links, requireTap, TAP_NAME } from "../support/tap.ts";
+import { KERNEL_HAS_USO, linkNames, links, requireTap, TAP_NAME } from "../support/tap.ts";
 import { until } from "../support/until.ts";
 import { RecordingHost } from "./recording-host.ts";
 
 const NAME = TAP_NAME;
+/** What a TAP port takes when nobody limits it. */
+const ALL_HERE = KERNEL_HAS_USO ? OFFLOAD_ALL : OFFLOAD_ALL & ~OFFLOAD_USO;
 
 function read(uri: string): PortSpec {
   const spec = readPort("web", uri, { tap });
@@ -48,7 +50,8 @@ describe("a tap's URI", () => {
 
   for (const name of ["a-name-of-16-char", "..", "a/b", "a b", "t%d", "a:b", "tüp"]) {
     test(`refuses the device name "${name}" before anything is made`, async () => {
-      const opening = tap.open(read(`tap:${encodeURIComponent(name)}`), new RecordingHost());
+      expect(() => read(`tap:${encodeURIComponent(name)}`)).toThrow("is no name for a network device");
+      const opening = tap.open({ ...read("tap:t0"), target: name }, new RecordingHost());
       await expect(opening).rejects.toMatchObject({ code: "BAD_URI" });
     });
   }
@@ -67,8 +70,8 @@ requireTap()("a tap port", () => {
     const { name } = await namespace();
     const host = await withPort(`tap:${NAME}?netns=${name}&queues=2`, async (port, { lanes }) => {
       expect([...lanes.values()]).toEqual([
-        { driver: "tap", fd: expect.any(Number), accepts: OFFLOAD_ALL },
-        { driver: "tap", fd: expect.any(Number), accepts: OFFLOAD_ALL },
+        { driver: "tap", fd: expect.any(Number), accepts: ALL_HERE },
+        { driver: "tap", fd: expect.any(Number), accepts: ALL_HERE },
       ]);
       expect(new Set([...lanes.values()].map((config) => "fd" in config && config.fd)).size).toBe(2);
       await Promise.all([port.close(), port.close()]);
@@ -109,7 +112,7 @@ requireTap()("a tap port", () => {
   test("shows the device as it is now", async () => {
     const { name } = await namespace();
     await withPort(`tap:${NAME}?netns=${name}&mac=02:00:00:00:00:ab`, async (port) => {
-      const offload = ["csum", "tso4", "tso6", "ecn"];
+      const offload = ["csum", "tso4", "tso6", "ecn", ...(KERNEL_HAS_USO ? ["uso"] : [])];
       const seen = { device: NAME, deviceState: "up", deviceMac: "02:00:00:00:00:ab", deviceMtu: 1500 };
       expect(port.details()).toEqual({ ...seen, persistent: false, offload });
       Bun.spawnSync(["ip", "-n", name, "link", "set", NAME, "down", "mtu", "1400", "name", "other0"]);

@@ -89,7 +89,7 @@ export class MemoryDriver {
 
   /**
    * Sends one frame; false where the ring is full or the frame too long. `header` is a virtio-net header for partial
-   * checksums and TSO, as far as the port's `offload` allows them.
+   * checksums, TSO and USO, as far as the port's `offload` allows them.
    */
   send(frame: Uint8Array, header?: Uint8Array): boolean {
     if (this.closed) return false;

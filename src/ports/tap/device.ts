@@ -10,8 +10,8 @@
 // it working too. Control thread only.
 
 import { RingyardError } from "../../core/errors.ts";
-import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../../mem/batch.ts";
-import { EBADFD, EBUSY, SysError } from "../../sys/errno.ts";
+import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from "../../mem/batch.ts";
+import { EBADFD, EBUSY, EINVAL, SysError } from "../../sys/errno.ts";
 import { closeFd, ioctl, ioctlValue, O_NONBLOCK, O_RDWR, openFd } from "../../sys/fd.ts";
 import {
   IFF_MULTI_QUEUE,
@@ -24,6 +24,8 @@ import {
   TUN_F_TSO_ECN,
   TUN_F_TSO4,
   TUN_F_TSO6,
+  TUN_F_USO4,
+  TUN_F_USO6,
   TUNGETDEVNETNS,
   TUNGETIFF,
   TUNSETCARRIER,
@@ -32,9 +34,9 @@ import {
   TUNSETVNETHDRSZ,
 } from "../../uapi/if_tun.ts";
 import { NET_HEADER_SIZE } from "../../virtio/net-header.ts";
+import { findLink, type Link, setLink } from "../link/link.ts";
+import { enter, openNetns } from "../link/netns.ts";
 import { explain, TUN_PATH } from "./failures.ts";
-import { findLink, type Link, setLink } from "./link.ts";
-import { enter, openNetns } from "./netns.ts";
 
 /** The kernel replaces %d by the first free number. */
 const SCRATCH_NAME = "ringyard%d";
@@ -57,6 +59,8 @@ export interface TapDevice {
   readonly fds: readonly number[];
   /** Whether the device was there before, and stays. */
   readonly attached: boolean;
+  /** OFFLOAD_* forms that were asked for and that the kernel knows, in both directions. */
+  readonly offload: number;
   /** Its MTU where nobody asks for another. */
   readonly defaultMtu: number;
 }
@@ -68,9 +72,9 @@ export function openTap(request: TapRequest): TapDevice {
   try {
     if (request.netns !== undefined) netnsFd = openNetns(request.netns);
     const existing = enter(netnsFd, () => findLink(request.name));
-    if (existing === null) createTap(request, netnsFd, fds);
-    else enter(netnsFd, () => attachTap(request, existing, fds));
-    return { fds, attached: existing !== null, defaultMtu: existing?.mtu ?? NEW_TAP_MTU };
+    const offload =
+      existing === null ? createTap(request, netnsFd, fds) : enter(netnsFd, () => attachTap(request, existing, fds));
+    return { fds, attached: existing !== null, offload, defaultMtu: existing?.mtu ?? NEW_TAP_MTU };
   } catch (error) {
     for (const fd of fds) closeFd(fd);
     throw explain(error, request);
@@ -133,20 +137,22 @@ export function tryTap(): void {
   }
 }
 
-function createTap(request: TapRequest, netnsFd: number, fds: number[]): void {
+/** Returns the forms in force, as `attachTap` does. */
+function createTap(request: TapRequest, netnsFd: number, fds: number[]): number {
   const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (request.queues > 1 ? IFF_MULTI_QUEUE : 0);
   const name = openQueue(netnsFd < 0 ? request.name : SCRATCH_NAME, flags | IFF_TUN_EXCL, fds);
   while (fds.length < request.queues) openQueue(name, flags, fds);
-  setForm(fds[0], request.offload);
+  const offload = setForm(fds[0], request.offload);
   const index = findLink(name)?.index ?? 0;
   // The MTU alone first: it is the one value the kernel may refuse for what it is.
   if (request.mtu !== undefined) setLink(index, { mtu: request.mtu });
   const place = netnsFd < 0 ? {} : { netnsFd, name: request.name };
   setLink(index, { ...place, mac: request.mac, up: true });
+  return offload;
 }
 
 /** In the device's namespace. It was looked at first: TUNSETIFF would change the flags of one that is in use. */
-function attachTap(request: TapRequest, link: Link, fds: number[]): void {
+function attachTap(request: TapRequest, link: Link, fds: number[]): number {
   const { name, queues } = request;
   if (link.tun?.type !== IFF_TAP) {
     const what = link.kind === "" ? "network device" : `network device of kind ${link.kind}`;
@@ -164,9 +170,10 @@ function attachTap(request: TapRequest, link: Link, fds: number[]): void {
     // Of a device with one queue, only the kernel knows whether it is taken.
     throw error instanceof SysError && error.errno === EBUSY ? busy(name) : error;
   }
-  setForm(fds[0], request.offload);
+  const offload = setForm(fds[0], request.offload);
   if (request.mtu !== undefined) setLink(link.index, { mtu: request.mtu });
   setLink(link.index, { mac: request.mac, up: true });
+  return offload;
 }
 
 function busy(name: string): RingyardError {
@@ -184,15 +191,33 @@ function openQueue(name: string, flags: number, fds: number[]): string {
   return nameIn(request);
 }
 
-/** The header's size, and the forms in which the kernel may hand us frames; both hold for the whole device. */
-function setForm(fd: number, offload: number): void {
+/**
+ * The header's size, and the forms in which the kernel may hand us frames; both hold for the whole device. Returns the forms
+ * in force: a kernel before 6.2 does without UDP segmentation, also in what we write.
+ */
+function setForm(fd: number, offload: number): number {
   ioctl(fd, TUNSETVNETHDRSZ, new Int32Array([NET_HEADER_SIZE]), "TUNSETVNETHDRSZ");
+  try {
+    ioctlValue(fd, TUNSETOFFLOAD, tunForms(offload), "TUNSETOFFLOAD");
+    return offload;
+  } catch (error) {
+    const unknown = error instanceof SysError && error.errno === EINVAL && (offload & OFFLOAD_USO) !== 0;
+    if (!unknown) throw error;
+  }
+  const without = offload & ~OFFLOAD_USO;
+  ioctlValue(fd, TUNSETOFFLOAD, tunForms(without), "TUNSETOFFLOAD");
+  return without;
+}
+
+/** TUN_F_* of an OFFLOAD_* set. */
+function tunForms(offload: number): number {
   let forms = 0;
   if ((offload & OFFLOAD_CSUM) !== 0) forms |= TUN_F_CSUM;
   if ((offload & OFFLOAD_TSO4) !== 0) forms |= TUN_F_TSO4;
   if ((offload & OFFLOAD_TSO6) !== 0) forms |= TUN_F_TSO6;
   if ((offload & OFFLOAD_ECN) !== 0) forms |= TUN_F_TSO_ECN;
-  ioctlValue(fd, TUNSETOFFLOAD, forms, "TUNSETOFFLOAD");
+  if ((offload & OFFLOAD_USO) !== 0) forms |= TUN_F_USO4 | TUN_F_USO6;
+  return forms;
 }
 
 function inDeviceNetns<T>(fd: number, action: () => T): T {

@@ -9,8 +9,19 @@
 
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
-import { OFFLOAD_NAMES, offloadForms } from "../../virtio/features.ts";
-import type { Port, PortDetails, PortHost, PortKind, PortOptions, PortProbe, PortSpec } from "../port.ts";
+import { offloadForms, offloadNames } from "../../virtio/features.ts";
+import { DEVICE_NAME } from "../link/link.ts";
+import { netnsPath } from "../link/netns.ts";
+import type {
+  Port,
+  PortDetails,
+  PortHost,
+  PortKind,
+  PortOptions,
+  PortProbe,
+  PortSpec,
+  TargetProblem,
+} from "../port.ts";
 import {
   closeTap,
   inspectTap,
@@ -21,13 +32,9 @@ import {
   tapIsGone,
   tryTap,
 } from "./device.ts";
-import { netnsPath } from "./netns.ts";
 
 /** How long frames may go to a device that is gone. */
 const LOOK_MS = 1000;
-
-/** What the kernel takes for a name (dev_valid_name; `%` asks it to choose one), in ASCII. */
-const DEVICE_NAME = /^(?!\.{1,2}$)[!-$&-.0-9;-~]{1,15}$/;
 
 const netns = z.string().regex(/^(\/.+|(?!\.{1,2}$)[^/\0]{1,255})$/, {
   error: "expected the name of a network namespace, a PID or an absolute path",
@@ -38,6 +45,7 @@ export const tap: PortKind = {
   summary: "a TAP device, for a container or the host",
   targetForm: "NAME",
   options: { netns: netns.optional() },
+  check,
   probe,
   open,
 };
@@ -52,28 +60,27 @@ function probe(): PortProbe {
   }
 }
 
+function check(target: string): TargetProblem | undefined {
+  if (DEVICE_NAME.test(target)) return undefined;
+  const message = `${JSON.stringify(target.slice(0, 40))} is no name for a network device`;
+  return { message, next: "use 1 to 15 letters, digits, - or _" };
+}
+
 async function open(spec: PortSpec, host: PortHost): Promise<Port> {
   const { target: name, options } = spec;
-  if (!DEVICE_NAME.test(name)) {
-    const next = "use 1 to 15 letters, digits, - or _";
-    throw new RingyardError(
-      "BAD_URI",
-      `tap ${JSON.stringify(name.slice(0, 40))} is no name for a network device`,
-      next,
-    );
-  }
-  const offload = offloadForms(options.offload);
+  const wrong = check(name);
+  if (wrong !== undefined) throw new RingyardError("BAD_URI", `tap ${wrong.message}`, wrong.next);
   const device = openTap({
     name,
     netns: typeof options.netns === "string" ? netnsPath(options.netns) : undefined,
     mac: options.mac,
     mtu: options.mtu,
     queues: options.queues ?? 1,
-    offload,
+    offload: offloadForms(options.offload),
   });
   const port = new TapPort(spec, host, device);
   try {
-    await port.start(offload);
+    await port.start();
   } catch (error) {
     await port.close();
     throw error;
@@ -95,7 +102,8 @@ class TapPort implements Port {
     this.pairs = device.fds.map((_, pair) => pair);
   }
 
-  async start(accepts: number): Promise<void> {
+  async start(): Promise<void> {
+    const accepts = this.device.offload;
     for (const pair of this.pairs) {
       await this.host.openLane(pair, { driver: "tap", fd: this.device.fds[pair], accepts });
     }
@@ -105,8 +113,7 @@ class TapPort implements Port {
   }
 
   details(): PortDetails {
-    const offload = this.spec.options.offload ?? [...OFFLOAD_NAMES];
-    const common = { persistent: this.device.attached, offload };
+    const common = { persistent: this.device.attached, offload: offloadNames(this.device.offload) };
     const now = this.closed === undefined ? inspectTap(this.device.fds[0]) : null;
     if (now === null) return { device: this.spec.target, deviceState: "gone", ...common };
     const { name, link } = now;

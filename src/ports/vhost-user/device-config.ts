@@ -1,7 +1,6 @@
 // What a vhost-user port offers to any front end that connects: features, protocol features, and the virtio-net
 // configuration space (virtio 1.2, 5.1.4). Fixed when the port is made.
 
-import { parseMac } from "../../core/mac.ts";
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_PROTOCOL_F_CONFIG,
@@ -11,8 +10,8 @@ import {
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_PROTOCOL_F_STATUS,
 } from "../../uapi/vhost_user.ts";
-import { struct_virtio_net_config, VIRTIO_NET_S_LINK_UP } from "../../uapi/virtio_net.ts";
 import { deviceFeatures, type Features } from "../../virtio/features.ts";
+import { netConfigSpace } from "../../virtio/net-config.ts";
 import type { PortOptions } from "../port.ts";
 
 /**
@@ -53,16 +52,6 @@ export function deviceConfig(path: string, options: PortOptions): DeviceConfig {
     pairs,
   });
   features.lo = (features.lo | (1 << VHOST_USER_F_PROTOCOL_FEATURES)) >>> 0;
-  const { size, fields } = struct_virtio_net_config;
-  const space = new Uint8Array(size);
-  const view = new DataView(space.buffer);
-  if (options.mac !== undefined) {
-    const { lo, hi } = parseMac(options.mac);
-    view.setInt32(fields.mac[0], lo, true);
-    view.setUint16(fields.mac[0] + 4, hi, true);
-  }
-  view.setUint16(fields.status[0], VIRTIO_NET_S_LINK_UP, true);
-  view.setUint16(fields.max_virtqueue_pairs[0], pairs, true);
-  view.setUint16(fields.mtu[0], options.mtu ?? 0, true);
+  const space = netConfigSpace({ mac: options.mac, mtu: options.mtu, pairs, linkUp: true });
   return { path, pairs, features, space };
 }

@@ -2,32 +2,20 @@
 //
 //   front end's address (user_addr, in ring addresses)  -->  guest address (in descriptors)  -->  our mapping
 //
-// A region is mapped from the block of its file that it starts in to the block that it ends in (on hugetlbfs a block is a
-// huge page). A file that is too short for its region is refused, since touching the hole would be SIGBUS; whether it can
-// shrink later is reported (F_SEAL_SHRINK). Regions may not overlap, and there is a limit to all of them together, so that
-// no port uses up the address space of the others. Control thread only.
+// Regions may not overlap, and there is a limit to all of them together, so that no port uses up the address space of the
+// others. Control thread only.
 
-import { fstatSync, statfsSync } from "node:fs";
 import { closeFd } from "../../sys/fd.ts";
-import { mapShared, PAGE_SIZE, sealedAgainstShrinking, unmap } from "../../sys/memory.ts";
+import { unmap } from "../../sys/memory.ts";
 import { struct_vhost_user_memory_region } from "../../uapi/vhost_user.ts";
 import type { RegionConfig } from "../../virtio/virtqueue-open.ts";
+import { type FileMapping, mapFile } from "../shared-file.ts";
 import { protocolError, readU64 } from "./message.ts";
 
 /** What GET_MAX_MEM_SLOTS answers. */
 export const MAX_MEM_SLOTS = 64;
 /** Windows of one port cover 256 GiB, and 256 ports of that fit into the half of the address space that mmap has. */
 const MAX_MEMORY_SIZE = 256 * 2 ** 30;
-
-/** File systems whose server decides when a touched page comes (linux/magic.h): a worker must not wait for one. */
-const SERVED_ELSEWHERE: ReadonlySet<number> = new Set([
-  0x65735546, // FUSE_SUPER_MAGIC
-  0x6969, // NFS_SUPER_MAGIC
-  0x01021997, // V9FS_MAGIC
-  0xff534d42, // CIFS_SUPER_MAGIC
-  0xfe534d42, // SMB2_SUPER_MAGIC
-  0x00c36400, // CEPH_SUPER_MAGIC
-]);
 
 export interface RegionRequest {
   guest: number;
@@ -36,13 +24,7 @@ export interface RegionRequest {
   offset: number;
 }
 
-export interface Region extends RegionRequest {
-  /** Our address of the region's first byte. */
-  address: number;
-  /** The mapping around it. */
-  base: number;
-  mapped: number;
-  sealed: boolean;
+export interface Region extends RegionRequest, FileMapping {
   /** How often the front end added it and did not remove it. */
   uses: number;
 }
@@ -62,24 +44,8 @@ export function readRegion(view: DataView, at: number): RegionRequest {
 /** Maps a region; takes `fd` over and closes it in any case. Throws RingyardError PROTOCOL or SysError. */
 export function mapRegion(request: RegionRequest, fd: number): Region {
   try {
-    const { size: fileSize, blksize } = fstatSync(fd);
-    const filesystem = statfsSync(`/proc/self/fd/${fd}`).type;
-    if (SERVED_ELSEWHERE.has(filesystem)) throw protocolError("memory region in a file that another process serves");
-    const end = request.offset + request.size;
-    if (end > fileSize) throw protocolError(`memory region ends at ${end} of a file of ${fileSize} bytes`);
-    if (request.offset % PAGE_SIZE !== 0 || request.guest % 4 !== 0) throw protocolError("misaligned memory region");
-    const block = Math.max(blksize, PAGE_SIZE);
-    const start = Math.floor(request.offset / block) * block;
-    const mapped = Math.ceil(end / block) * block - start;
-    const base = mapShared(fd, mapped, start);
-    return {
-      ...request,
-      address: base + request.offset - start,
-      base,
-      mapped,
-      sealed: blksize <= PAGE_SIZE && sealedAgainstShrinking(fd),
-      uses: 1,
-    };
+    if (request.guest % 4 !== 0) throw protocolError("misaligned memory region");
+    return { ...request, ...mapFile(fd, request.offset, request.size), uses: 1 };
   } finally {
     closeFd(fd);
   }

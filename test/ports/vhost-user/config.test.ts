@@ -65,7 +65,7 @@ function bits(word: bigint): number[] {
 test("features follow the port's options", async () => {
   const full = await rig.connected("full");
   const common = [15, 16, 17, 18, 19, 21, 23, 28, 29, 30, 32];
-  const offloads = [0, 1, 7, 8, 9, 11, 12, 13];
+  const offloads = [0, 1, 7, 8, 9, 11, 12, 13, 54, 55, 56];
   const offered = bits(await full.wire.get(vu.VHOST_USER_GET_FEATURES));
   expect(offered).toEqual([...common, ...offloads, 3, 5, 22].sort((a, b) => a - b));
   expect(await full.wire.get(vu.VHOST_USER_GET_QUEUE_NUM)).toBe(4n);

@@ -1,4 +1,4 @@
-// The network namespace of a TAP port: from the option's word to a descriptor, and into it. Control thread only.
+// A network namespace: from the word in an option to a descriptor, and into it. Any thread; it enters for itself alone.
 
 import { RingyardError } from "../../core/errors.ts";
 import { EACCES, EINVAL, ENOENT, EPERM, SysError } from "../../sys/errno.ts";

@@ -3,7 +3,7 @@
 //   RTM_GETLINK, RTM_SETLINK:  ifinfomsg (16) | attributes (sys/netlink.ts), some of them nested
 //
 // One RTM_SETLINK moves a device into a namespace, renames it there and brings it up, in this order
-// (net/core/rtnetlink.c, do_setlink). Control thread only.
+// (net/core/rtnetlink.c, do_setlink). Any thread; each call may wait for the kernel's RTNL lock.
 
 import { ENODEV, SysError } from "../../sys/errno.ts";
 import {
@@ -33,6 +33,9 @@ import {
   RTM_SETLINK,
   struct_ifinfomsg,
 } from "../../uapi/rtnetlink.ts";
+
+/** What the kernel takes for a name (dev_valid_name; `%` asks it to choose one), in ASCII. */
+export const DEVICE_NAME = /^(?!\.{1,2}$)[!-$&-.0-9;-~]{1,15}$/;
 
 export interface Link {
   index: number;
@@ -117,7 +120,8 @@ function message(index: number, up: number, attributes: Uint8Array[]): Uint8Arra
   return Buffer.concat([new Uint8Array(head.buffer), ...attributes]);
 }
 
-function macText(view: DataView | undefined): string {
+/** A link-layer address's text; "" for one that is absent. */
+export function macText(view: DataView | undefined): string {
   if (view === undefined) return "";
   return [...new Uint8Array(view.buffer, view.byteOffset, view.byteLength)]
     .map((byte) => byte.toString(16).padStart(2, "0"))
