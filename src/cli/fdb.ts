@@ -22,12 +22,18 @@ export function addFdbCommands(program: Command): void {
     .argument("<mac>")
     .argument("<port>")
     .addHelpText("after", examples("ringyard fdb add 02:00:00:00:00:01 web"));
-  addControl(add).action((mac: string, port: string, options: AskOptions) =>
-    ask(options, async (client) => void (await client.request("fdb.add", { mac, port }))),
+  addJson(addControl(add)).action((mac: string, port: string, options: AskOptions) =>
+    ask(options, async (client) => {
+      const result = await client.request("fdb.add", { mac, port });
+      if (options.json) printJson(result);
+    }),
   );
   const del = fdb.command("del").description("forget one address").argument("<mac>");
-  addControl(del).action((mac: string, options: AskOptions) =>
-    ask(options, async (client) => void (await client.request("fdb.del", { mac }))),
+  addJson(addControl(del)).action((mac: string, options: AskOptions) =>
+    ask(options, async (client) => {
+      const result = await client.request("fdb.del", { mac });
+      if (options.json) printJson(result);
+    }),
   );
   const flush = fdb
     .command("flush")

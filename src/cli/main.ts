@@ -3,8 +3,10 @@
 
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../control/version.ts";
+import { addAttachCommands } from "./attach.ts";
 import { addConfigCommands } from "./config.ts";
 import { addDoctorCommand } from "./doctor.ts";
+import { addDownCommand } from "./down.ts";
 import { EXIT, EXIT_HELP, reportError } from "./exit.ts";
 import { addFdbCommands } from "./fdb.ts";
 import { tolerateClosedOutput } from "./output.ts";
@@ -22,7 +24,9 @@ export function createProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(oneLine(text)) })
     .addHelpText("after", EXIT_HELP);
   addUpCommand(program);
+  addDownCommand(program);
   addPortCommands(program);
+  addAttachCommands(program);
   addFdbCommands(program);
   addStatsCommand(program);
   addConfigCommands(program);

@@ -79,9 +79,9 @@ export function dropped({ drops }: Pick<Counters, "drops">): number {
   return Object.values(drops).reduce((sum, count) => sum + count, 0);
 }
 
-/** `deviceMac` as `device mac`. */
+/** `deviceMac` as `device mac`, `memoryMiB` as `memory MiB`. */
 function wordsOf(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return name.replace(/MiB|[A-Z]/g, (found) => ` ${found === "MiB" ? found : found.toLowerCase()}`);
 }
 
 function stateOf({ admin, carrier }: PortInfo): string {

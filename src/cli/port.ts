@@ -34,8 +34,11 @@ export function addPortCommands(program: Command): void {
   );
   addAdd(port);
   const del = port.command("del").description("remove a port").argument("<name>");
-  addControl(del).action((name: string, options: AskOptions) =>
-    ask(options, async (client) => void (await client.request("port.del", { name }))),
+  addJson(addControl(del)).action((name: string, options: AskOptions) =>
+    ask(options, async (client) => {
+      const result = await client.request("port.del", { name });
+      if (options.json) printJson(result);
+    }),
   );
   addSet(port);
 }

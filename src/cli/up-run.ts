@@ -2,12 +2,15 @@
 //
 //   SIGHUP            reload; a file with mistakes is reported and changes nothing
 //   SIGTERM, SIGINT   drain, remove what was made, exit 0; a second one exits at once
+//   ringyard down     the same, asked for over the control socket
 //
+// What containers and VMs hold on to stays in the kernel for the next start, but for `ringyard down --remove`.
 // Main thread of its own process.
 
 import type { Logger } from "pino";
 import type { CreateSwitch } from "../control/api.ts";
 import { type Config, emptyConfig, loadConfig, overlay } from "../control/config.ts";
+import { portConfig } from "../control/config-schema.ts";
 import { errorLines } from "../control/error-lines.ts";
 import { createLog } from "../control/log.ts";
 import { notify, type ServiceState } from "../control/notify.ts";
@@ -30,21 +33,22 @@ export async function runUp(options: UpOptions, { createSwitch, kinds }: UpParts
   const words = readWords(options, kinds);
   const log = await createLog(options.logLevel);
   const load = async () => overlay(options.config ? await loadConfig(options.config, kinds) : emptyConfig(), words);
-  const signals = new Signals();
-  const service = await Service.start({ load, createSwitch, kinds, log });
+  const events = new Events();
+  const shutdown = (remove: boolean) => events.end(remove);
+  const service = await Service.start({ load, createSwitch, kinds, log, shutdown });
   const ports = service.portCount === 1 ? "1 port" : `${service.portCount} ports`;
   log.info({ ports: service.portCount, control: service.control }, "ready");
   print(`ringyard ready: ${ports}, control ${service.control}\n`);
   await tell("READY=1", log);
-  for (let signal = await signals.next(); signal === "SIGHUP"; signal = await signals.next()) {
+  while ((await events.next()) === "reload") {
     await tell("RELOADING=1", log);
     await reload(service, log);
     await tell("READY=1", log);
   }
   log.info({}, "stopping");
   await tell("STOPPING=1", log);
-  await service.close();
-  log.info({}, "stopped");
+  const { kept } = await service.close({ keep: !events.remove });
+  log.info({ kept }, "stopped");
   process.exit(EXIT.OK);
 }
 
@@ -66,7 +70,7 @@ export function readWords(options: UpOptions, kinds: Kinds): Config {
   for (const word of options.port ?? []) {
     const spec = parsePortArgument(word, kinds);
     if (config.ports.has(spec.name)) throw new RingyardError("BAD_OPTION", `--port ${spec.name} is given twice`);
-    config.ports.set(spec.name, { spec, link: "up" });
+    config.ports.set(spec.name, portConfig(spec));
   }
   return config;
 }
@@ -87,35 +91,47 @@ async function tell(state: ServiceState, log: Logger): Promise<void> {
   if (problem !== null) log.warn({ state, problem }, "cannot notify the service manager");
 }
 
-type Signal = "SIGHUP" | "SIGTERM" | "SIGINT";
+type Event = "reload" | "end";
 
-/** Signals one after another, from the moment it is made: one that comes during the start waits for its end. */
-class Signals {
-  readonly #pending: Signal[] = [];
+/** What happens to a switch, one after another, from the moment it is made: what comes during the start waits for its end. */
+class Events {
+  /** Whether the end takes away what is attached, too. */
+  remove = false;
+  readonly #pending: Event[] = [];
   #wake: (() => void) | null = null;
-  #ending = false;
+  #signalled = false;
 
   constructor() {
-    for (const signal of ["SIGHUP", "SIGTERM", "SIGINT"] as const) process.on(signal, () => this.#take(signal));
+    process.on("SIGHUP", () => this.#take("reload"));
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.#signal());
   }
 
-  async next(): Promise<Signal> {
+  async next(): Promise<Event> {
     while (this.#pending.length === 0) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
-    return this.#pending.shift()!;
+    return this.#pending[0] === "end" ? "end" : this.#pending.shift()!;
   }
 
-  #take(signal: Signal): void {
-    if (signal !== "SIGHUP") {
-      if (this.#ending) process.exit(EXIT.FAILED);
-      this.#ending = true;
-    }
-    // Reloads that were asked for before the first has begun are one; the end goes before them.
-    if (this.#ending) this.#pending.length = 0;
-    if (!this.#pending.includes(signal)) this.#pending.push(signal);
+  /** A client asks for the end; one that was asked for before stays what it is. */
+  end(remove: boolean): void {
+    if (!this.#pending.includes("end")) this.remove = remove;
+    this.#take("end");
+  }
+
+  #signal(): void {
+    if (this.#signalled) process.exit(EXIT.FAILED);
+    this.#signalled = true;
+    this.#take("end");
+  }
+
+  #take(event: Event): void {
+    // Reloads that were asked for before the first has begun are one; the end goes before them, and stays.
+    if (this.#pending.includes("end")) return;
+    if (event === "end") this.#pending.length = 0;
+    if (!this.#pending.includes(event)) this.#pending.push(event);
     this.#wake?.();
   }
 }

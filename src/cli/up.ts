@@ -35,7 +35,7 @@ export function addUpCommand(program: Command): void {
         "ringyard up --port vm1=vhost-user:/run/vm1.sock --port web='tap:web?netns=blue'",
         "ringyard up -c /etc/ringyard.toml --cpus 2-3",
       ).concat(
-        "\n\nSIGHUP reads the file again and changes what differs; SIGTERM and SIGINT end the switch, twice at once.",
+        "\n\nSIGHUP reads the file again and changes what differs; SIGTERM and SIGINT end the switch, as ringyard down does; twice, at once.",
       ),
     );
   addControl(up).action(async (options: UpOptions) => {

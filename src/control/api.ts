@@ -2,7 +2,7 @@
 // socket, the configuration, an embedding program, tests). Control thread only. All results are plain data, fit for CBOR
 // and JSON; times are in ms or s as named, counters are numbers below 2^53.
 
-import type { PortDetails, PortProbe, PortSpec } from "../ports/port.ts";
+import type { Attached, AttachTarget, PortDetails, PortProbe, PortSpec } from "../ports/port.ts";
 
 export type PollMode = "adaptive" | "busy" | "interrupt";
 
@@ -94,11 +94,39 @@ export interface SwitchSettings {
   macLimit?: number;
 }
 
+/** How a port or a switch ends. */
+export interface EndOptions {
+  /** It will be back: what a container or VM holds on to stays for it. Else nothing does. */
+  keep?: boolean;
+}
+
+/** What became of the ports of a switch that ended, by their names. */
+export interface SwitchEnd {
+  /** Their devices stay, with a container or a VM. */
+  kept: string[];
+  /** They could not be taken away, or let go. */
+  failed: { name: string; reason: string }[];
+}
+
 export interface SwitchApi {
   readonly settings: Readonly<Required<Omit<SwitchSettings, "cpus">> & { cpus: number[] }>;
   addPort(spec: PortSpec): Promise<PortInfo>;
-  removePort(name: string): Promise<void>;
+  /**
+   * Runs `action` while no frame is taken from any port: what drivers send waits in their rings. For a start: the port that is
+   * there first would send frames to nowhere that wait for the last. Not to be nested.
+   */
+  whileHeld<T>(action: () => Promise<T>): Promise<T>;
+  removePort(name: string, options?: EndOptions): Promise<void>;
   setPort(name: string, changes: PortChanges): Promise<PortInfo>;
+  /**
+   * Gives the port's device to a container or a VM. The kernel may take a minute; other requests and changes of other
+   * ports go on meanwhile, and whatever removes this port waits. Throws UNSUPPORTED where a kind has nothing to attach.
+   */
+  attachPort(name: string, target: AttachTarget): Promise<Attached>;
+  /** Takes it away again; the port stays. */
+  detachPort(name: string): Promise<PortInfo>;
+  /** While an attach or detach of the port is under way: resolves at its end, however it ends. Else, or without a port, undefined. */
+  attaching(name: string): Promise<unknown> | undefined;
   /** Throws RingyardError NOT_FOUND. */
   port(name: string): PortInfo;
   ports(): PortInfo[];
@@ -112,8 +140,8 @@ export interface SwitchApi {
   stats(): SwitchStats;
   /** What this machine can do, by port kind. */
   probe(): Record<string, PortProbe & { summary: string }>;
-  /** Drains, removes every port, ends the workers. Idempotent. */
-  close(): Promise<void>;
+  /** Drains, removes every port, ends the workers. Idempotent: the first call says how. */
+  close(options?: EndOptions): Promise<SwitchEnd>;
 }
 
 /** The contract of `control/switch.ts`: starts the workers and returns when they run. */

@@ -26,20 +26,22 @@ export async function applyActions(api: SwitchApi, actions: readonly Action[]): 
 /** Adds a port with its settings, or leaves none. */
 export async function addPort(api: SwitchApi, { spec, link, macLimit }: PortConfig): Promise<void> {
   try {
-    await api.addPort(spec);
+    await api.addPort({ ...spec, options: { ...spec.options, link } });
   } catch (error) {
     throw named(spec.name, error);
   }
-  const changes: PortChanges = {};
-  if (link !== "up") changes.link = link;
-  if (macLimit !== undefined) changes.macLimit = macLimit;
-  if (Object.keys(changes).length === 0) return;
+  if (macLimit === undefined) return;
   try {
-    await api.setPort(spec.name, changes);
+    await api.setPort(spec.name, { macLimit });
   } catch (error) {
-    await api.removePort(spec.name);
+    await takeBack(api, spec.name);
     throw named(spec.name, error);
   }
+}
+
+/** Removes a port that was added a moment ago; a device that it found in use stays with its container or VM. */
+function takeBack(api: SwitchApi, name: string): Promise<void> {
+  return api.removePort(name, { keep: true });
 }
 
 /** A kind speaks of its device or socket; among many ports the name has to be there too. */
@@ -59,7 +61,7 @@ async function applyAction(api: SwitchApi, action: Action, undo: Undo[]): Promis
     case "add": {
       const { name } = action.port.spec;
       await addPort(api, action.port);
-      undo.push({ what: `the absence of port ${name}`, run: () => api.removePort(name) });
+      undo.push({ what: `the absence of port ${name}`, run: () => takeBack(api, name) });
       return;
     }
     case "set":

@@ -10,8 +10,11 @@ import { encodeFrame, FrameReader } from "./frame.ts";
 import { mergePart } from "./parts.ts";
 import type { Operation, Operations, Reply } from "./protocol.ts";
 
-/** Silence of the switch in the middle of an answer; a port that is added may take a while. */
+/** Silence of the switch before or in an answer; a port that is added may take a while. */
 const ANSWER_MS = 30_000;
+/** The same where the kernel has to bind and unbind drivers first, or where an attach that is under way is waited for. */
+const KERNEL_ANSWER_MS = 180_000;
+const KERNEL_OPERATIONS: readonly Operation[] = ["port.attach", "port.detach", "port.del", "shutdown"];
 
 interface Waiting {
   resolve(result: Record<string, unknown>): void;
@@ -27,6 +30,7 @@ export class ControlClient {
   #output: Uint8Array[] = [];
   #ended: RingyardError | null = null;
   #lastId = 0;
+  readonly #over = Promise.withResolvers<void>();
 
   private constructor(readonly path: string) {}
 
@@ -53,11 +57,17 @@ export class ControlClient {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#end(`no answer from the switch for ${ANSWER_MS / 1000} s`), ANSWER_MS);
+      const limitMs = KERNEL_OPERATIONS.includes(op) ? KERNEL_ANSWER_MS : ANSWER_MS;
+      const timer = setTimeout(() => this.#end(`no answer from the switch for ${limitMs / 1000} s`), limitMs);
       this.#waiting.set(id, { resolve: resolve as Waiting["resolve"], reject, whole: {}, timer });
       this.#output.push(encodeFrame({ id, op, args }));
       this.#flush();
     });
+  }
+
+  /** Resolves when the connection is over, whoever ended it. */
+  ended(): Promise<void> {
+    return this.#over.promise;
   }
 
   close(): void {
@@ -111,6 +121,7 @@ export class ControlClient {
     this.#ended = error;
     for (const id of [...this.#waiting.keys()]) this.#settle(id, (waiting) => waiting.reject(error));
     this.#socket.end();
+    this.#over.resolve();
   }
 }
 

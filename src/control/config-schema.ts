@@ -1,11 +1,12 @@
 // What a configuration may say: schemas of its tables, and their mistakes as one line each. Pure.
 
 import { z } from "zod";
+import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
-import type { Config, ConfigProblem } from "./config.ts";
+import type { Config, ConfigProblem, PortConfig } from "./config.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
-import { parseCpus } from "./options.ts";
+import { link, parseCpus } from "./options.ts";
 import { quoted } from "./quote.ts";
 import { type Kinds, readPort } from "./uri.ts";
 import { valueText } from "./uri-text.ts";
@@ -29,7 +30,6 @@ const cpus = z.union([z.string(), z.array(z.number())], { error: cpuList }).tran
 });
 
 export const poll = z.enum(POLL_MODES, { error: `expected ${POLL_MODES.join(", ")}` });
-export const link = z.enum(["up", "down"], { error: "expected up or down" });
 export const portMacLimit = wholeNumber(0, MAC_LIMIT_MAX);
 
 const switchTable = z.strictObject(
@@ -50,10 +50,7 @@ const optionValue = z.union([z.string(), z.number(), z.boolean(), z.array(z.stri
 const uri = z.string({ error: "expected a port uri such as tap:web" });
 
 const portTable = z
-  .object(
-    { uri, link: link.default("up"), "mac-limit": portMacLimit.optional() },
-    { error: "expected a uri or a table" },
-  )
+  .object({ uri, link: link.optional(), "mac-limit": portMacLimit.optional() }, { error: "expected a uri or a table" })
   .catchall(optionValue);
 
 const SECTIONS = ["switch", "ports"];
@@ -97,18 +94,24 @@ function readPortEntry(name: string, port: unknown, kinds: Kinds, config: Config
     problems.push(...describe(parsed.error, table, place, []));
     return;
   }
-  const { uri, link, "mac-limit": macLimit, ...others } = parsed.data;
+  const { uri, "mac-limit": macLimit, ...others } = parsed.data;
   const options: Record<string, string> = {};
-  for (const [option, value] of Object.entries(others)) options[option] = valueText(value);
+  for (const [option, value] of Object.entries(others)) if (value !== undefined) options[option] = valueText(value);
   const spec = readPort(name, uri, kinds, options);
   if (!Array.isArray(spec)) {
-    config.ports.set(name, macLimit === undefined ? { spec, link } : { spec, link, macLimit });
+    config.ports.set(name, portConfig(spec, macLimit));
     return;
   }
   for (const { option, message, next } of spec) {
     const path = option === undefined ? place : [...place, option];
     problems.push({ path, message: next === undefined ? message : `${message}: ${next}` });
   }
+}
+
+/** A port as its description says it shall be: the link of the URI, or up. */
+export function portConfig(spec: PortSpec, macLimit?: number): PortConfig {
+  const link = spec.options.link ?? "up";
+  return macLimit === undefined ? { spec, link } : { spec, link, macLimit };
 }
 
 function describe(error: z.ZodError, value: unknown, place: Place, known: string[]): ConfigProblem[] {

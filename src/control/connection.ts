@@ -35,6 +35,7 @@ export class Connection {
   readonly #reader = new FrameReader();
   readonly #pending: unknown[] = [];
   #answering = false;
+  #answers: Promise<void> = Promise.resolve();
   #closed = false;
   #drained: (() => void) | null = null;
   #timer: Timer;
@@ -59,7 +60,12 @@ export class Connection {
     if (this.#pending.length > PENDING_MAX) {
       const message = `more than ${PENDING_MAX} requests at once`;
       this.#refuse("backlog", { code: "LIMIT", message, next: "wait for answers" });
-    } else if (!this.#answering) void this.#answerAll();
+    } else if (!this.#answering) this.#answers = this.#answerAll();
+  }
+
+  /** Resolves when every request that came has its answer. */
+  settled(): Promise<void> {
+    return this.#answers;
   }
 
   drain(): void {

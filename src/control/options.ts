@@ -33,7 +33,7 @@ export const MTU_MIN = 68;
 export const MTU_MAX = 65535;
 export const QUEUES_MAX = 8;
 
-/** `csum,tso4`, in any order, or `none`. Segmentation without checksums does not exist (virtio 1.3, 5.1.3.1). */
+/** `csum,tso4,uso`, in any order, or `none`. Segmentation without checksums does not exist (virtio 1.3, 5.1.3.1). */
 const offload = z.string().transform((text, context) => {
   const words = text === "none" ? [] : [...new Set(text.split(","))].sort();
   const has = (word: string) => words.includes(word);
@@ -43,12 +43,17 @@ const offload = z.string().transform((text, context) => {
   };
   if (!words.every((word) => OFFLOAD_NAMES.includes(word)))
     return fail(`expected none or a list of ${[...OFFLOAD_NAMES].sort().join(", ")}`);
-  if ((has("tso4") || has("tso6")) && !has("csum")) return fail("expected csum beside tso4 and tso6");
+  if ((has("tso4") || has("tso6") || has("uso")) && !has("csum"))
+    return fail("expected csum beside tso4, tso6 and uso");
   if (has("ecn") && !has("tso4") && !has("tso6")) return fail("expected tso4 or tso6 beside ecn");
   return words;
 });
 
+/** The link that the administrator wants. In a URI it is where a port begins: it changes while the port runs. */
+export const link = z.enum(["up", "down"], { error: "expected up or down" });
+
 export const commonOptions = {
+  link,
   mac,
   mtu: integer(MTU_MIN, MTU_MAX),
   queues: integer(1, QUEUES_MAX),

@@ -8,7 +8,8 @@
 // arrays are appended, everything else stands in the first part (`parts.ts`).
 
 import type { ErrorCode } from "../core/errors.ts";
-import type { FdbInfo, PortChanges, PortInfo, SwitchStats } from "./api.ts";
+import type { Attached } from "../ports/port.ts";
+import type { FdbInfo, PortChanges, PortInfo, SwitchEnd, SwitchStats } from "./api.ts";
 import type { ConfigData } from "./config-show.ts";
 
 /** Raised when a client has to know of a change. */
@@ -40,6 +41,15 @@ export interface ControlStats {
   errors: Record<string, number>;
 }
 
+/** Where a port's device shall go: `netns`, `ifname` and `ip` are for a namespace only. */
+export interface AttachArgs {
+  name: string;
+  to: "netns" | "vm";
+  netns?: string;
+  ifname?: string;
+  ip?: string[];
+}
+
 /** Each operation's arguments and result. */
 export interface Operations {
   version: { args: object; result: { version: string; protocol: number; pid: number } };
@@ -51,12 +61,16 @@ export interface Operations {
   };
   "port.del": { args: { name: string }; result: object };
   "port.set": { args: { name: string } & PortChanges; result: { port: PortInfo } };
+  "port.attach": { args: AttachArgs; result: Attached };
+  "port.detach": { args: { name: string }; result: { port: PortInfo } };
   "fdb.show": { args: { port?: string }; result: FdbInfo };
   "fdb.add": { args: { mac: string; port: string }; result: object };
   "fdb.del": { args: { mac: string }; result: object };
   "fdb.flush": { args: { port?: string }; result: { flushed: number } };
   stats: { args: object; result: SwitchStats & { control: ControlStats } };
   "config.show": { args: object; result: ConfigData };
+  /** Ends the switch; with `remove`, also what containers and VMs hold on to. Answered at the end, then it hangs up. */
+  shutdown: { args: { remove: boolean }; result: SwitchEnd };
 }
 
 export type Operation = keyof Operations;

@@ -3,11 +3,13 @@
 
 import { z } from "zod";
 import { RingyardError } from "../core/errors.ts";
-import { link, MAC_LIMIT_MAX } from "./config-schema.ts";
+import type { SwitchEnd } from "./api.ts";
+import { attachSchema, attachTarget } from "./attach-request.ts";
+import { MAC_LIMIT_MAX, portConfig } from "./config-schema.ts";
 import { configData } from "./config-show.ts";
 import type { Handler } from "./connection.ts";
 import { suggest } from "./nearest.ts";
-import { MTU_MAX, MTU_MIN, mac } from "./options.ts";
+import { link, MTU_MAX, MTU_MIN, mac } from "./options.ts";
 import { type ControlStats, type Operation, type Operations, PROTOCOL_VERSION } from "./protocol.ts";
 import { quoted } from "./quote.ts";
 import type { Running } from "./running.ts";
@@ -36,32 +38,45 @@ const schemas = {
   }),
   "port.del": z.strictObject({ name }),
   "port.set": z.strictObject({ name, link: link.optional(), mtu: number(MTU_MIN, MTU_MAX).optional(), macLimit }),
+  "port.attach": attachSchema(name),
+  "port.detach": z.strictObject({ name }),
   "fdb.show": maybePort,
   "fdb.add": z.strictObject({ mac: unicastMac, port: name }),
   "fdb.del": z.strictObject({ mac: unicastMac }),
   "fdb.flush": maybePort,
   stats: nothing,
   "config.show": nothing,
+  shutdown: z.strictObject({ remove: z.boolean({ error: "expected true or false" }) }),
 } satisfies { [O in Operation]: z.ZodType<Operations[O]["args"]> };
 
 type Calls = { [O in Operation]: (args: z.output<(typeof schemas)[O]>) => Result<O> | Promise<Result<O>> };
 type Result<O extends Operation> = Operations[O]["result"];
 
-function callsOf(running: Running, control: () => ControlStats): Calls {
+/** What requests reach beside the running configuration. */
+export interface RequestHost {
+  /** The socket's own counters. */
+  control(): ControlStats;
+  /** Ends the switch; resolves when it has ended. */
+  shutdown(remove: boolean): Promise<SwitchEnd>;
+}
+
+function callsOf(running: Running, { control, shutdown }: RequestHost): Calls {
   const { api } = running;
   return {
     version: () => ({ version: VERSION, protocol: PROTOCOL_VERSION, pid: process.pid }),
     "port.list": () => ({ ports: api.ports() }),
     "port.show": ({ name }) => ({ port: api.port(name) }),
-    "port.add": async ({ name, uri, link = "up", macLimit }) => {
-      const spec = parsePort(name, uri, running.kinds);
-      return { port: await running.addPort(macLimit === undefined ? { spec, link } : { spec, link, macLimit }) };
+    "port.add": async ({ name, uri, link, macLimit }) => {
+      const spec = parsePort(name, uri, running.kinds, link === undefined ? {} : { link });
+      return { port: await running.addPort(portConfig(spec, macLimit)) };
     },
     "port.del": async ({ name }) => {
       await running.removePort(name);
       return {};
     },
     "port.set": async ({ name, ...changes }) => ({ port: await running.setPort(name, changes) }),
+    "port.attach": ({ name, ...target }) => running.attachPort(name, attachTarget({ name, ...target })),
+    "port.detach": async ({ name }) => ({ port: await running.detachPort(name) }),
     "fdb.show": ({ port }) => api.fdb(port),
     "fdb.add": ({ mac, port }) => {
       api.fdbAdd(mac, port);
@@ -74,12 +89,13 @@ function callsOf(running: Running, control: () => ControlStats): Calls {
     "fdb.flush": ({ port }) => ({ flushed: api.fdbFlush(port) }),
     stats: () => ({ ...api.stats(), control: control() }),
     "config.show": () => configData(running.config),
+    shutdown: ({ remove }) => shutdown(remove),
   };
 }
 
-/** Serves requests on a running switch; `control` gives the socket's own counters. */
-export function requestHandler(running: Running, control: () => ControlStats): Handler {
-  const calls = callsOf(running, control) as Record<Operation, (args: unknown) => object | Promise<object>>;
+/** Serves requests on a running switch. */
+export function requestHandler(running: Running, host: RequestHost): Handler {
+  const calls = callsOf(running, host) as Record<Operation, (args: unknown) => object | Promise<object>>;
   return async ({ op, args }) => {
     if (!Object.hasOwn(schemas, op)) {
       throw new RingyardError(
@@ -109,6 +125,6 @@ function badArguments(op: string, error: z.ZodError, args: Record<string, unknow
       suggest(issue.keys[0], "takes", known),
     );
   }
-  const key = String(issue.path[0]);
-  return new RingyardError("BAD_REQUEST", `${op}: ${key}: ${issue.message}, found ${quoted(args[key])}`);
+  const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], args);
+  return new RingyardError("BAD_REQUEST", `${op}: ${String(issue.path[0])}: ${issue.message}, found ${quoted(found)}`);
 }

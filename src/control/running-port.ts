@@ -7,7 +7,7 @@ import { MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "../dataplane/sh
 import { publish32 } from "../mem/access.ts";
 import { MAX_FRAME } from "../mem/batch.ts";
 import { DELIVER_STATUS, FETCH_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
-import type { LaneConfig, Port, PortHost, PortKind, PortLog, PortSpec } from "../ports/port.ts";
+import type { Attached, AttachTarget, LaneConfig, Port, PortHost, PortKind, PortLog, PortSpec } from "../ports/port.ts";
 import type { Reactor } from "../sys/reactor.ts";
 import type { PortChanges, PortInfo, QueueInfo, SwitchLog } from "./api.ts";
 import { readCounters, sumCounters } from "./switch-stats.ts";
@@ -20,10 +20,14 @@ export class RunningPort implements PortHost {
   readonly log: PortLog;
   private port: Port | undefined;
   private kind: PortKind | undefined;
-  private admin: "up" | "down" = "up";
+  private admin: "up" | "down";
   private carrier = false;
   private mtu: number | undefined;
   private readonly errors = new Map<string, number>();
+  /** The last attach, detach or close: each waits for the one before. */
+  private last: Promise<unknown> = Promise.resolve();
+  private waiting = 0;
+  private leaving = false;
 
   constructor(
     readonly spec: PortSpec,
@@ -37,6 +41,7 @@ export class RunningPort implements PortHost {
       warn: (message, facts) => log.warn({ port: spec.name, ...facts }, message),
     };
     this.mtu = spec.options.mtu;
+    this.admin = spec.options.link ?? "up";
   }
 
   /** Makes the port. Throws what the kind throws, with no lane left open. */
@@ -46,19 +51,73 @@ export class RunningPort implements PortHost {
     this.publish();
     try {
       this.port = await kind.open(this.spec, this);
+      if (this.admin === "down") this.port.setLink?.(false);
     } catch (error) {
+      await this.port?.close(true);
       for (let pair = 0; pair < MAX_PAIRS; pair++) await this.dispatcher.close(this.index, pair);
       this.setCarrier(false);
       throw error;
     }
   }
 
-  async close(): Promise<void> {
-    // Down first: other ports stop sending here while the lanes close.
-    this.admin = "down";
-    this.publish();
-    await this.port?.close();
-    for (let pair = 0; pair < MAX_PAIRS; pair++) await this.dispatcher.close(this.index, pair);
+  /** Waits for an attach that is under way. */
+  close(keep = false): Promise<void> {
+    return this.alone(async () => {
+      this.leaving = true;
+      // Down first: other ports stop sending here while the lanes close.
+      this.admin = "down";
+      this.publish();
+      await this.port?.close(keep);
+      for (let pair = 0; pair < MAX_PAIRS; pair++) await this.dispatcher.close(this.index, pair);
+    });
+  }
+
+  attach(target: AttachTarget): Promise<Attached> {
+    return this.alone(async () => {
+      const { port } = this;
+      if (this.leaving) throw this.gone();
+      if (port?.attach === undefined) throw this.nothingTo("attach");
+      return port.attach(target);
+    });
+  }
+
+  detach(): Promise<void> {
+    return this.alone(async () => {
+      const { port } = this;
+      if (this.leaving) throw this.gone();
+      if (port?.detach === undefined) throw this.nothingTo("detach");
+      return port.detach();
+    });
+  }
+
+  /** Whether a container or a VM holds the port's device, as the kind says in its details. */
+  get attached(): boolean {
+    const { attached = "no" } = this.port?.details() ?? {};
+    return attached !== "no";
+  }
+
+  /** While an attach, detach or close is under way: resolves at its end. Else undefined. */
+  get attaching(): Promise<unknown> | undefined {
+    return this.waiting > 0 ? this.last : undefined;
+  }
+
+  private nothingTo(what: "attach" | "detach"): RingyardError {
+    const { name, kind } = this.spec;
+    const next = "its driver comes by itself; ports of kind vduse are attached";
+    return new RingyardError("UNSUPPORTED", `port ${name}: a ${kind} port has nothing to ${what}`, next);
+  }
+
+  private gone(): RingyardError {
+    return new RingyardError("NOT_FOUND", `port ${this.spec.name} was removed meanwhile`);
+  }
+
+  /** Runs one action after all earlier ones, whatever became of them. */
+  private alone<T>(action: () => Promise<T>): Promise<T> {
+    this.waiting++;
+    const result = this.last.then(action);
+    const end = () => void this.waiting--;
+    this.last = result.then(end, end);
+    return result;
   }
 
   async set(changes: PortChanges): Promise<void> {

@@ -4,9 +4,11 @@
 //   declared   ports of the file and the command line; a reload makes them what the file says
 //   by hand    ports of `port add`; a reload leaves them alone, until the file names one
 //
-// Control thread.
+// But an attach: it waits for the kernel, changes nothing of what was told, and the switch itself sees that it and the end
+// of its port do not meet. Control thread.
 
 import { RingyardError } from "../core/errors.ts";
+import type { Attached, AttachTarget } from "../ports/port.ts";
 import type { PortInfo, SwitchApi } from "./api.ts";
 import { addPort, applyActions } from "./apply.ts";
 import { type Config, emptyConfig, type PortConfig } from "./config.ts";
@@ -64,12 +66,15 @@ export class Running {
   }
 
   removePort(name: string): Promise<void> {
-    return this.#alone(async () => {
-      this.#find(name);
-      await this.api.removePort(name);
-      this.#config.ports.delete(name);
-      this.#declared.delete(name);
-    });
+    const remove = () =>
+      this.#alone(async () => {
+        this.#find(name);
+        await this.api.removePort(name);
+        this.#config.ports.delete(name);
+        this.#declared.delete(name);
+      });
+    // Others' changes do not queue up behind a port that waits for its kernel.
+    return this.api.attaching(name)?.then(remove) ?? remove();
   }
 
   setPort(name: string, changes: { link?: "up" | "down"; mtu?: number; macLimit?: number }): Promise<PortInfo> {
@@ -81,6 +86,16 @@ export class Running {
       this.#config.ports.set(name, { ...port, ...others, spec });
       return info;
     });
+  }
+
+  async attachPort(name: string, target: AttachTarget): Promise<Attached> {
+    this.#find(name);
+    return await this.api.attachPort(name, target);
+  }
+
+  async detachPort(name: string): Promise<PortInfo> {
+    this.#find(name);
+    return await this.api.detachPort(name);
   }
 
   #find(name: string): PortConfig {

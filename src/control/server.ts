@@ -8,6 +8,8 @@ import type { ControlStats } from "./protocol.ts";
 import { publishSocket, socketInode, withdrawSocket } from "./socket-file.ts";
 
 export const CONNECTIONS_MAX = 64;
+/** For a last answer to be taken by a client that waits for it. */
+const FINISH_MS = 1000;
 
 export class ControlServer {
   readonly #connections = new Set<Connection>();
@@ -42,6 +44,15 @@ export class ControlServer {
 
   stats(): ControlStats {
     return { ...this.#stats, connections: this.#connections.size, errors: { ...this.#stats.errors } };
+  }
+
+  /** Waits a moment for answers that are on their way, then closes. */
+  async finish(): Promise<void> {
+    const limit = Promise.withResolvers<void>();
+    const timer = setTimeout(limit.resolve, FINISH_MS);
+    await Promise.race([Promise.all([...this.#connections].map((connection) => connection.settled())), limit.promise]);
+    clearTimeout(timer);
+    this.close();
   }
 
   /** Ends every connection and removes the socket. */

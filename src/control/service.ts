@@ -3,9 +3,11 @@
 //   load() -> claim the control path -> createSwitch -> add the ports -> answer requests
 //
 // The path is claimed first, since a switch that already runs there is the cheapest thing to find out; requests that come
-// early wait. A start that fails undoes everything. Control thread.
+// early wait. A start that fails undoes everything. At the end the path is given up last: until then another switch could
+// not have the ports either, and a client that asked for the end sees it by its connection. Control thread.
 
-import type { CreateSwitch, SwitchApi, SwitchLog } from "./api.ts";
+import { RingyardError } from "../core/errors.ts";
+import type { CreateSwitch, EndOptions, SwitchApi, SwitchEnd, SwitchLog } from "./api.ts";
 import type { Config } from "./config.ts";
 import type { Handler } from "./connection.ts";
 import type { Difference } from "./diff.ts";
@@ -22,9 +24,14 @@ export interface ServiceOptions {
   createSwitch: CreateSwitch;
   kinds: Kinds;
   log: SwitchLog;
+  /** A client asked for the end: whoever runs the service shall `close` it, as soon as it can. */
+  shutdown(remove: boolean): void;
 }
 
 export class Service {
+  #ending = false;
+  readonly #end = Promise.withResolvers<SwitchEnd>();
+
   private constructor(
     readonly running: Running,
     readonly server: ControlServer,
@@ -38,20 +45,36 @@ export class Service {
     if (config.control === undefined) makeControlDirectory(control);
     const ready = Promise.withResolvers<Handler>();
     ready.promise.catch(() => {}); // Early requests end with their connection.
-    const server = await ControlServer.listen(control, async (request) => (await ready.promise)(request), options.log);
+    const handle: Handler = async (request) => (await ready.promise)(request);
+    const server = await ControlServer.listen(control, handle, options.log);
     let api: SwitchApi | undefined;
     try {
       api = await options.createSwitch(config.settings, options.log);
       const running = new Running(api, options.kinds, config);
-      await running.replace(config);
-      ready.resolve(requestHandler(running, () => server.stats()));
-      return new Service(running, server, options);
+      await api.whileHeld(() => running.replace(config));
+      const service = new Service(running, server, options);
+      ready.resolve(service.#handler());
+      return service;
     } catch (error) {
       server.close();
       ready.reject(error);
-      await api?.close();
+      await api?.close({ keep: true });
       throw error;
     }
+  }
+
+  #handler(): Handler {
+    const { running, server, options } = this;
+    const shutdown = (remove: boolean) => {
+      this.#ending = true;
+      options.shutdown(remove);
+      return this.#end.promise;
+    };
+    const handle = requestHandler(running, { control: () => server.stats(), shutdown });
+    return async (request) => {
+      if (this.#ending) throw new RingyardError("BUSY", "the switch is shutting down", "wait until it has ended");
+      return handle(request);
+    };
   }
 
   get control(): string {
@@ -68,9 +91,14 @@ export class Service {
     return this.running.replace(config);
   }
 
-  /** Drains and removes everything. */
-  async close(): Promise<void> {
-    this.server.close();
-    await this.running.api.close();
+  /** Drains and removes everything; with `keep`, all but what containers and VMs hold on to. */
+  async close(options: EndOptions): Promise<SwitchEnd> {
+    this.#ending = true;
+    this.#end.resolve(this.running.api.close(options));
+    try {
+      return await this.#end.promise;
+    } finally {
+      await this.server.finish();
+    }
   }
 }

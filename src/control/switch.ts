@@ -1,5 +1,6 @@
 // The running switch: workers, fdb, ports. Implements SwitchApi (api.ts); the configuration, the control socket and embedding
-// programs are its only users. Changes to the set of ports run one after the other, so that nothing is ever half made.
+// programs are its only users. Changes to the set of ports run one after the other, so that nothing is ever half made; an
+// attach waits for the kernel and so runs beside them, one at a time for each port.
 // Control thread only.
 
 import { errorLine, RingyardError } from "../core/errors.ts";
@@ -9,14 +10,16 @@ import { fdbEntries, fdbPortUse, fdbTotals } from "../dataplane/fdb-show.ts";
 import { fdbAddStatic, fdbDelete, fdbFlush, fdbSetAgeing, fdbSetPortLimit, fdbSweep } from "../dataplane/fdb-table.ts";
 import { MAX_PORTS, POLL_ADAPTIVE, POLL_BUSY, POLL_INTERRUPT, POLL_MODE } from "../dataplane/shared.ts";
 import { publish32 } from "../mem/access.ts";
-import type { PortProbe, PortSpec } from "../ports/port.ts";
+import type { Attached, AttachTarget, PortProbe, PortSpec } from "../ports/port.ts";
 import { Reactor } from "../sys/reactor.ts";
 import type {
+  EndOptions,
   FdbInfo,
   PollMode,
   PortChanges,
   PortInfo,
   SwitchApi,
+  SwitchEnd,
   SwitchLog,
   SwitchSettings,
   SwitchStats,
@@ -52,7 +55,7 @@ class Switch implements SwitchApi {
   private readonly retired: LaneTotals = emptyTotals();
   private nowS: number;
   private changes: Promise<unknown> = Promise.resolve();
-  private closing: Promise<void> | undefined;
+  private closing: Promise<SwitchEnd> | undefined;
 
   constructor(
     settings: SwitchSettings,
@@ -109,7 +112,7 @@ class Switch implements SwitchApi {
 
   addPort(spec: PortSpec): Promise<PortInfo> {
     return this.change(async () => {
-      if (this.closing !== undefined) throw new RingyardError("BUSY", "the switch is shutting down");
+      this.refuseAtEnd();
       if (this.byName.has(spec.name)) {
         throw new RingyardError("EXISTS", `port ${spec.name} exists`, "choose another name or delete it first");
       }
@@ -123,12 +126,23 @@ class Switch implements SwitchApi {
     });
   }
 
-  removePort(name: string): Promise<void> {
-    return this.change(() => this.remove(this.get(name)));
+  async whileHeld<T>(action: () => Promise<T>): Promise<T> {
+    await this.dispatcher.callAll({ op: "fetch", on: false });
+    try {
+      return await action();
+    } finally {
+      if (this.closing === undefined) await this.dispatcher.callAll({ op: "fetch", on: true });
+    }
   }
 
-  private async remove(port: RunningPort): Promise<void> {
-    await port.close();
+  removePort(name: string, { keep = false }: EndOptions = {}): Promise<void> {
+    const remove = () => this.change(() => this.remove(this.get(name), keep));
+    // Outside of the row of changes: those of other ports need not wait for this port's kernel.
+    return this.attaching(name)?.then(remove) ?? remove();
+  }
+
+  private async remove(port: RunningPort, keep: boolean): Promise<void> {
+    await port.close(keep);
     // Not before: a frame in flight could teach the port's addresses again until its lanes are closed.
     fdbFlush(this.fdbTable, { port: port.index, statics: true });
     fdbSetPortLimit(this.fdbTable, port.index, this.settings.macLimit);
@@ -138,7 +152,7 @@ class Switch implements SwitchApi {
     this.byName.delete(port.spec.name);
     // A static address may have been added meanwhile; the next port of this index must not inherit it.
     fdbFlush(this.fdbTable, { port: port.index, statics: true });
-    this.log.info({ port: port.spec.name }, "port removed");
+    this.log.info({ port: port.spec.name }, keep ? "port closed" : "port removed");
   }
 
   setPort(name: string, changes: PortChanges): Promise<PortInfo> {
@@ -148,6 +162,25 @@ class Switch implements SwitchApi {
       if (changes.macLimit !== undefined) fdbSetPortLimit(this.fdbTable, port.index, changes.macLimit);
       return this.info(port);
     });
+  }
+
+  async attachPort(name: string, target: AttachTarget): Promise<Attached> {
+    this.refuseAtEnd();
+    const attached = await this.get(name).attach(target);
+    this.log.info({ port: name, ...(attached.netdev ?? { vm: attached.vm?.path }) }, "port attached");
+    return attached;
+  }
+
+  async detachPort(name: string): Promise<PortInfo> {
+    this.refuseAtEnd();
+    const port = this.get(name);
+    await port.detach();
+    this.log.info({ port: name }, "port detached");
+    return this.info(port);
+  }
+
+  attaching(name: string): Promise<unknown> | undefined {
+    return this.byName.get(name)?.attaching;
   }
 
   port(name: string): PortInfo {
@@ -202,18 +235,41 @@ class Switch implements SwitchApi {
     );
   }
 
-  close(): Promise<void> {
+  close({ keep = false }: EndOptions = {}): Promise<SwitchEnd> {
     this.closing ??= this.change(async () => {
+      const ports = [...this.byName.values()];
+      // A driver that is being attached speaks to running workers.
+      for (const port of ports) await port.attaching;
       clearInterval(this.housekeeping);
       // First, so that no port takes frames for one that is gone already: they wait in their rings for the next switch.
-      await this.dispatcher.callAll({ op: "drain" });
-      for (const port of [...this.byName.values()]) {
-        await this.remove(port).catch((error) => this.log.error({ port: port.spec.name }, errorLine(error)));
-      }
+      await this.dispatcher.callAll({ op: "fetch", on: false });
+      const end = await this.removeAll(ports, keep);
       await this.dispatcher.stop();
       await this.reactor.close();
+      return end;
     });
     return this.closing;
+  }
+
+  private async removeAll(ports: readonly RunningPort[], keep: boolean): Promise<SwitchEnd> {
+    const end: SwitchEnd = { kept: [], failed: [] };
+    for (const port of ports) {
+      const { name } = port.spec;
+      const stays = keep && port.attached;
+      try {
+        await this.remove(port, keep);
+        if (stays) end.kept.push(name);
+      } catch (error) {
+        const reason = errorLine(error);
+        this.log.error({ port: name }, reason);
+        end.failed.push({ name, reason });
+      }
+    }
+    return end;
+  }
+
+  private refuseAtEnd(): void {
+    if (this.closing !== undefined) throw new RingyardError("BUSY", "the switch is shutting down");
   }
 
   private get(name: string): RunningPort {

@@ -3,7 +3,8 @@
 //   tap:web?netns=blue&mtu=1500        kind ':' target [ '?' option '=' value { '&' option '=' value } ]
 //
 // Targets and values may be percent-encoded. Two URIs mean the same port when their canonical forms are equal: options
-// sorted, values as their schema understood them, defaults left out, paths normalised. Control thread; pure.
+// sorted, values as their schema understood them, defaults left out, paths normalised. `link` is never in them: it changes
+// while the port runs, and is compared by itself (`PortConfig`). Control thread; pure.
 
 import { posix } from "node:path";
 import type { ZodType } from "zod";
@@ -16,6 +17,9 @@ import { decode, encode, valueText } from "./uri-text.ts";
 
 export type Kinds = Readonly<Record<string, PortKind>>;
 
+/** Options by name, as a URI would carry them. */
+type Table = Readonly<Record<string, string>>;
+
 /** What is wrong with a port's description; `option` says where, when it is one option. */
 export interface PortProblem {
   code: "BAD_URI" | "BAD_OPTION";
@@ -27,9 +31,9 @@ export interface PortProblem {
 /** Far beyond any path or set of options; keeps what a message repeats within reason. */
 const URI_LENGTH_MAX = 1024;
 
-/** Reads a URI, or throws an error that names the port. */
-export function parsePort(name: string, uri: string, kinds: Kinds): PortSpec {
-  const read = readPort(name, uri, kinds);
+/** Reads a URI, and options that stand beside it, or throws an error that names the port. */
+export function parsePort(name: string, uri: string, kinds: Kinds, table: Table = {}): PortSpec {
+  const read = readPort(name, uri, kinds, table);
   if (!Array.isArray(read)) return read;
   const { code, option, message, next } = read[0];
   throw new RingyardError(
@@ -48,12 +52,7 @@ export function parsePortArgument(text: string, kinds: Kinds): PortSpec {
 }
 
 /** Reads a URI and the options that stand beside it in a table of the configuration; returns the port or all mistakes. */
-export function readPort(
-  name: string,
-  uri: string,
-  kinds: Kinds,
-  table: Readonly<Record<string, string>> = {},
-): PortSpec | PortProblem[] {
+export function readPort(name: string, uri: string, kinds: Kinds, table: Table = {}): PortSpec | PortProblem[] {
   const named = portName.safeParse(name);
   if (!named.success) return [problem(`${named.error.issues[0].message}, found ${quoted(name)}`)];
   if (uri.length > URI_LENGTH_MAX) return [problem(`uri longer than ${URI_LENGTH_MAX} characters`)];
@@ -86,7 +85,8 @@ export function formatUri(kind: PortKind, target: string, options: PortOptions):
   for (const option of Object.keys(options).sort()) {
     const value = options[option];
     const schema = schemaOf(kind, option);
-    if (value === undefined || (schema !== undefined && sameValue(value, defaultOf(schema)))) continue;
+    if (option === "link" || value === undefined || (schema !== undefined && sameValue(value, defaultOf(schema))))
+      continue;
     words.push(`${option}=${encode(valueText(value))}`);
   }
   return `${kind.kind}:${encode(target)}${words.length === 0 ? "" : `?${words.join("&")}`}`;
@@ -105,10 +105,12 @@ function readTarget(kind: PortKind, raw: string): string | PortProblem {
   if (form === "" && target !== "")
     return problem(`${kind.kind}: takes no target, found ${quoted(target)}`, `write ${kind.kind}:`);
   if (form !== "" && target === "") return problem(`${kind.kind}: missing ${form}`, `write ${kind.kind}:${form}`);
-  if (form !== "PATH") return target;
   // The switch runs in another directory than the person who types.
-  if (!target.startsWith("/")) return problem(`${kind.kind}: expected an absolute path, found ${quoted(target)}`);
-  return posix.normalize(target);
+  if (form === "PATH" && !target.startsWith("/"))
+    return problem(`${kind.kind}: expected an absolute path, found ${quoted(target)}`);
+  const wrong = kind.check?.(target);
+  if (wrong !== undefined) return problem(`${kind.kind}: ${wrong.message}`, wrong.next);
+  return form === "PATH" ? posix.normalize(target) : target;
 }
 
 function readQuery(query: string): Map<string, string> | PortProblem {

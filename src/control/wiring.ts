@@ -4,10 +4,12 @@ import { memory } from "../ports/memory/kind.ts";
 import { nullPort } from "../ports/null.ts";
 import type { PortKind } from "../ports/port.ts";
 import { tap } from "../ports/tap/kind.ts";
+import { vduse } from "../ports/vduse/kind.ts";
 import { vhostUser } from "../ports/vhost-user/kind.ts";
 
 export const kinds: Readonly<Record<string, PortKind>> = {
   [vhostUser.kind]: vhostUser,
+  [vduse.kind]: vduse,
   [tap.kind]: tap,
   [memory.kind]: memory,
   [nullPort.kind]: nullPort,

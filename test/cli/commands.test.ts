@@ -124,7 +124,11 @@ describe("refusals are one line and an exit code", () => {
     [["port", "show", "c"], 1, "no port c: `ringyard port list` names them"],
     [["port", "del", "c"], 1, "no port c: did you mean a? ports: a, b"],
     [["port", "add", "a", "null:"], 1, "port a exists: choose another name, or ringyard port del a"],
-    [["port", "add", "c", "frob:x"], 2, 'port c: unknown port kind "frob": known kinds: memory, null, tap, vhost-user'],
+    [
+      ["port", "add", "c", "frob:x"],
+      2,
+      'port c: unknown port kind "frob": known kinds: memory, null, tap, vduse, vhost-user',
+    ],
     [["port", "add", "c", "null:", "mtu=9000"], 2, "mtu is part of the uri: write 'null:?mtu=9000'"],
     [["port", "set", "a", "lnk=up"], 2, 'unknown setting "lnk": did you mean link? known: link, mac-limit, mtu'],
     [["port", "set", "a", "link"], 2, "setting link has no value: write link=VALUE"],
@@ -187,6 +191,7 @@ describe("without a switch", () => {
       "memory",
       "null",
       "tap",
+      "vduse",
       "vhost-user",
     ]);
   });

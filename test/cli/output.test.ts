@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { countsText, facts, table } from "../../src/cli/output.ts";
+import { portDetails } from "../../src/cli/port-view.ts";
 import { type Reading, ratesText } from "../../src/cli/stats-view.ts";
 
 test("columns are aligned, numbers to the right, and no line ends in a blank", () => {
@@ -58,4 +59,15 @@ test("rates come from two readings, and start anew with a port", () => {
     "20",
   ]);
   expect(row(first, reading(2000, 5, 50, {}))).toEqual(["a", "-", "-", "0", "0.0", "0"]);
+});
+
+test("details of a port are words, and units stay what they are", () => {
+  const nothing = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, drops: {} };
+  const details = { deviceMac: "02:00:00:00:00:01", memoryMiB: 64, features: ["CSUM", "MAC"], queues: [] };
+  const port = { ...nothing, name: "web", index: 0, kind: "vduse", uri: "vduse:web", errors: {}, macs: 0, queues: [] };
+  const text = portDetails({ ...port, admin: "up", carrier: false, details });
+  expect(text).toContain("state:         no-carrier\n");
+  expect(text).toEndWith(
+    "device mac:    02:00:00:00:00:01\nmemory MiB:    64\nfeatures:      CSUM, MAC\nqueues:        -\n",
+  );
 });

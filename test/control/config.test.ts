@@ -51,7 +51,22 @@ mac-limit = 16
       { name: "vm.1", uri: "vhost-user:/run/vm1.sock?queues=2", link: "up" },
       { name: "db", uri: "tap:db?mtu=9000&netns=blue&offload=csum,tso4", link: "down", macLimit: 16 },
     ]);
-    expect(config.ports.get("db")?.spec.options).toEqual({ mtu: 9000, netns: "blue", offload: ["csum", "tso4"] });
+    expect(config.ports.get("db")?.spec.options).toEqual({
+      link: "down",
+      mtu: 9000,
+      netns: "blue",
+      offload: ["csum", "tso4"],
+    });
+  });
+
+  test("says in the uri or beside it where the link begins", () => {
+    const config = parse('[ports]\na = "tap:a?link=down"\nb = { uri = "tap:b", link = "down" }\nc = "tap:c?link=up"');
+    expect(configData(config).ports).toEqual([
+      { name: "a", uri: "tap:a", link: "down" },
+      { name: "b", uri: "tap:b", link: "down" },
+      { name: "c", uri: "tap:c", link: "up" },
+    ]);
+    expect(configData(parse(configToml(configData(config))))).toEqual(configData(config));
   });
 
   test("gives CPUs as a list too", () => {
@@ -83,6 +98,17 @@ describe("a mistake names file, line and key", () => {
       "an unknown table",
       "\n[prots]\n",
       ["ringyard.toml:2: prots: unknown table: did you mean ports? known: ports, switch"],
+    ],
+    [
+      "a link twice",
+      "[ports]\na = { uri = 'null:?link=up', link = 'down' }",
+      ["ringyard.toml:2: ports.a.link: stands in the uri too"],
+    ],
+    ["a target", "[ports]\na = 'tap:taken'", ["ringyard.toml:2: ports.a: tap: is taken: choose another"]],
+    [
+      "a link",
+      "[ports]\na = { uri = 'null:', link = 1 }",
+      ["ringyard.toml:2: ports.a.link: expected up or down, found 1"],
     ],
     [
       "an unknown key",
@@ -148,7 +174,7 @@ describe("a mistake names file, line and key", () => {
     [
       "an option of another kind",
       '[ports.web]\nuri = "tap:web"\nmode = "client"',
-      ["ringyard.toml:3: ports.web.mode: unknown option of tap: tap takes mac, mtu, netns, offload, queues"],
+      ["ringyard.toml:3: ports.web.mode: unknown option of tap: tap takes link, mac, mtu, netns, offload, queues"],
     ],
     [
       "a table as an option",

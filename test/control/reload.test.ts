@@ -55,6 +55,14 @@ describe("the difference", () => {
     expect(steps(small, moved)).toEqual(["remove a", "add a"]);
   });
 
+  test("changes a link under a running port, wherever it is written", () => {
+    const up = ports('a = "tap:a"');
+    const down = ports('a = "tap:a?link=down"');
+    expect(steps(up, down)).toEqual(['set a {"link":"down"}']);
+    expect(steps(down, up)).toEqual(['set a {"link":"up"}']);
+    expect(steps(down, ports('a = { uri = "tap:a", link = "down" }'))).toEqual([]);
+  });
+
   test("gives a port whose limit goes the switch's", () => {
     const limited = ports('a = { uri = "null:", mac-limit = 4 }');
     expect(steps(limited, ports('a = "null:"'))).toEqual(['set a {"macLimit":65536}']);
@@ -81,7 +89,7 @@ describe("a running switch", () => {
   const told = () => configData(running.config).ports.map(({ name, uri, link }) => `${name} ${uri} ${link}`);
 
   test("starts with the ports and their settings", () => {
-    expect(fake.calls).toEqual(["addPort a", "addPort b", 'setPort b {"link":"down","macLimit":4}']);
+    expect(fake.calls).toEqual(["addPort a", "addPort b", 'setPort b {"macLimit":4}']);
     expect(shown()).toEqual(["a tap:a?mtu=1500 up", "b null: down"]);
     expect(told()).toEqual(shown());
   });
@@ -135,7 +143,7 @@ describe("a running switch", () => {
 
   test("leaves no port whose settings cannot be set", async () => {
     fake.failures.set("setPort c", new RingyardError("SYSTEM", "no"));
-    const port = { spec: parsePort("c", "null:", fakeKinds), link: "down" } as const;
+    const port = { spec: parsePort("c", "null:", fakeKinds), link: "down", macLimit: 4 } as const;
     await expect(running.addPort(port)).rejects.toThrow("no");
     await running.addPort(port).catch(() => {});
     expect(fake.ports().map(({ name }) => name)).toEqual(["a", "b"]);

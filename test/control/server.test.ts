@@ -35,6 +35,26 @@ describe("requests", () => {
     expect((await client.request("port.list", {})).ports).toEqual([]);
   });
 
+  test("attach and detach ports", async () => {
+    const { client, fake } = await serve();
+    const asked = await client();
+    await asked.request("port.add", { name: "web", uri: "vduse:web" });
+    await asked.request("port.add", { name: "sink", uri: "null:" });
+    const ip = ["10.0.0.2/24", "fd00::1/64", "0.0.0.0/0"];
+    expect(await asked.request("port.attach", { name: "web", to: "netns", netns: "1", ip, ifname: "lan0" })).toEqual({
+      netdev: { netns: "1", ifname: "lan0", mac: "02:00:00:00:00:0a" },
+    });
+    expect(fake.attached.get("web")).toEqual({ to: "netns", netns: "1", ip, ifname: "lan0" });
+    expect((await asked.request("port.detach", { name: "web" })).port.name).toBe("web");
+    expect(await asked.request("port.attach", { name: "web", to: "vm" })).toMatchObject({
+      vm: { path: "/dev/vhost-vdpa-0" },
+    });
+    expect(fake.attached.get("web")).toEqual({ to: "vm" });
+    await expect(asked.request("port.attach", { name: "sink", to: "vm" })).rejects.toMatchObject({
+      code: "UNSUPPORTED",
+    });
+  });
+
   test("pin, show and forget addresses", async () => {
     const { client, fake } = await serve();
     const { request, close } = bound(await client());
@@ -94,17 +114,45 @@ describe("requests", () => {
       "BAD_REQUEST",
       'fdb.add: mac: expected a unicast MAC address such as 02:00:00:00:00:01, found "01:00:00:00:00:00"',
     ],
+    ["port.attach", { name: "web", to: "host" }, "BAD_REQUEST", 'port.attach: to: expected netns or vm, found "host"'],
+    [
+      "port.attach",
+      { name: "web", to: "netns" },
+      "BAD_REQUEST",
+      "port.attach: netns: expected the name of a network namespace, a PID or an absolute path, found nothing",
+    ],
+    [
+      "port.attach",
+      { name: "web", to: "netns", netns: "a/b" },
+      "BAD_REQUEST",
+      'port.attach: netns: expected the name of a network namespace, a PID or an absolute path, found "a/b"',
+    ],
+    [
+      "port.attach",
+      { name: "web", to: "vm", ip: ["10.0.0.2/24"] },
+      "BAD_REQUEST",
+      'port.attach: ip: expected nothing beside a vm, found ["10.0.0.2/24"]',
+    ],
+    [
+      "port.attach",
+      { name: "web", to: "netns", netns: "blue", ip: ["::1/64", 4] },
+      "BAD_REQUEST",
+      "port.attach: ip: expected an address, found 4",
+    ],
+    ["port.attach", { name: "wbe", to: "vm" }, "NOT_FOUND", "no port wbe: ports: none"],
+    ["port.detach", { name: "web" }, "NOT_FOUND", "no port web: ports: none"],
+    ["shutdown", {}, "BAD_REQUEST", "shutdown: remove: expected true or false, found nothing"],
     [
       "port.lst",
       {},
       "BAD_REQUEST",
-      'unknown operation "port.lst": did you mean port.list? known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, port.add, port.del, port.list, port.set, port.show, stats, version',
+      'unknown operation "port.lst": did you mean port.list? known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, port.add, port.attach, port.del, port.detach, port.list, port.set, port.show, shutdown, stats, version',
     ],
     [
       "toString",
       {},
       "BAD_REQUEST",
-      'unknown operation "toString": known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, port.add, port.del, port.list, port.set, port.show, stats, version',
+      'unknown operation "toString": known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, port.add, port.attach, port.del, port.detach, port.list, port.set, port.show, shutdown, stats, version',
     ],
   ];
   test.each(refused)("%s %j is refused, and the connection goes on", async (op, args, code, line) => {

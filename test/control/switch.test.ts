@@ -70,3 +70,24 @@ for (const settings of [{}, { poll: "busy" }, { poll: "interrupt" }, { cpus: [0,
     law(api);
   });
 }
+
+test("frames that come while ports are being added wait for the last one", async () => {
+  const api = await start({ cpus: [0, 1] }, "a");
+  const [frames, a] = [8, memoryDriver("a")];
+  await api.whileHeld(async () => {
+    for (let n = 0; n < frames; n++) a.send(frame(BROADCAST, mac(n), 64));
+    await api.addPort(parsePort("b", "memory:b", kinds));
+    expect(memoryDriver("b").receive()).toBeNull();
+    expect(api.stats().totals.rxFrames).toBe(0);
+  });
+  for (let n = 0; n < frames; n++) expect(await receive(memoryDriver("b"))).toEqual(frame(BROADCAST, mac(n), 64));
+  expect(api.stats().totals.dropped).toBe(0);
+});
+
+test("frames flow again after a start that failed", async () => {
+  const api = await start({}, "a", "b");
+  const failed = api.whileHeld(() => Promise.reject(new Error("no such port")));
+  await expect(failed).rejects.toThrow("no such port");
+  memoryDriver("a").send(frame(BROADCAST, mac(1), 64));
+  expect(await receive(memoryDriver("b"))).toEqual(frame(BROADCAST, mac(1), 64));
+});
