@@ -2,7 +2,9 @@
 // by a package manager, so that machines without apt are understood as well. The switch itself needs none of them.
 // Read by scripts/setup.ts; pure.
 
-export type Purpose = "demo" | "test" | "bench";
+export type Purpose = "demo" | "test" | "bench" | "kernel";
+
+export const PURPOSES: readonly Purpose[] = ["demo", "test", "bench", "kernel"];
 
 export interface SystemPackage {
   /** Debian's name, or a pattern where the name carries a version of its own (`librte-net-vhost23`). */
@@ -16,8 +18,8 @@ export interface SystemPackage {
 
 export const systemPackages: readonly SystemPackage[] = [
   { name: "iproute2", proof: "ip", why: "network namespaces", purposes: ["demo", "test", "bench"] },
-  { name: "iputils-ping", proof: "ping", why: "pings between ports", purposes: ["demo", "test"] },
-  { name: "iperf3", proof: "iperf3", why: "TCP transfers between ports", purposes: ["demo", "test"] },
+  { name: "iputils-ping", proof: "ping", why: "pings between ports", purposes: ["demo", "test", "bench"] },
+  { name: "iperf3", proof: "iperf3", why: "TCP transfers between ports", purposes: ["demo", "test", "bench"] },
   { name: "procps", proof: "pgrep", why: "programs that were left behind", purposes: ["test"] },
   { name: "tcpdump", proof: "tcpdump", why: "frames as a receiver sees them", purposes: ["test"] },
   { name: "ethtool", proof: "ethtool", why: "offloads on and off", purposes: ["test"] },
@@ -25,12 +27,19 @@ export const systemPackages: readonly SystemPackage[] = [
     name: "qemu-system-x86",
     proof: "qemu-system-x86_64",
     why: "virtual machines on vhost-user ports",
-    purposes: ["test"],
+    purposes: ["test", "bench"],
   },
-  { name: "busybox-static", proof: "busybox", why: "the user space of those machines", purposes: ["test"] },
-  { name: "cpio", proof: "cpio", why: "their initramfs", purposes: ["test"] },
-  { name: "gcc", proof: "gcc", why: "struct layouts as the C compiler has them", purposes: ["test"] },
-  { name: "libc6-dev", proof: "/usr/include/stdio.h", why: "the same", purposes: ["test"] },
+  { name: "busybox-static", proof: "busybox", why: "the user space of those machines", purposes: ["test", "bench"] },
+  { name: "cpio", proof: "cpio", why: "their initramfs", purposes: ["test", "bench"] },
+  { name: "xz-utils", proof: "xz", why: "their kernel modules", purposes: ["test", "bench", "kernel"] },
+  {
+    name: "debootstrap",
+    proof: "debootstrap",
+    why: "newer programs in a folder, for those machines",
+    purposes: ["test", "bench"],
+  },
+  { name: "gcc", proof: "gcc", why: "struct layouts as the C compiler has them", purposes: ["test", "kernel"] },
+  { name: "libc6-dev", proof: "/usr/include/stdio.h", why: "the same", purposes: ["test", "kernel"] },
   { name: "linux-libc-dev", proof: "/usr/include/linux/virtio_ring.h", why: "the same", purposes: ["test"] },
   { name: "dpdk-dev", proof: "dpdk-testpmd", why: "DPDK's virtio driver and switch", purposes: ["test", "bench"] },
   {
@@ -58,6 +67,16 @@ export const systemPackages: readonly SystemPackage[] = [
     purposes: ["bench"],
   },
   { name: "openvswitch-common", proof: "ovsdb-server", why: "the same", purposes: ["bench"] },
+  { name: "make", proof: "make", why: "a kernel of our own configuration", purposes: ["kernel"] },
+  { name: "flex", proof: "flex", why: "a kernel of our own configuration", purposes: ["kernel"] },
+  { name: "bison", proof: "bison", why: "a kernel of our own configuration", purposes: ["kernel"] },
+  { name: "bc", proof: "bc", why: "a kernel of our own configuration", purposes: ["kernel"] },
+  {
+    name: "libelf-dev",
+    proof: "/usr/include/libelf.h",
+    why: "a kernel of our own configuration",
+    purposes: ["kernel"],
+  },
 ];
 
 /** Root's programs too: a user's PATH often leaves them out. */

@@ -2,12 +2,12 @@
 // apt and as root; elsewhere it prints what is missing and goes on, and the tests that need it are skipped with a reason.
 // RINGYARD_NO_INSTALL=1 keeps it from installing anything.
 //
-//   bun scripts/setup.ts [demo|test|bench]      also called by scripts/test.ts, scripts/demo.ts and bench/main.ts
+//   bun scripts/setup.ts [demo|test|bench|kernel]      also called by scripts/test.ts, scripts/demo.ts and bench/main.ts
 //
 // Everything goes to stderr: stdout belongs to the caller's results.
 
 import { existsSync } from "node:fs";
-import { isInstalled, missingPackages, type Purpose, type SystemPackage } from "./packages.ts";
+import { isInstalled, missingPackages, PURPOSES, type Purpose, type SystemPackage } from "./packages.ts";
 
 const APT_OPTIONS = ["-y", "-qq", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"];
 
@@ -88,9 +88,10 @@ export async function setUp(purpose: Purpose): Promise<SystemPackage[]> {
 }
 
 if (import.meta.main) {
-  const purpose = process.argv[2] ?? "test";
-  if (purpose !== "demo" && purpose !== "test" && purpose !== "bench") {
-    say(`"${purpose}" is not a purpose: use demo, test or bench`);
+  const word = process.argv[2] ?? "test";
+  const purpose = PURPOSES.find((each) => each === word);
+  if (purpose === undefined) {
+    say(`"${word}" is not a purpose: use one of ${PURPOSES.join(", ")}`);
     process.exit(2);
   }
   const left = await setUp(purpose);

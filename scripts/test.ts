@@ -1,16 +1,17 @@
 // What `npm test` runs: the system packages that tests need, formatter and linter, types, then every test file, each in a
 // process of its own (a crash, a leak or a hung peer stays in its file), one after the other (the real peers share ports
-// of the machine: CPUs, hugepages, namespaces).
+// of the machine: CPUs, hugepages, namespaces). Files in test/vm/ run in a virtual machine, on each of its kernels.
 //
 //   bun scripts/test.ts [PATTERN…]      with patterns: only test files whose path contains one, nothing else
 //
 // The last line is `N passed, N failed[, N skipped]`; the exit code is 0 only when something ran and nothing failed.
 // With CI=true a skipped test is a failure: there everything must be there.
 
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { setUp } from "./setup.ts";
+import { IN_VM, prepare, testInVm, testKernels } from "./vm/tests.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname;
+const ROOT = `${join(import.meta.dir, "..")}/`;
 const FULL = process.env.RINGYARD_TEST_SCALE === "full";
 /** A file that takes longer hangs: single tests have time limits of their own. */
 const FILE_TIMEOUT_MS = (FULL ? 120 : 20) * 60_000;
@@ -84,11 +85,32 @@ async function check(what: string, argv: string[], total: Tally): Promise<void> 
 async function testFile(file: string, total: Tally): Promise<boolean> {
   const argv = [process.execPath, "test", "--no-orphans", `./${file}`];
   const { output, exitCode } = await show(argv, FILE_TIMEOUT_MS);
+  return count(output, exitCode, total);
+}
+
+/** Adds what a test process said to the total; false where something in it failed. */
+function count(output: string, exitCode: number, total: Tally): boolean {
   const { passed, failed, skipped } = tally(output, exitCode);
   total.passed += passed;
   total.failed += failed;
   total.skipped += skipped;
   return failed === 0;
+}
+
+/** Files in virtual machines, on each kernel in turn; returns those that failed, with the kernel's name. */
+async function testVmFiles(files: string[], total: Tally): Promise<string[]> {
+  if (files.length === 0) return [];
+  const failed: string[] = [];
+  await prepare(files);
+  for (const kernel of testKernels()) {
+    for await (const { file, output, exitCode, skipped } of testInVm(kernel, files, FILE_TIMEOUT_MS / 1000)) {
+      if (skipped !== undefined) {
+        console.error(`skip: ${file} on ${kernel}: ${skipped}`);
+        total.skipped++;
+      } else if (!count(output, exitCode, total)) failed.push(`${file} (${kernel})`);
+    }
+  }
+  return failed;
 }
 
 function testFiles(patterns: string[]): string[] {
@@ -105,9 +127,16 @@ async function main(patterns: string[]): Promise<number> {
     await check("types", ["node_modules/.bin/tsc", "--noEmit"], total);
   }
   const failedFiles: string[] = [];
-  for (const file of testFiles(patterns)) {
+  const files = testFiles(patterns);
+  for (const file of files.filter((each) => !each.startsWith(IN_VM))) {
     if (!(await testFile(file, total))) failedFiles.push(file);
   }
+  failedFiles.push(
+    ...(await testVmFiles(
+      files.filter((each) => each.startsWith(IN_VM)),
+      total,
+    )),
+  );
   const ci = process.env.CI === "true";
   if (failedFiles.length > 0) console.error(`failed in:\n  ${failedFiles.join("\n  ")}`);
   if (ci && total.skipped > 0) console.error(`${total.skipped} skipped, which CI counts as failed`);

@@ -1,7 +1,7 @@
 // What setup believes to be installed: a proof that is always found would skip installing, one never found would ask apt each time.
 
 import { expect, test } from "bun:test";
-import { isInstalled, missingPackages, type SystemPackage, systemPackages } from "../../scripts/packages.ts";
+import { isInstalled, missingPackages, PURPOSES, type SystemPackage, systemPackages } from "../../scripts/packages.ts";
 
 function wanted(proof: string): SystemPackage {
   return { name: "x", proof, why: "", purposes: [] };
@@ -19,7 +19,7 @@ test("a file is a proof, by a glob", () => {
 });
 
 test("each purpose asks for its own packages only", () => {
-  for (const purpose of ["demo", "test", "bench"] as const) {
+  for (const purpose of PURPOSES) {
     for (const missing of missingPackages(purpose)) expect(missing.purposes).toContain(purpose);
   }
 });

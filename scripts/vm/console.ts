@@ -1,0 +1,39 @@
+// What a kernel's messages mean. A panic before anything of ours ran is the emulator's: it loses a race with the kernel's patching of
+// its own code in one boot of 25 or so. Any other trouble in them is a finding.
+// Pure.
+
+/** Lines by which a kernel says that something is wrong with it. */
+const TROUBLE =
+  /Kernel panic|\bBUG:|kernel BUG at|\bOops\b|WARNING: |general protection fault|Unable to handle|UBSAN:|KASAN:|refcount_t:|DMAR: .*fault|blocked for more than|unregister_netdevice: waiting/i;
+
+/** Noise of a slow emulated machine, not of the kernel: processors that had to wait for the host's. */
+const NOISE = [
+  /soft lockup/,
+  /rcu.*(stall|kthread starved)/i,
+  /clocksource/,
+  /hrtimer: interrupt took/,
+  /NOHZ tick-stop error/,
+  /Spectre|Speculative|mitigation/i,
+];
+
+/** Lines that a kernel complains in, without the time stamps; the first `limit` of them. */
+export function complaints(messages: string, limit = 20): string[] {
+  return messages
+    .split("\n")
+    .map((line) => line.replace(/^(<\d+>)?\[[^\]]*\]\s*/, "").trim())
+    .filter((line) => TROUBLE.test(line) && !NOISE.some((noise) => noise.test(line)))
+    .slice(0, limit);
+}
+
+/** How a boot failed: what the console says, and whether QEMU was still there when the time was over. */
+export type BootFailure = "panicked" | "stood still" | "was ended";
+
+export function bootFailure(console: string, running: boolean): BootFailure {
+  if (console.includes("Kernel panic")) return "panicked";
+  return running ? "stood still" : "was ended";
+}
+
+/** Whether to boot once more. A QEMU that ended without a panic does not work here: it would end again. */
+export function bootsAgain(failure: BootFailure, attempt: number, attempts: number): boolean {
+  return failure !== "was ended" && attempt < attempts;
+}

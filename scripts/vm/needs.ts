@@ -1,0 +1,44 @@
+// What a test file that runs in a virtual machine needs of it, said in the file itself, one need a line:
+//
+//   // VM: hugepages 256                      of 2 MiB, on /dev/hugepages
+//   // VM: memory 4096                        MiB
+//   // VM: iommu
+//   // VM: kernels sid                        not on the others
+//   // VM: prepare test/support/peer.ts       a program that the host runs before the boot, to fill the cache
+//
+// Files of one boot share a machine that has what each of them needs. Pure.
+
+import { RingyardError } from "../../src/core/errors.ts";
+
+export interface Needs {
+  hugepages?: number;
+  memory?: number;
+  iommu?: boolean;
+  kernels?: readonly string[];
+  prepare: readonly string[];
+}
+
+/** Reads the lines of a test file; `path` is for the error. */
+export function readNeeds(text: string, path: string): Needs {
+  const prepare: string[] = [];
+  const needs: Needs = { prepare };
+  for (const [line, name, value] of text.matchAll(/^\/\/ VM: (\S+)[ \t]*(.*)$/gm)) {
+    if (name === "prepare" && value !== "") prepare.push(value.trim());
+    else if (name === "kernels" && value !== "") needs.kernels = value.trim().split(/[ ,]+/);
+    else if (name === "iommu" && value === "") needs.iommu = true;
+    else if ((name === "hugepages" || name === "memory") && /^\d+$/.test(value)) needs[name] = Number(value);
+    else throw new RingyardError("BAD_OPTION", `${path}: "${line}" is no need`, "see scripts/vm/needs.ts");
+  }
+  return needs;
+}
+
+/** A machine that has what all of them need. */
+export function together(all: readonly Needs[]): Needs {
+  const highest = (name: "hugepages" | "memory") => {
+    const values = all.flatMap((needs) => needs[name] ?? []);
+    return values.length === 0 ? {} : { [name]: Math.max(...values) };
+  };
+  const iommu = all.some((needs) => needs.iommu) ? { iommu: true } : {};
+  const prepare = [...new Set(all.flatMap((needs) => needs.prepare))];
+  return { ...highest("hugepages"), ...highest("memory"), ...iommu, prepare };
+}

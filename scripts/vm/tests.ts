@@ -1,0 +1,110 @@
+// The kernel tests, test/vm/**: each file a `bun test` process inside a virtual machine, one after the other, in one boot per kernel.
+// A file that takes the machine with it, or does not end in time, costs itself only: the others get a new boot.
+// Read by scripts/test.ts, which counts.
+
+import { join } from "node:path";
+import { errorLine, RingyardError } from "../../src/core/errors.ts";
+import { DEFAULT_KERNEL, KERNEL_NAMES } from "./kernels.ts";
+import { bootVm, closeOnSignals, type Vm, VmGone } from "./machine.ts";
+import { type Needs, readNeeds, together } from "./needs.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+export const IN_VM = "test/vm/";
+/** Of a test that sets none of its own: the emulated machine is 10 to 20 times slower than its host. */
+const TEST_LIMIT_MS = 60_000;
+const TEST_KERNELS = [DEFAULT_KERNEL, "sid"] as const;
+
+export interface FileResult {
+  file: string;
+  output: string;
+  exitCode: number;
+  /** Set where the file could not run: nothing is known of it. */
+  skipped?: string;
+}
+
+/** RINGYARD_VM_KERNELS=6.12,sid says on which kernels the tests run. */
+export function testKernels(setting = process.env.RINGYARD_VM_KERNELS): readonly string[] {
+  if (setting === undefined || setting === "") return TEST_KERNELS;
+  const names = setting.split(",");
+  const unknown = names.filter((name) => !KERNEL_NAMES.includes(name));
+  if (unknown.length === 0) return names;
+  const known = `known are ${KERNEL_NAMES.join(", ")}`;
+  throw new RingyardError("BAD_OPTION", `RINGYARD_VM_KERNELS: no kernel ${unknown.join(", ")}`, known);
+}
+
+async function needsOf(file: string): Promise<Needs> {
+  return readNeeds(await Bun.file(join(ROOT, file)).text(), file);
+}
+
+/** Runs on the host what the files want prepared. What fails is said; the test that misses it knows what that means. */
+export async function prepare(files: readonly string[]): Promise<void> {
+  const { prepare: programs } = together(await Promise.all(files.map(needsOf)));
+  for (const program of programs) {
+    const child = Bun.spawn([process.execPath, program], { cwd: ROOT, stdin: "ignore", stdout: "inherit" });
+    if ((await child.exited) !== 0) console.error(`vm: ${program} ended with ${child.exitCode}`);
+  }
+}
+
+/** Runs files on one kernel; their output is shown as it comes. One result for each file that wants this kernel. */
+export async function* testInVm(kernel: string, files: readonly string[], seconds: number): AsyncGenerator<FileResult> {
+  const all = await Promise.all(files.map(async (file) => ({ file, needs: await needsOf(file) })));
+  const wanted = all.filter(({ needs }) => needs.kernels?.includes(kernel) ?? true);
+  const { prepare: _, ...machine } = together(wanted.map(({ needs }) => needs));
+  let vm: Vm | undefined;
+  let unavailable: string | undefined;
+  closeOnSignals(() => vm);
+  try {
+    for (const { file } of wanted) {
+      if (unavailable === undefined && vm === undefined) {
+        vm = await bootVm({ kernel, ...machine }).catch((error) => {
+          unavailable = errorLine(error);
+          return undefined;
+        });
+      }
+      if (vm === undefined) {
+        yield { file, output: "", exitCode: 1, skipped: unavailable };
+        continue;
+      }
+      console.error(`\n${kernel}: ${file}`);
+      const { result, usable } = await testFile(vm, file, seconds);
+      if (!usable) {
+        await vm.close();
+        vm = undefined;
+      }
+      yield result;
+    }
+  } finally {
+    await vm?.close();
+  }
+}
+
+/** `usable`: whether the machine is good for another file. */
+async function testFile(vm: Vm, file: string, seconds: number): Promise<{ result: FileResult; usable: boolean }> {
+  let output = "";
+  const sink = (stream: NodeJS.WriteStream) => {
+    const decoder = new TextDecoder();
+    return (bytes: Uint8Array) => {
+      stream.write(bytes);
+      output += decoder.decode(bytes, { stream: true });
+    };
+  };
+  const sinks = { stdout: sink(process.stdout), stderr: sink(process.stderr) };
+  const env: Record<string, string> = process.stderr.isTTY ? { FORCE_COLOR: "1" } : {};
+  try {
+    const argv = [process.execPath, "test", "--no-orphans", "--timeout", `${TEST_LIMIT_MS}`, `./${file}`];
+    const { code, timedOut } = await vm.run(argv, { seconds, env, ...sinks });
+    if (timedOut) console.error(`${file} took more than ${seconds / 60} minutes`);
+    const complaints = await vm.complaints();
+    if (complaints.length > 0) {
+      const console_ = await vm.keepConsole(`${file}: ${complaints[0]}`);
+      console.error(`${file}: the kernel complained:\n  ${complaints.join("\n  ")}\nconsole: ${console_}`);
+    }
+    // A test process that ends with 0 while its kernel does not is a failure that its summary does not tell.
+    const exitCode = complaints.length > 0 ? 70 : code;
+    return { result: { file, output, exitCode }, usable: !timedOut && complaints.length === 0 };
+  } catch (error) {
+    if (!(error instanceof VmGone)) throw error;
+    console.error(`${file}: ${error.message}`);
+    return { result: { file, output, exitCode: 70 }, usable: false };
+  }
+}

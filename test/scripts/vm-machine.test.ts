@@ -1,0 +1,180 @@
+// The pure parts of a virtual machine: what is asked of QEMU and of the guest's shell, what comes back in one stream, what a
+// kernel's messages mean.
+
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { bootFailure, bootsAgain, complaints } from "../../scripts/vm/console.ts";
+import { MarkedStream } from "../../scripts/vm/marked-stream.ts";
+import { readNeeds, together } from "../../scripts/vm/needs.ts";
+import { parse } from "../../scripts/vm/options.ts";
+import { DEFAULT_OPTIONS, qemuCommand } from "../../scripts/vm/qemu.ts";
+import { guestEnvironment, script } from "../../scripts/vm/script.ts";
+import { testKernels } from "../../scripts/vm/tests.ts";
+
+describe("the command line", () => {
+  const quiet = (argv: string[]) =>
+    parse(argv, (command) => command.exitOverride().configureOutput({ writeErr: () => {} }));
+
+  test("options of ours come before the command, whose own are left alone", () => {
+    const { options, command } = quiet(["--kernel", "sid", "--iommu", "ls", "--kernel", "-la"]);
+    expect(options).toMatchObject({ kernel: "sid", iommu: true, memory: DEFAULT_OPTIONS.memory, timeout: 600 });
+    expect(command).toEqual(["ls", "--kernel", "-la"]);
+  });
+
+  test("one word is a text for a shell", () => {
+    expect(quiet(["echo a; echo b"]).command).toBe("echo a; echo b");
+  });
+
+  test("words for QEMU are handed on in their order", () => {
+    const { options } = quiet(["--qemu-arg", "-device", "--qemu-arg", "e1000e", "true"]);
+    expect(options.qemuArg).toEqual(["-device", "e1000e"]);
+    const image = { kernel: "k", initramfs: "i", folder: "f", results: "r" };
+    expect(qemuCommand({ ...DEFAULT_OPTIONS, qemuArgs: options.qemuArg }, image).slice(-2)).toEqual(options.qemuArg);
+  });
+
+  test("what is not known or no number is refused", () => {
+    expect(() => quiet(["--kernel", "5.4", "true"])).toThrow("5.4");
+    expect(() => quiet(["--memory", "much", "true"])).toThrow("a whole number");
+    expect(() => quiet([])).toThrow("missing required argument");
+    expect(() => testKernels("6.12,5.4")).toThrow("no kernel 5.4");
+    expect(testKernels("sid")).toEqual(["sid"]);
+    expect(testKernels("")).toEqual(["6.12", "sid"]);
+  });
+
+  test("hugepages must fit into the memory", () => {
+    const image = { kernel: "k", initramfs: "i", folder: "f", results: "r" };
+    expect(() => qemuCommand({ ...DEFAULT_OPTIONS, hugepages: 1300 }, image)).toThrow("1300 hugepages in 3072 MiB");
+  });
+
+  test("an IOMMU is there when it is asked for, before the devices behind it", () => {
+    const image = { kernel: "k", initramfs: "i", folder: "f", results: "r" };
+    expect(qemuCommand(DEFAULT_OPTIONS, image).join(" ")).not.toContain("iommu");
+    const command = qemuCommand({ ...DEFAULT_OPTIONS, iommu: true }, image).join(" ");
+    expect(command).toMatch(/q35,kernel-irqchip=split .*-device intel-iommu,.*-device virtio.* intel_iommu=on/);
+  });
+});
+
+describe("the command inside", () => {
+  const run = (command: readonly string[] | string, env = {}) =>
+    Bun.spawnSync(["sh", "-c", script(command, "/", env)]).stdout.toString();
+
+  test("gets its words and its variables as they are", () => {
+    const word = 'it\'s "a" $HOME `x` \\ \n end';
+    expect(run(["printf", "%s|", word, ""])).toBe(`${word}||`);
+    expect(run('printf %s "$WORD"', { WORD: word })).toBe(word);
+    expect(run("pwd")).toBe("/\n");
+  });
+
+  test("sees of the environment what means something to it", () => {
+    const outside = { CI: "true", RINGYARD_TEST_SCALE: "full", SECRET: "x", HOME: "/h", RINGYARD_UNSET: undefined };
+    const inside = guestEnvironment(outside, "/tree", "sid");
+    expect(inside).toMatchObject({ CI: "true", RINGYARD_TEST_SCALE: "full", RINGYARD_VM: "sid", HOME: "/tmp/home" });
+    expect(inside.PATH).toStartWith("/tree/node_modules/.bin:");
+    expect(Object.keys(inside)).not.toContain("SECRET");
+    expect(Object.keys(inside)).not.toContain("RINGYARD_UNSET");
+  });
+});
+
+describe("a stream with marks", () => {
+  /** Pushes all in pieces of the sizes given, in turn; returns what came before the mark, and whether that was found. */
+  function passed(text: string, mark: string, sizes: readonly number[]): { got: string; pieces: number } {
+    const stream = new MarkedStream();
+    let got = "";
+    let pieces = 0;
+    void stream.until(mark, (bytes) => {
+      got += Buffer.from(bytes).toString("latin1");
+      pieces++;
+    });
+    const bytes = Buffer.from(text, "latin1");
+    for (let at = 0, turn = 0; at < bytes.length; turn++) {
+      const size = sizes[turn % sizes.length];
+      stream.push(bytes.subarray(at, at + size));
+      at += size;
+    }
+    return { got, pieces };
+  }
+
+  test("hands on all bytes before the mark and none after it, however they are cut", () => {
+    // Few letters, so that beginnings of the mark are everywhere.
+    const word = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 30 });
+    const mark = "abacab!";
+    const sizes = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(word, word, sizes, (before, after, cut) => {
+        expect(passed(`${before}${mark}${after}`, mark, cut).got).toBe(before);
+      }),
+    );
+  });
+
+  test("hands on at once what cannot be the mark's beginning", () => {
+    expect(passed("no newline yet", "0123", [100]).got).toBe("no newline yet");
+    expect(passed("so far 012", "0123", [100]).got).toBe("so far ");
+  });
+
+  test("ends once for each mark, and forgets what comes between commands", async () => {
+    const stream = new MarkedStream();
+    const first: string[] = [];
+    const ended = stream.until("M1", (bytes) => first.push(`${Buffer.from(bytes)}`));
+    stream.push(Buffer.from("oneM1left behind"));
+    await ended;
+    stream.push(Buffer.from("noise"));
+    const second: string[] = [];
+    const again = stream.until("M2", (bytes) => second.push(`${Buffer.from(bytes)}`));
+    stream.push(Buffer.from("twoM2"));
+    await again;
+    expect([first.join(""), second.join("")]).toEqual(["one", "two"]);
+  });
+});
+
+describe("a kernel's messages", () => {
+  test("complaints are told from noise", () => {
+    const messages = [
+      "[    0.000000] Linux version 6.12",
+      "[   12.345678] WARNING: CPU: 1 PID: 300 at drivers/vdpa/vdpa_user/vduse_dev.c:900 vduse_dev_release+0x1/0x2",
+      "[   12.4] BUG: kernel NULL pointer dereference, address: 0000000000000000",
+      "[   13.0] Oops: Oops: 0000 [#1] PREEMPT SMP",
+      "[   14.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
+      "[   15.0] clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable",
+      "[   16.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks",
+      "<4>[   17.0] INFO: task ringyard:12 blocked for more than 120 seconds.",
+    ];
+    expect(complaints(messages.join("\n")).map((line) => line.slice(0, 12))).toEqual([
+      "WARNING: CPU",
+      "BUG: kernel ",
+      "Oops: Oops: ",
+      "INFO: task r",
+    ]);
+    expect(complaints(messages.join("\n"), 1)).toHaveLength(1);
+  });
+
+  test("a boot is tried again after a panic or a standstill, not for ever, and not where QEMU ends by itself", () => {
+    const panic = "[    0.3] Oops: int3\n[    0.3] Kernel panic - not syncing: Fatal exception in interrupt";
+    expect(bootFailure(panic, false)).toBe("panicked");
+    expect(bootFailure("[    0.3] Oops: int3", true)).toBe("stood still");
+    expect(bootFailure("qemu-system-x86_64: -device: unknown", false)).toBe("was ended");
+    expect(bootsAgain("panicked", 1, 3)).toBe(true);
+    expect(bootsAgain("stood still", 2, 3)).toBe(true);
+    expect(bootsAgain("panicked", 3, 3)).toBe(false);
+    expect(bootsAgain("was ended", 1, 3)).toBe(false);
+  });
+});
+
+describe("the needs of a test file", () => {
+  test("are read from its comments", () => {
+    const text =
+      "// A test.\n// VM: hugepages 256\n// VM: prepare test/support/a.ts\n// VM: kernels sid, 6.12\nimport 1;";
+    expect(readNeeds(text, "x")).toEqual({ hugepages: 256, kernels: ["sid", "6.12"], prepare: ["test/support/a.ts"] });
+    expect(() => readNeeds("// VM: hugepages many\n", "x.test.ts")).toThrow('x.test.ts: "// VM: hugepages many"');
+    expect(() => readNeeds("// VM: iommus\n", "x")).toThrow("is no need");
+  });
+
+  test("of several files become one machine's", () => {
+    const all = [
+      { hugepages: 5, prepare: ["a"] },
+      { prepare: ["b", "a"], iommu: true },
+      { hugepages: 9, prepare: [] },
+    ];
+    expect(together(all)).toEqual({ hugepages: 9, iommu: true, prepare: ["a", "b"] });
+    expect(together([])).toEqual({ prepare: [] });
+  });
+});
