@@ -42,9 +42,10 @@ function cell(spread: Spread | undefined): string {
   return count === 1 ? shown(median) : `${shown(median)} (${shown(min)} to ${shown(max)})`;
 }
 
-function barLine({ subject, against, atLeast, atMost, value, met }: BarResult): string {
+function barLine({ subject, system, against, atLeast, atMost, value, met }: BarResult): string {
   const wanted = atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`;
-  const what = against === undefined ? subject : `${subject}, ratio to ${against}`;
+  const measured = system === undefined ? subject : `${subject}, ${system}`;
+  const what = against === undefined ? measured : `${measured}, ratio to ${against}`;
   return `${met ? "met    " : "NOT MET"} ${what}: ${value === undefined ? "not measured" : shown(value)}, ${wanted}`;
 }
 

@@ -22,6 +22,8 @@ export interface Sample {
 /** A demand on ringyard's median: in the unit itself, or as a ratio to another system's median. */
 export interface Bar {
   readonly subject: string;
+  /** Another form of ringyard that the demand is on. */
+  readonly system?: string;
   readonly against?: string;
   readonly atLeast?: number;
   readonly atMost?: number;
