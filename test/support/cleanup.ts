@@ -7,11 +7,15 @@
 // Main thread of a test process.
 
 import { afterAll } from "bun:test";
+import { PATIENCE } from "./until.ts";
 
 type Undo = () => unknown;
 
 const stacks = new Set<Undo[]>();
 let trapped = false;
+
+/** For all of a file's or block's undoing; bun's own limit for a hook is 5 s. */
+const UNWIND_LIMIT_MS = 10_000 * PATIENCE;
 
 /** Runs a stack of undo functions, last one first; one that fails does not stop the others. */
 async function unwind(stack: Undo[]): Promise<void> {
@@ -52,6 +56,6 @@ export function useCleanup(): (undo: Undo) => void {
     } finally {
       stacks.delete(stack);
     }
-  });
+  }, UNWIND_LIMIT_MS);
   return (undo) => void stack.push(undo);
 }

@@ -45,7 +45,10 @@ export function useServed(): (limits?: Partial<ConnectionLimits>) => Promise<Ser
     const path = join(directory(), "control.sock");
     const fake = new FakeSwitch({});
     const running = new Running(fake, fakeKinds, { settings: {} });
-    const handle = requestHandler(running, () => server.stats());
+    const handle = requestHandler(running, {
+      control: () => server.stats(),
+      shutdown: (remove) => fake.close({ keep: !remove }),
+    });
     const server = await ControlServer.listen(path, handle, quiet, { ...LIMITS, ...limits });
     defer(() => server.close());
     return {

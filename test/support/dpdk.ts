@@ -5,8 +5,8 @@
 //   const client = await startClient([{ path: a }, { path: b }]);
 //   client.circle();  …  await client.stop();  const [port0, port1] = await client.counters();
 //
-// It polls, on CPU 1 alone, and takes 512 MiB of hugepages, reserved for the test file and given back. Main thread of a
-// test process.
+// It polls, on CPU 1 alone, and takes 512 MiB of hugepages, reserved for the test file and given back. A path may be a
+// /dev/vhost-vdpa-N as well. Main thread of a test process.
 
 import { cpus } from "node:os";
 import { CLIENT_MACS, removeDpdkFiles } from "../../bench/peers/system.ts";
@@ -33,6 +33,15 @@ export interface ClientPort {
 export interface PortCounters {
   rx: number;
   tx: number;
+}
+
+export interface ClientOptions {
+  /** Of hugepages; default 512. */
+  memoryMib?: number;
+  /** Further words for DPDK's environment. */
+  eal?: string[];
+  /** Default: what a busy machine needs. */
+  startLimitMs?: number;
 }
 
 /** `describe` where testpmd can run; see `requirePeer`. */
@@ -66,22 +75,24 @@ export class DpdkClient {
     return this.program.pid;
   }
 
+  /** Types commands that answer nothing worth waiting for. */
+  type(...lines: string[]): void {
+    for (const line of lines) this.program.write(`${line}\n`);
+  }
+
   /** Both ports send 8 bursts of 32 frames, and from then on what one receives the other sends. */
   circle(): void {
-    this.program.write("start tx_first 8\n");
+    this.type("start tx_first 8");
   }
 
   /** The frames are left where they are. */
   async stop(): Promise<void> {
-    await this.ask("stop", /Accumulated forward statistics for all ports[\s\S]*testpmd> $/);
+    await this.ask("stop", /Accumulated forward statistics for all ports[\s\S]*testpmd> /);
   }
 
   /** What each port has sent and received since it was started, as the driver counts. */
   async counters(): Promise<PortCounters[]> {
-    const text = await this.ask(
-      "show port stats all",
-      /(?:NIC statistics for port[\s\S]*?Tx-pps[\s\S]*?){2}testpmd> $/,
-    );
+    const text = await this.ask("show port stats all", /(?:NIC statistics for port[\s\S]*?Tx-pps[\s\S]*?){2}testpmd> /);
     const values = (name: string) =>
       [...text.matchAll(new RegExp(`${name}: (\\d+)`, "g"))].map((match) => Number(match[1]));
     const [rx, tx] = [values("RX-packets"), values("TX-packets")];
@@ -99,7 +110,10 @@ export class DpdkClient {
     removeDpdkFiles(this.prefix);
   }
 
-  /** Types a line; what is printed from then on, when it matches. A comment before it marks the place. */
+  /**
+   * Types a line; what is printed from then on, when it matches. A comment before it marks the place. News of links may come
+   * behind the prompt that ends an answer.
+   */
   private async ask(line: string, answer: RegExp): Promise<string> {
     const mark = `# ${this.asked++}`;
     this.program.write(`${mark}\n${line}\n`);
@@ -113,7 +127,11 @@ export class DpdkClient {
 }
 
 /** Returns a function that starts a client and waits until it is ready; it ends with the surrounding file or describe. */
-export function useDpdk(): (ports: [ClientPort, ClientPort], ...app: string[]) => Promise<DpdkClient> {
+export function useDpdk({
+  memoryMib = MEMORY_MIB,
+  eal: more = [],
+  startLimitMs = START_LIMIT_MS,
+}: ClientOptions = {}): (ports: [ClientPort, ClientPort], ...app: string[]) => Promise<DpdkClient> {
   const defer = useCleanup();
   const spawn = useProcesses();
   let reserved = false;
@@ -121,7 +139,7 @@ export function useDpdk(): (ports: [ClientPort, ClientPort], ...app: string[]) =
   let last: DpdkClient | undefined;
   return async (ports, ...app) => {
     if (!reserved) {
-      defer(reserveHugepages(MEMORY_MIB / HUGEPAGE_MIB));
+      defer(reserveHugepages(memoryMib / HUGEPAGE_MIB));
       reserved = true;
     }
     // One at a time: what a test that failed has left holds the hugepages.
@@ -129,7 +147,15 @@ export function useDpdk(): (ports: [ClientPort, ClientPort], ...app: string[]) =
     const prefix = `test${process.pid}-${serial++}`;
     defer(() => removeDpdkFiles(prefix));
     const cpu = Math.min(1, cpus().length - 1);
-    const eal = ["--lcores", `0@${cpu},1@${cpu}`, "-m", String(MEMORY_MIB), "--no-pci", `--file-prefix=${prefix}`];
+    const eal = [
+      "--lcores",
+      `0@${cpu},1@${cpu}`,
+      "-m",
+      String(memoryMib),
+      "--no-pci",
+      `--file-prefix=${prefix}`,
+      ...more,
+    ];
     const words = ["-i", "--nb-cores=1", "--forward-mode=io", "--total-num-mbufs=16384", "--txpkts=64", ...app];
     const peers = [`--eth-peer=0,${CLIENT_MACS[1]}`, `--eth-peer=1,${CLIENT_MACS[0]}`];
     const devices = ports.map(device);
@@ -137,7 +163,7 @@ export function useDpdk(): (ports: [ClientPort, ClientPort], ...app: string[]) =
     // Line by line, although into a pipe.
     const program = spawn(["stdbuf", "-oL", ...argv]);
     last = new DpdkClient(program, prefix);
-    await program.says(PROMPT, { timeoutMs: START_LIMIT_MS });
+    await program.says(PROMPT, { timeoutMs: startLimitMs });
     return last;
   };
 }

@@ -4,11 +4,14 @@ import { z } from "zod";
 import type { Kinds } from "../../src/control/uri.ts";
 import type { PortKind } from "../../src/ports/port.ts";
 
+const taken = { message: "is taken", next: "choose another" };
+
 function fakeKind(kind: string, targetForm: string, options: PortKind["options"] = {}): PortKind {
   return {
     ...{ kind, targetForm, options, summary: `${kind} ports` },
     probe: () =>
       kind === "vduse" ? { available: false, reason: "module missing", next: "modprobe vduse" } : { available: true },
+    check: (target) => (target === "taken" ? taken : undefined),
     open() {
       throw new Error("a fake kind opens nothing");
     },

@@ -5,17 +5,19 @@
 
 import type {
   CreateSwitch,
+  EndOptions,
   FdbEntry,
   FdbInfo,
   PortChanges,
   PortInfo,
   SwitchApi,
+  SwitchEnd,
   SwitchSettings,
   SwitchStats,
 } from "../../src/control/api.ts";
 import { DEFAULTS } from "../../src/control/config.ts";
 import { RingyardError } from "../../src/core/errors.ts";
-import type { PortProbe, PortSpec } from "../../src/ports/port.ts";
+import type { Attached, AttachTarget, PortProbe, PortSpec } from "../../src/ports/port.ts";
 
 const NOTHING = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0 };
 
@@ -27,7 +29,9 @@ export class FakeSwitch implements SwitchApi {
   readonly failures = new Map<string, Error>();
   readonly entries = new Map<string, FdbEntry>();
   readonly #ports = new Map<string, PortInfo>();
-  closed = false;
+  /** Ports that are attached, and to what. */
+  readonly attached = new Map<string, AttachTarget>();
+  closed: EndOptions | null = null;
 
   constructor({
     cpus = [],
@@ -41,9 +45,9 @@ export class FakeSwitch implements SwitchApi {
   async addPort({ name, kind, uri, options }: PortSpec): Promise<PortInfo> {
     this.#call(`addPort ${name}`);
     if (this.#ports.has(name)) throw new RingyardError("EXISTS", `port ${name} exists`);
-    const { mac, mtu } = options;
+    const { mac, mtu, link = "up" } = options;
     const info: PortInfo = {
-      ...{ name, index: this.#ports.size, kind, uri, mac, mtu, admin: "up", carrier: true, queues: [] },
+      ...{ name, index: this.#ports.size, kind, uri, mac, mtu, admin: link, carrier: true, queues: [] },
       ...{ errors: {}, details: { target: uri }, macs: 0, drops: {} },
       ...NOTHING,
     };
@@ -51,10 +55,41 @@ export class FakeSwitch implements SwitchApi {
     return info;
   }
 
-  async removePort(name: string): Promise<void> {
-    this.#call(`removePort ${name}`);
+  whileHeld<T>(action: () => Promise<T>): Promise<T> {
+    return action();
+  }
+
+  async removePort(name: string, { keep = false }: EndOptions = {}): Promise<void> {
+    this.#call(`removePort ${name}${keep ? " keep" : ""}`);
     this.port(name);
     this.#ports.delete(name);
+  }
+
+  async attachPort(name: string, target: AttachTarget): Promise<Attached> {
+    this.#call(`attachPort ${name} ${JSON.stringify(target)}`);
+    this.#mustAttach(name);
+    this.attached.set(name, target);
+    if (target.to === "vm") {
+      const path = "/dev/vhost-vdpa-0";
+      return { vm: { path, qemu: ["-netdev", `vhost-vdpa,id=${name},vhostdev=${path}`, "-name", "a guest"] } };
+    }
+    return { netdev: { netns: target.netns, ifname: target.ifname ?? "eth0", mac: "02:00:00:00:00:0a" } };
+  }
+
+  async detachPort(name: string): Promise<PortInfo> {
+    this.#call(`detachPort ${name}`);
+    this.#mustAttach(name);
+    if (!this.attached.delete(name)) throw new RingyardError("NOT_FOUND", `port ${name} is not attached`);
+    return this.port(name);
+  }
+
+  attaching(): undefined {
+    return undefined;
+  }
+
+  #mustAttach(name: string): void {
+    const { kind } = this.port(name);
+    if (kind !== "vduse") throw new RingyardError("UNSUPPORTED", `port ${name}: a ${kind} port has nothing to attach`);
   }
 
   async setPort(name: string, changes: PortChanges): Promise<PortInfo> {
@@ -115,8 +150,9 @@ export class FakeSwitch implements SwitchApi {
     return {};
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
+  async close(options: EndOptions = {}): Promise<SwitchEnd> {
+    this.closed = options;
+    return { kept: options.keep ? [...this.attached.keys()] : [], failed: [] };
   }
 
   #call(text: string): void {

@@ -62,6 +62,7 @@ export interface NetHeader {
 export const NEEDS_CSUM = 1;
 export const GSO_TCPV4 = 1;
 export const GSO_TCPV6 = 4;
+export const GSO_UDP_L4 = 5;
 export const GSO_ECN = 0x80;
 
 export function netHeader(header: Partial<NetHeader>): Uint8Array {
@@ -93,11 +94,13 @@ export interface Sent {
   header: Uint8Array;
 }
 
-/** A TCP frame as a stack with offloads hands it over: `gsoSize` 0 asks for its checksum only. */
+/** A frame as a stack with offloads hands it over: `gsoSize` 0 asks for its checksum only. */
 export function offloaded(to: Mac, from: Mac, spec: FrameSpec, gsoSize: number, ecn = false): Sent {
   const { bytes, l4 } = build({ ...spec, partial: true });
-  const gsoType = gsoSize === 0 ? 0 : (spec.version === 4 ? GSO_TCPV4 : GSO_TCPV6) | (ecn ? GSO_ECN : 0);
-  const header = netHeader({ flags: NEEDS_CSUM, gsoType, gsoSize, csumStart: l4, csumOffset: 16 });
+  const tcp = spec.transport === "tcp";
+  const tso = (spec.version === 4 ? GSO_TCPV4 : GSO_TCPV6) | (ecn ? GSO_ECN : 0);
+  const gsoType = gsoSize === 0 ? 0 : tcp ? tso : GSO_UDP_L4;
+  const header = netHeader({ flags: NEEDS_CSUM, gsoType, gsoSize, csumStart: l4, csumOffset: tcp ? 16 : 6 });
   return { bytes: addressed(to, from, bytes), header };
 }
 
@@ -113,7 +116,7 @@ function addressed(to: Mac, from: Mac, bytes: number[]): Uint8Array {
 const FIN_PSH = 0x09;
 const CWR = 0x80;
 
-/** The frames that a sender without TSO would have sent in a super-frame's place. */
+/** The frames that a sender without TSO or USO would have sent in a super-frame's place. */
 export function plainSegments(to: Mac, from: Mac, spec: FrameSpec, mss: number): Uint8Array[] {
   const count = Math.max(1, Math.ceil(spec.payload.length / mss));
   return Array.from({ length: count }, (_, k) => {
@@ -124,29 +127,63 @@ export function plainSegments(to: Mac, from: Mac, spec: FrameSpec, mss: number):
   });
 }
 
-export interface Tcp {
+/** Where an IP packet's layers lie. */
+interface Layers {
   l3: number;
   l4: number;
+  end: number;
   version: 4 | 6;
   tags: number;
+}
+
+export interface Tcp extends Omit<Layers, "end"> {
   sequence: number;
   acknowledgment: number;
   flags: number;
   payload: Uint8Array;
 }
 
+export interface Udp extends Omit<Layers, "end"> {
+  from: number;
+  to: number;
+  payload: Uint8Array;
+}
+
+const at16 = (bytes: Uint8Array, offset: number) => bytes[offset] * 256 + bytes[offset + 1];
+const at32 = (bytes: Uint8Array, offset: number) => at16(bytes, offset) * 65536 + at16(bytes, offset + 2);
+
 /** Takes a TCP frame apart and checks every length and checksum in it; throws what is wrong. Null: no TCP. */
 export function verifyTcp(bytes: Uint8Array): Tcp | null {
-  const at16 = (offset: number) => bytes[offset] * 256 + bytes[offset + 1];
-  const at32 = (offset: number) => at16(offset) * 65536 + at16(offset + 2);
+  const layers = verifyPacket(bytes, 6, "TCP");
+  if (layers === null) return null;
+  const { end, ...rest } = layers;
+  const { l4 } = rest;
+  const payload = bytes.subarray(l4 + (bytes[l4 + 12] >> 4) * 4, end);
+  const [sequence, acknowledgment] = [at32(bytes, l4 + 4), at32(bytes, l4 + 8)];
+  return { ...rest, flags: bytes[l4 + 13], payload, sequence, acknowledgment };
+}
+
+/** The same for a UDP datagram, which has to have a checksum. */
+export function verifyUdp(bytes: Uint8Array): Udp | null {
+  const layers = verifyPacket(bytes, 17, "UDP");
+  if (layers === null) return null;
+  const { end, ...rest } = layers;
+  const { l4 } = rest;
+  if (at16(bytes, l4 + 4) !== end - l4) throw new Error(`UDP says ${at16(bytes, l4 + 4)} bytes, ${end - l4} are there`);
+  if (at16(bytes, l4 + 6) === 0) throw new Error("no UDP checksum");
+  return { ...rest, from: at16(bytes, l4), to: at16(bytes, l4 + 2), payload: bytes.subarray(l4 + 8, end) };
+}
+
+/** Checks the IP packet around a transport protocol and that protocol's checksum. Null: another protocol. */
+function verifyPacket(bytes: Uint8Array, protocol: number, name: string): Layers | null {
   let l3 = 14;
-  while (at16(l3 - 2) === 0x8100 || at16(l3 - 2) === 0x88a8) l3 += 4;
-  const type = at16(l3 - 2);
+  while (at16(bytes, l3 - 2) === 0x8100 || at16(bytes, l3 - 2) === 0x88a8) l3 += 4;
+  const type = at16(bytes, l3 - 2);
   if (type !== 0x0800 && type !== 0x86dd) return null;
   const version = type === 0x0800 ? 4 : 6;
-  if (bytes[l3 + (version === 4 ? 9 : 6)] !== 6) return null;
+  if (bytes[l3 + (version === 4 ? 9 : 6)] !== protocol) return null;
   const headerSize = version === 4 ? (bytes[l3] % 16) * 4 : 40;
-  const size = version === 4 ? at16(l3 + 2) : at16(l3 + 4) + 40;
+  const size = version === 4 ? at16(bytes, l3 + 2) : at16(bytes, l3 + 4) + 40;
   const l4 = l3 + headerSize;
   const end = l3 + size;
   // Ethernet pads to 60 bytes.
@@ -156,9 +193,7 @@ export function verifyTcp(bytes: Uint8Array): Tcp | null {
   if (version === 4 && referenceSum(bytes.subarray(l3, l4)) !== 0xffff) throw new Error("wrong IPv4 header checksum");
   const addresses = version === 4 ? [12, 16, 20] : [8, 24, 40];
   const [source, target] = [0, 1].map((i) => [...bytes.subarray(l3 + addresses[i], l3 + addresses[i + 1])]);
-  const sum = referenceSum([...pseudoHeader(source, target, 6, end - l4), ...bytes.subarray(l4, end)]);
-  if (sum !== 0xffff) throw new Error(`wrong TCP checksum in ${end - l4} bytes: the sum is 0x${sum.toString(16)}`);
-  const payload = bytes.subarray(l4 + (bytes[l4 + 12] >> 4) * 4, end);
-  const common = { l3, l4, version, tags: (l3 - 14) / 4, flags: bytes[l4 + 13], payload } as const;
-  return { ...common, sequence: at32(l4 + 4), acknowledgment: at32(l4 + 8) };
+  const sum = referenceSum([...pseudoHeader(source, target, protocol, end - l4), ...bytes.subarray(l4, end)]);
+  if (sum !== 0xffff) throw new Error(`wrong ${name} checksum in ${end - l4} bytes: the sum is 0x${sum.toString(16)}`);
+  return { l3, l4, end, version, tags: (l3 - 14) / 4 };
 }

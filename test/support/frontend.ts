@@ -222,14 +222,18 @@ export class FrontEnd {
       }
       return null;
     }
+    return this.pollWithHeader(pair)?.frame ?? null;
+  }
+
+  /** The same with the virtio-net header in front of it. */
+  pollWithHeader(pair = 0): { header: Uint8Array; frame: Uint8Array } | null {
     const it = this.receiveRing(pair);
     const head = it.ring.takeUsed();
     if (head < 0) return null;
-    const length = it.ring.usedLength;
-    const frame = this.ram.view(it.buffers + head * BUFFER_SIZE, length).slice(HEADER_SIZE);
+    const bytes = this.ram.view(it.buffers + head * BUFFER_SIZE, it.ring.usedLength).slice();
     this.offer(it);
     if (it.ring.publish()) signal(it.kickFd);
-    return frame;
+    return { header: bytes.subarray(0, HEADER_SIZE), frame: bytes.subarray(HEADER_SIZE) };
   }
 
   async receive(pair?: number): Promise<Uint8Array> {

@@ -4,11 +4,11 @@
 
 import type { Subprocess } from "bun";
 import { useCleanup } from "./cleanup.ts";
-import { type UntilOptions, until } from "./until.ts";
+import { PATIENCE, type UntilOptions, until } from "./until.ts";
 
 const KEPT_OUTPUT_SIZE = 64 * 1024;
 /** What a program gets between SIGTERM and SIGKILL. */
-const GRACE_MS = 5_000;
+const GRACE_MS = 5_000 * PATIENCE;
 /** For the rest of the output of a program that ended; a daemon it left behind may hold the pipe open. */
 const DRAIN_MS = 500;
 
@@ -28,7 +28,7 @@ export async function run(
     stdout: "pipe",
     stderr: "pipe",
     env: { ...process.env, ...options.env },
-    timeout: options.timeoutMs ?? 60_000,
+    timeout: (options.timeoutMs ?? 60_000) * PATIENCE,
     killSignal: "SIGKILL",
   });
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);

@@ -2,10 +2,14 @@
 // code under test. Main thread of a test process.
 
 import { existsSync } from "node:fs";
+import { release } from "node:os";
 import { requirePeer, type Suite } from "./skip.ts";
 
 /** A name for a device that no other test process uses: our own namespace is everybody's. */
 export const TAP_NAME = `ryt${process.pid}`;
+
+/** Whether TAP devices here know UDP segmentation (TUN_F_USO4, TUN_F_USO6): since Linux 6.2. */
+export const KERNEL_HAS_USO = Bun.semver.order(`${/^\d+\.\d+/.exec(release())![0]}.0`, "6.2.0") >= 0;
 
 /** `describe` where TAP devices and namespaces can be made; see `requirePeer`. */
 export function requireTap(): Suite {

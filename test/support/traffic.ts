@@ -1,12 +1,14 @@
-// Traffic between two network namespaces: pings, TCP and UDP by iperf3, and files whose bytes are compared by hash. Each
+// Traffic between two network namespaces: pings, TCP and UDP by iperf3, UDP super-frames, and files whose bytes are compared by hash. Each
 // fails with what the program said. The device is called eth0 on both sides. Main thread of a test process.
 
 import { join } from "node:path";
 import type { Namespace } from "./netns.ts";
+import type { Background } from "./process.ts";
 import { until } from "./until.ts";
 
 const LIMIT_MS = 60_000;
 const PINGS = 5;
+export const UDP_PORT = 7001;
 
 /** A namespace with its addresses on the network between the ports. */
 export interface Host {
@@ -32,10 +34,10 @@ export async function ping(from: Host, to: string, size = 56, whole = false): Pr
   for (let count = 0; count < PINGS; count++) await from.inside.run(["ping", ...words, to]);
 }
 
-/** Prints the size and hash of each datagram that comes. */
-const UDP_SINK = `
+/** Prints the size and hash of each datagram that comes to an address of the host's. */
+const UDP_SINK = (address: string) => `
   const hash = (bytes) => new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-  await Bun.udpSocket({ hostname: "0.0.0.0", port: 7001, socket: {
+  await Bun.udpSocket({ hostname: "${address}", port: ${UDP_PORT}, socket: {
     data(_, bytes) { console.log("datagram " + bytes.length + " " + hash(bytes)); },
   } });
   console.log("listening");`;
@@ -43,7 +45,7 @@ const UDP_SINK = `
 /** Sends datagrams of 1 to 1472 bytes and some that go in fragments, fewer than a socket holds; prints the same of each. */
 const UDP_SOURCE = (ip: string) => `
   const hash = (bytes) => new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-  const socket = await Bun.udpSocket({ connect: { hostname: "${ip}", port: 7001 } });
+  const socket = await Bun.udpSocket({ connect: { hostname: "${ip}", port: ${UDP_PORT} } });
   for (let size = 1; size < 6000; size += size < 1472 ? 30 + (size % 2) : 1500) {
     const bytes = crypto.getRandomValues(new Uint8Array(size));
     if (!socket.send(bytes)) throw new Error("send");
@@ -51,19 +53,59 @@ const UDP_SOURCE = (ip: string) => `
   }
   socket.close();`;
 
+const datagrams = (output: string) => output.match(/^datagram \d+ [0-9a-f]{64}$/gm) ?? [];
+
+/** A socket on a host, which keeps what it prints of datagrams. */
+export async function udpSink(inside: Namespace, address: string): Promise<{ sink: Background; seen(): string[] }> {
+  const sink = inside.spawn([process.execPath, "-e", UDP_SINK(address)]);
+  await sink.says("listening");
+  return { sink, seen: () => datagrams(sink.output) };
+}
+
 /** Sends some 50 datagrams, and fails unless each arrives as it was. */
 export async function udp(from: Host, to: Host): Promise<void> {
-  const sink = to.inside.spawn([process.execPath, "-e", UDP_SINK]);
+  const { sink, seen } = await udpSink(to.inside, "0.0.0.0");
   try {
-    await sink.says("listening");
     const { stdout } = await from.inside.run([process.execPath, "-e", UDP_SOURCE(to.ip)]);
-    const datagrams = (output: string) => output.match(/^datagram \d+ [0-9a-f]{64}$/gm)?.sort() ?? [];
-    const sent = datagrams(stdout);
+    const sent = datagrams(stdout).sort();
     await until("all datagrams to arrive", () => {
-      const arrived = datagrams(sink.output);
+      const arrived = seen().sort();
       if (sent.length > 40 && arrived.join() === sent.join()) return true;
       throw new Error(`${arrived.length} of ${sent.length}`);
     });
+  } finally {
+    await sink.stop();
+  }
+}
+
+/** Sends one UDP super-frame of each size, in datagrams of `segment` bytes; returns what a sink has to print, in order. */
+export async function sendSegments(
+  from: Namespace,
+  address: string,
+  segment: number,
+  sizes: readonly number[],
+): Promise<string[]> {
+  const program = join(import.meta.dir, "udp-segment.ts");
+  const words = [program, address, UDP_PORT, segment, ...sizes].map(String);
+  return datagrams((await from.run([process.execPath, ...words])).stdout);
+}
+
+/** The same to a sink on another host; fails unless every datagram arrives as it was, in order. Returns how many. */
+export async function udpSegments(
+  from: Host,
+  to: Host,
+  address: string,
+  segment: number,
+  sizes: readonly number[],
+): Promise<number> {
+  const { sink, seen } = await udpSink(to.inside, address);
+  try {
+    const sent = await sendSegments(from.inside, address, segment, sizes);
+    await until("all datagrams to arrive in order", () => {
+      if (sent.length > 0 && seen().join() === sent.join()) return true;
+      throw new Error(`${seen().length} of ${sent.length}`);
+    });
+    return sent.length;
   } finally {
     await sink.stop();
   }

@@ -2,7 +2,11 @@
 // message that says what was waited for and what was last seen. The interval is short, since each wait is on a peer.
 // For tests and benches, main thread.
 
+/** How much longer than elsewhere things may take here: scripts/vm emulates its processors, and its host may be busy. */
+export const PATIENCE = process.env.RINGYARD_VM === undefined ? 1 : 6;
+
 export interface UntilOptions {
+  /** As on a machine of its own; multiplied by PATIENCE. */
   timeoutMs?: number;
   everyMs?: number;
   /** Added to the failure's message, e.g. the log of the process that was waited for. */
@@ -18,7 +22,8 @@ export async function until<T>(
   probe: () => T | Promise<T>,
   { timeoutMs = 10_000, everyMs = 10, context }: UntilOptions = {},
 ): Promise<NonNullable<Exclude<T, false>>> {
-  const deadline = performance.now() + timeoutMs;
+  const limitMs = timeoutMs * PATIENCE;
+  const deadline = performance.now() + limitMs;
   for (;;) {
     let last: unknown;
     try {
@@ -31,7 +36,7 @@ export async function until<T>(
     if (performance.now() >= deadline) {
       const seen = last instanceof Error ? last.message : String(last);
       const more = context === undefined ? "" : `\n${context()}`;
-      throw new Error(`waited ${timeoutMs} ms for ${what}; last seen: ${seen}${more}`);
+      throw new Error(`waited ${limitMs} ms for ${what}; last seen: ${seen}${more}`);
     }
     await Bun.sleep(everyMs);
   }

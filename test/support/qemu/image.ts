@@ -1,17 +1,18 @@
 // What a test guest boots: Debian's own kernel, unpacked and never installed, and an initramfs of busybox, iperf3,
 // ethtool and the modules of virtio-net. Both are made once and kept outside the tree:
-//   $RINGYARD_CACHE (or $XDG_CACHE_HOME, or ~/.cache)/ringyard/qemu/
+//   the cache's folder qemu/ (scripts/vm/cache.ts says where that is)
 //     linux-image-6.1.0-…/vmlinuz, *.ko      one folder per kernel; remove it to fetch a newer one
 //     initramfs-HASH.img                     HASH of everything that goes in
-// Each is built under a temporary name and renamed, so that a run that is cut short, or a second run beside it, leaves
-// nothing half made.
+// Run by itself this file makes the image: for tests that boot guests inside a virtual machine (`// VM: prepare …`).
 
-import { createHash } from "node:crypto";
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { mkdir, readdir, readFile, rename } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { $ } from "bun";
 import { PROGRAM_PATH } from "../../../scripts/packages.ts";
+import { PrivateApt } from "../../../scripts/vm/apt.ts";
+import { cacheFolder, place, withWorkFolder } from "../../../scripts/vm/cache.ts";
+import { packInitramfs } from "../../../scripts/vm/initramfs.ts";
+import { newest } from "../../../scripts/vm/versions.ts";
 
 /** Bookworm's kernel for clouds: the virtio drivers and little else, so that it boots quickly without hardware help. */
 const KERNEL_PACKAGE = /^linux-image-6\.1\.0-([0-9]+)-cloud-amd64-unsigned$/;
@@ -40,67 +41,31 @@ export interface GuestImage {
 export async function guestImage(): Promise<GuestImage> {
   const missing = ["qemu-system-x86_64", "cpio", ...PROGRAMS].filter((tool) => which(tool) === null);
   if (missing.length > 0) throw new Error(`${missing.join(", ")} not installed: npm run setup test`);
-  const cache = join(
-    process.env.RINGYARD_CACHE ?? process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"),
-    "ringyard/qemu",
-  );
-  await mkdir(cache, { recursive: true });
-  const kernel = (await cachedKernel(cache)) ?? (await fetchKernel(cache));
-  return { kernel: join(kernel, "vmlinuz"), initramfs: await buildInitramfs(cache, kernel) };
+  const cache = cacheFolder("qemu");
+  const cached = newest(await readdir(cache), KERNEL_PACKAGE)?.name;
+  const kernel = cached === undefined ? await fetchKernel(cache) : join(cache, cached);
+  return { kernel: join(kernel, "vmlinuz"), initramfs: await packInitramfs(cache, await initramfsFiles(kernel)) };
 }
 
 function which(program: string): string | null {
   return Bun.which(program, { PATH: PROGRAM_PATH });
 }
 
-async function cachedKernel(cache: string): Promise<string | undefined> {
-  const newest = newestKernel(await readdir(cache));
-  return newest === undefined ? undefined : join(cache, newest);
-}
-
-function newestKernel(names: readonly string[]): string | undefined {
-  const number = (name: string) => Number(KERNEL_PACKAGE.exec(name)![1]);
-  return names.filter((name) => KERNEL_PACKAGE.test(name)).sort((a, b) => number(b) - number(a))[0];
-}
-
 async function fetchKernel(cache: string): Promise<string> {
-  const found = await $`apt-cache search --names-only ${KERNEL_PACKAGE.source}`.nothrow().quiet();
-  const names = found.stdout
-    .toString()
-    .split("\n")
-    .map((line) => line.split(" ")[0]);
-  const name = newestKernel(names);
-  if (name === undefined) throw new Error("no package linux-image-6.1.0-*-cloud-amd64-unsigned known: apt-get update");
-
-  return await makeOnce(join(cache, name), async (folder) => {
-    const download = await $`apt-get download -q ${name} && dpkg -x *.deb unpacked`.cwd(folder).nothrow().quiet();
-    if (download.exitCode !== 0) throw new Error(`cannot fetch ${name}: ${download.stderr.toString().trim()}`);
-    await mkdir(join(folder, "kernel"));
-    for (const path of await readdir(join(folder, "unpacked"), { recursive: true })) {
-      const file = basename(path);
-      const name = file.startsWith("vmlinuz-") ? "vmlinuz" : file;
-      const wanted = name === "vmlinuz" || MODULES.some((module) => name === `${module}.ko`);
-      if (wanted) await cp(join(folder, "unpacked", path), join(folder, "kernel", name));
+  return await withWorkFolder(cache, async (work) => {
+    const apt = await PrivateApt.open(work, ["bookworm", "bookworm-security"]);
+    const { name } = newest(await apt.names(KERNEL_PACKAGE), KERNEL_PACKAGE)!;
+    const unpacked = join(work, "unpacked");
+    await apt.unpack([name], unpacked);
+    const made = join(work, "kernel");
+    await mkdir(made);
+    for (const path of await readdir(unpacked, { recursive: true })) {
+      const file = basename(path).replace(/^vmlinuz-.*/, "vmlinuz");
+      const wanted = file === "vmlinuz" || MODULES.some((module) => file === `${module}.ko`);
+      if (wanted) await rename(join(unpacked, path), join(made, file));
     }
-    return join(folder, "kernel");
-  });
-}
-
-async function buildInitramfs(cache: string, kernel: string): Promise<string> {
-  const files = await initramfsFiles(kernel);
-  const hash = createHash("sha256");
-  for (const [path, content] of files) hash.update(`${path} ${content.length}\n`).update(content);
-  const image = join(cache, `initramfs-${hash.digest("hex").slice(0, 16)}.img`);
-  if (await Bun.file(image).exists()) return image;
-
-  return await makeOnce(image, async (folder) => {
-    const root = join(folder, "root");
-    for (const [path, content] of files) {
-      await mkdir(join(root, dirname(path)), { recursive: true });
-      await writeFile(join(root, path), content, { mode: 0o755 });
-    }
-    await $`find . | LC_ALL=C sort | cpio --quiet -o -H newc | gzip -1 -n > ../image`.cwd(root).quiet();
-    return join(folder, "image");
+    await place(made, join(cache, name));
+    return join(cache, name);
   });
 }
 
@@ -125,16 +90,4 @@ async function sharedLibraries(program: string): Promise<string[]> {
   return [...listing.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1]);
 }
 
-/** Makes `target` in a temporary folder beside it and renames it. Where another run was first, its result is used. */
-async function makeOnce(target: string, make: (folder: string) => Promise<string>): Promise<string> {
-  const folder = await mkdtemp(join(dirname(target), ".making-"));
-  try {
-    const made = await make(folder);
-    await rename(made, target).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST" && error.code !== "ENOTEMPTY") throw error;
-    });
-    return target;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
+if (import.meta.main) await guestImage();

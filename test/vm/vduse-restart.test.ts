@@ -1,0 +1,106 @@
+// What the kernel holds for a switch that is away: containers keep their device, link and connections through SIGKILL and a
+// new start; an orderly end leaves what is attached and removes the rest; `down --remove` leaves nothing.
+
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { useNamespaces } from "../support/netns.ts";
+import { run } from "../support/process.ts";
+import { RINGYARD, useSwitch } from "../support/switch.ts";
+import { ping, randomFile, transfer } from "../support/traffic.ts";
+import { until } from "../support/until.ts";
+import { container, deviceName, requireVduse, vduseDevices } from "../support/vduse.ts";
+
+const LIMIT_MS = 180_000;
+const FILE_SIZE = 60_000_000;
+const LIVES = 3;
+
+const scratch = mkdtempSync(join(tmpdir(), "ringyard-vduse-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+const startSwitch = useSwitch();
+const namespace = useNamespaces();
+const suite = requireVduse();
+
+/** Those of `names` that the kernel still has. */
+async function devicesOf(names: readonly string[]): Promise<string[]> {
+  const all = await vduseDevices();
+  return names.filter((name) => all.includes(name));
+}
+
+suite("a switch that is killed and started again", () => {
+  test(
+    "under a TCP transfer: the bytes are right, device and link stay",
+    async () => {
+      const names = [deviceName(), deviceName()];
+      const ringyard = await startSwitch({ a: `vduse:${names[0]}`, b: `vduse:${names[1]}` });
+      const a = await container(ringyard, "a", await namespace(), 1);
+      const b = await container(ringyard, "b", await namespace(), 2);
+      await ping(a, b.ip);
+      const before = await a.inside.ip("link show eth0");
+      const { path, print } = await randomFile(scratch, FILE_SIZE);
+      const arrived = transfer(a, b, path);
+      let done = false;
+      void arrived.finally(() => {
+        done = true;
+      });
+      for (let life = 0; life < LIVES; life++) {
+        const { rxFrames } = await ringyard.port("a");
+        await until("the transfer to move", async () => (await ringyard.port("a")).rxFrames > rxFrames + 20);
+        expect(done).toBe(false);
+        await ringyard.kill();
+        expect(await a.inside.ip("link show eth0")).toBe(before);
+        await ringyard.start();
+        expect(ringyard.output).toContain(`adopted device ${names[0]}`);
+        expect(await ringyard.port("a")).toMatchObject({ carrier: true, details: { adopted: true } });
+      }
+      expect(await arrived).toBe(print);
+      await ping(b, a.ip);
+    },
+    LIMIT_MS,
+  );
+});
+
+suite("a switch that ends", () => {
+  test(
+    "keeps what is attached for the next start, and removes the rest",
+    async () => {
+      const names = [deviceName(), deviceName(), deviceName()];
+      const ports = { a: `vduse:${names[0]}`, b: `vduse:${names[1]}`, spare: `vduse:${names[2]}` };
+      const ringyard = await startSwitch(ports);
+      const a = await container(ringyard, "a", await namespace(), 1);
+      const b = await container(ringyard, "b", await namespace(), 2);
+      await ping(a, b.ip);
+      expect(await ringyard.stop()).toBe(0);
+      expect(await devicesOf(names)).toEqual(names.slice(0, 2));
+      await ringyard.start();
+      await ping(a, b.ip);
+      // A port that goes for good takes its device along.
+      await ringyard.request("port.del", { name: "a" });
+      expect(await devicesOf(names)).toEqual(names.slice(1));
+      expect(await a.inside.ip("-br link")).not.toContain("eth0");
+      await run([...RINGYARD, "down", "--remove", "--control", ringyard.control], { timeoutMs: 30_000 });
+      expect(await devicesOf(names)).toEqual([]);
+      expect(await b.inside.ip("-br link")).not.toContain("eth0");
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "by a crash, for good: down --remove without a switch takes away what it left",
+    async () => {
+      const name = deviceName();
+      const ringyard = await startSwitch({ a: `vduse:${name}` });
+      const a = await container(ringyard, "a", await namespace(), 1);
+      await ringyard.kill();
+      expect(await a.inside.ip("-br link")).toContain("eth0");
+      const { stdout } = await run([...RINGYARD, "down", "--remove", "--control", ringyard.control], {
+        timeoutMs: 30_000,
+      });
+      expect(stdout).toContain(name);
+      expect(await devicesOf([name])).toEqual([]);
+      expect(await a.inside.ip("-br link")).not.toContain("eth0");
+    },
+    LIMIT_MS,
+  );
+});
