@@ -55,9 +55,12 @@ export function eventFd(): number {
   return check(libc.eventfd(0, EFD_CLOEXEC_NONBLOCK), "eventfd");
 }
 
-// eventfd(2) reads and writes 8 bytes: word 0 is the 1 that `signal` adds, word 1 takes what `clearSignal` reads.
+// eventfd(2) reads and writes 8 bytes: word 0 is the 1 that `signal` adds, word 1 takes what `clearSignal` reads (both of 8
+// bytes); word 2 is what `preadWord` and `pwriteWord` carry.
 const scratch = mapAnonymous(PAGE_SIZE);
-new Uint32Array(viewOf(scratch, 0, PAGE_SIZE))[0] = 1;
+const scratchView = new DataView(viewOf(scratch, 0, PAGE_SIZE));
+scratchView.setUint32(0, 1, true);
+const WORD = 16;
 
 /** Gives back what this module holds for the calling thread: the last call of a Worker that ends before its process. */
 export function endThread(): void {
@@ -82,6 +85,19 @@ export function readAt(fd: number, address: number, size: number): number {
 /** write(2) from mapped memory; -1 on any failure. Hot. */
 export function writeAt(fd: number, address: number, size: number): number {
   return libc.write(fd, address, size);
+}
+
+/** pread(2) of a little-endian word of 1, 2 or 4 bytes at `offset`; -1 where that fails. Hot. */
+export function preadWord(fd: number, offset: number, size: number): number {
+  if (libc.pread(fd, scratch + WORD, size, offset) !== size) return -1;
+  if (size === 4) return scratchView.getUint32(WORD, true);
+  return size === 2 ? scratchView.getUint16(WORD, true) : scratchView.getUint8(WORD);
+}
+
+/** pwrite(2) of the low `size` bytes (1, 2 or 4) of `value`, little-endian; false where that fails. Hot. */
+export function pwriteWord(fd: number, offset: number, size: number, value: number): boolean {
+  scratchView.setUint32(WORD, value, true);
+  return libc.pwrite(fd, scratch + WORD, size, offset) === size;
 }
 
 /** writev(2); `iov` is the address of `count` iovecs in mapped memory; -1 on any failure. Hot. */

@@ -24,6 +24,8 @@ const table = {
   mmap: { args: ["ptr", "u64", "i32", "i32", "i32", "i64"], returns: "ptr" }, // void *mmap(void *, size_t, int prot, int flags, int fd, off_t)
   munmap: { args: ["ptr", "u64"], returns: "i32" }, // int munmap(void *, size_t)
   open: { args: ["buffer", "i32", "u32"], returns: "i32" }, // int open(const char *, int flags, mode_t)
+  pread: { args: ["i32", "ptr", "u64", "i64"], returns: "i64_fast" }, // ssize_t pread(int, void *, size_t, off_t)
+  pwrite: { args: ["i32", "ptr", "u64", "i64"], returns: "i64_fast" }, // ssize_t pwrite(int, const void *, size_t, off_t)
   read: { args: ["i32", "ptr", "u64"], returns: "i64_fast" }, // ssize_t read(int, void *, size_t)
   recvmsg: { args: ["i32", "ptr", "i32"], returns: "i64_fast" }, // ssize_t recvmsg(int, struct msghdr *, int flags)
   sched_setaffinity: { args: ["i32", "u64", "buffer"], returns: "i32" }, // int sched_setaffinity(pid_t, size_t, const cpu_set_t *)
