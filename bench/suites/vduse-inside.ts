@@ -3,7 +3,7 @@
 //
 //   bun bench/suites/vduse-inside.ts ROUNDS SECONDS SYSTEM,SYSTEM…
 
-import { vduseAdaptive, vduseBusy, vduseUmem } from "../peers/vduse-ringyard.ts";
+import { vduseAdaptive, vduseBusy, vduseNoUmem } from "../peers/vduse-ringyard.ts";
 import { makeHost, type VduseSystem } from "../peers/vduse-system.ts";
 import { vduseTestpmd } from "../peers/vduse-testpmd.ts";
 import { OURS } from "../stats.ts";
@@ -13,7 +13,7 @@ import { frameCost } from "./vduse-cost.ts";
 import { COST, type Line, MANY, PING_MEAN, PING_MEDIAN, PING_MIN, SMALL, TCP, TWO_PORTS } from "./vduse-subjects.ts";
 import { reach, roundTrips, smallFrames, tcp } from "./vduse-traffic.ts";
 
-const SYSTEMS: readonly VduseSystem[] = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseUmem];
+const SYSTEMS: readonly VduseSystem[] = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseNoUmem];
 
 function print(line: Line): void {
   console.log(JSON.stringify(line));

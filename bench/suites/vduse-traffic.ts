@@ -59,7 +59,7 @@ async function loadGenerator(): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), "ringyard-modules-"));
   for (const [name, bytes] of await readModules(join(folder, "modules"), ["pktgen"])) {
     writeFileSync(join(scratch, name), bytes);
-    await run(["insmod", join(scratch, name)]);
+    await run(["busybox", "insmod", join(scratch, name)]);
   }
 }
 

@@ -5,7 +5,7 @@
 
 import { bootVm } from "../../scripts/vm/machine.ts";
 import { trixieRoot } from "../../scripts/vm/trixie.ts";
-import { vduseAdaptive, vduseBusy, vduseUmem } from "../peers/vduse-ringyard.ts";
+import { vduseAdaptive, vduseBusy, vduseNoUmem } from "../peers/vduse-ringyard.ts";
 import { DPDK_PACKAGES, vduseTestpmd } from "../peers/vduse-testpmd.ts";
 import type { Context, Suite } from "../suite.ts";
 import { COST, type Line, PING_MEAN, PING_MEDIAN, PING_MIN, TCP, TWO_PORTS } from "./vduse-subjects.ts";
@@ -20,7 +20,7 @@ const CPU = "max,-erms,-fsrm";
 /** For one round of everything, with patience for a busy host. */
 const ROUND_LIMIT_S = 900;
 
-export const VDUSE_SYSTEM_NAMES = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseUmem].map(({ name }) => name);
+export const VDUSE_SYSTEM_NAMES = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseNoUmem].map(({ name }) => name);
 
 /** Calls `take` with each whole line. */
 function byLine(take: (line: string) => void): (bytes: Uint8Array) => void {

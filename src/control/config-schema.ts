@@ -1,12 +1,13 @@
 // What a configuration may say: schemas of its tables, and their mistakes as one line each. Pure.
 
 import { z } from "zod";
+import { parseCpus } from "../core/cpus.ts";
 import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
 import type { Config, ConfigProblem, PortConfig } from "./config.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
-import { link, parseCpus } from "./options.ts";
+import { link } from "./options.ts";
 import { quoted } from "./quote.ts";
 import { type Kinds, readPort } from "./uri.ts";
 import { valueText } from "./uri-text.ts";

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { arch, release } from "node:os";
 import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
+import { parseCpus } from "../core/cpus.ts";
 import { RingyardError } from "../core/errors.ts";
-import { parseCpus } from "./options.ts";
 
 export interface HostFact {
   name: string;

@@ -59,20 +59,3 @@ export const commonOptions = {
   queues: integer(1, QUEUES_MAX),
   offload,
 } as const;
-
-/** Linux numbers CPUs from 0; 1024 is the size of glibc's cpu_set_t, which pins the workers. */
-const CPU_COUNT_MAX = 1024;
-
-/** `0-1,4` as [0, 1, 4], or null where it is no list of CPUs. */
-export function parseCpus(text: string): number[] | null {
-  const cpus = new Set<number>();
-  for (const part of text.split(",")) {
-    const match = /^\s*(\d{1,4})(?:-(\d{1,4}))?\s*$/.exec(part);
-    if (match === null) return null;
-    const first = Number(match[1]);
-    const last = Number(match[2] ?? match[1]);
-    if (last < first || last >= CPU_COUNT_MAX) return null;
-    for (let cpu = first; cpu <= last; cpu++) cpus.add(cpu);
-  }
-  return [...cpus].sort((a, b) => a - b);
-}

@@ -6,6 +6,8 @@
 // one maps, and huge pages are few: those of two clients.
 //
 // VM: hugepages 110
+// VM: kernels 6.12
+// VM: also sid
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { CLIENT_MACS } from "../../bench/peers/system.ts";

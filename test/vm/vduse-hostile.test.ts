@@ -3,6 +3,9 @@
 //
 // The rules themselves are tested one by one in test/virtio. Not here: memory files that shrink, which end the process
 // (docs/ARCHITECTURE.md, "Hostile guests").
+//
+// VM: kernels 6.12
+// VM: also sid
 
 import { afterEach, expect, test } from "bun:test";
 import { signal } from "../../src/sys/fd.ts";

@@ -1,5 +1,8 @@
 // VDUSE ports in numbers and in company: sixteen at once, made and destroyed a thousand times, taken away under load, and
 // beside ports of other kinds.
+//
+// VM: kernels 6.12
+// VM: also sid
 
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,5 @@
-// The kernel asks and ringyard answers late: no harm, where msg_timeout is 0, as ringyard sets it (the rig of these tests does not).
+// The kernel asks and ringyard answers late: no harm, where msg_timeout is 0, as ringyard sets it (the rig of these tests does
+// not); where it is not, the kernel gives the device up for good, and attaching the port makes another.
 
 import { afterEach, expect, test } from "bun:test";
 import { frame, mac } from "../support/frames.ts";
@@ -41,6 +42,31 @@ suite("a switch that does not answer", () => {
       await rig.state("a", "running");
       await passes(a, b);
       expect((await rig.show("a")).errors).toEqual({});
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "for too long loses its device: the port says so, the others go on, and attach makes it anew",
+    async () => {
+      const b = await rig.started("b");
+      const a = await rig.started("a");
+      await passes(a, b);
+      rig.setMessageTimeout("a", 1);
+      process.kill(rig.ringyard.pid, "SIGSTOP");
+      // Waits in the kernel for as long as msg_timeout says; what it is told then is not the point here.
+      try {
+        a.stop();
+      } catch {}
+      process.kill(rig.ringyard.pid, "SIGCONT");
+      await rig.state("a", "broken");
+      expect(rig.ringyard.output).toContain(`given device ${rig.devices.a.name} up`);
+      expect((await rig.show("b")).details.deviceState).toBe("running");
+      rig.close(a);
+      await rig.attach("a");
+      rig.setMessageTimeout("a", 30);
+      await passes(await rig.started("a"), b);
+      expect((await rig.show("a")).details).toMatchObject({ deviceState: "running", attached: "vhost-vdpa" });
     },
     LIMIT_MS,
   );

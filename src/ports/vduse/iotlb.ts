@@ -9,11 +9,13 @@
 
 import { fstatSync, readlinkSync } from "node:fs";
 import { RingyardError } from "../../core/errors.ts";
-import { EACCES, EPERM, SysError } from "../../sys/errno.ts";
+import { EACCES, ENOMEM, EPERM, SysError } from "../../sys/errno.ts";
 import { closeFd } from "../../sys/fd.ts";
+import { raiseLockedMemoryLimit } from "../../sys/limits.ts";
 import { mapAnonymous, mapShared, PAGE_SIZE, unmap } from "../../sys/memory.ts";
 import { VDUSE_ACCESS_RW } from "../../uapi/vduse.ts";
 import type { RegionConfig } from "../../virtio/virtqueue-open.ts";
+import type { SharedRegion } from "../port.ts";
 import { mapFile } from "../shared-file.ts";
 import type { IotlbEntry, VduseDevice } from "./device.ts";
 
@@ -29,6 +31,8 @@ const NOT_WRITABLE = "may not be written";
 interface Mapping extends RegionConfig {
   base: number;
   mapped: number;
+  /** Of a VM's or a program's file. The kernel's pages come and go with its driver's buffers, and may not be pinned. */
+  ofFile: boolean;
   /** Whether the memory can vanish under us (a file of a VM's that may shrink). */
   sealed: boolean;
 }
@@ -46,6 +50,11 @@ export class Iotlb {
 
   get config(): RegionConfig[] {
     return this.mappings.map(({ guest, size, address }) => ({ guest, size, address }));
+  }
+
+  /** What the switch's NICs may reach, too. */
+  get shareable(): SharedRegion[] {
+    return this.mappings.filter(({ ofFile }) => ofFile).map(({ address, size }) => ({ address, size }));
   }
 
   get count(): number {
@@ -105,10 +114,10 @@ export class Iotlb {
         if (entry.start === 0) this.hasBounceArea = true;
         const mapped = Math.ceil(entry.size / PAGE_SIZE) * PAGE_SIZE;
         const base = mapShared(entry.fd, mapped, entry.offset);
-        this.mappings.push({ guest: entry.start, size, address: base, base, mapped, sealed: true });
+        this.mappings.push({ guest: entry.start, size, address: base, base, mapped, ofFile: false, sealed: true });
       } else {
         const file = mapFile(entry.fd, entry.offset, entry.size);
-        this.mappings.push({ guest: entry.start, size: entry.size, ...file });
+        this.mappings.push({ guest: entry.start, size: entry.size, ofFile: true, ...file });
       }
     } catch (error) {
       if (!(error instanceof RingyardError) && !(error instanceof SysError)) throw error;
@@ -127,7 +136,7 @@ export class Iotlb {
     if (size === 0 || bounce === undefined || bounce.size !== size) return;
     const address = mapAnonymous(size);
     try {
-      this.device.giveMemory(address, size);
+      this.give(address, size);
     } catch (error) {
       unmap(address, size);
       this.refused.push(`own memory for the bounce area: ${(error as Error).message}`);
@@ -136,7 +145,17 @@ export class Iotlb {
     unmap(bounce.base, bounce.mapped);
     this.mappings.splice(this.mappings.indexOf(bounce), 1);
     this.ownMemory = { address, size };
-    this.mappings.push({ guest: 0, size, address, base: address, mapped: size, sealed: true });
+    this.mappings.push({ guest: 0, size, address, base: address, mapped: size, ofFile: false, sealed: true });
+  }
+
+  /** The kernel counts what it pins against the limit of locked memory, whoever asks. */
+  private give(address: number, size: number): void {
+    try {
+      this.device.giveMemory(address, size);
+    } catch (error) {
+      if (!(error instanceof SysError && error.errno === ENOMEM && raiseLockedMemoryLimit())) throw error;
+      this.device.giveMemory(address, size);
+    }
   }
 
   /** Our address of `size` bytes at IOVA `guest`, or undefined. */
@@ -145,7 +164,7 @@ export class Iotlb {
     return found === undefined ? undefined : found.address + guest - found.guest;
   }
 
-  /** Unmaps everything. No worker may hold a view any more. */
+  /** Unmaps everything. No worker may hold a view any more, and no NIC reach it. */
   clear(): void {
     if (this.ownMemory !== undefined) {
       try {

@@ -15,6 +15,7 @@ import { netConfigSpace } from "../../virtio/net-config.ts";
 import type { Attached, AttachTarget, Port, PortDetails, PortHost, PortSpec } from "../port.ts";
 import { Clerk } from "../vdpa/clerk.ts";
 import { checkPlace, type Place } from "../vdpa/netdev.ts";
+import { keepCallsOff } from "./call-affinity.ts";
 import { openDevice, setDeviceAttribute, VduseControl, VENDOR_ID } from "./control.ts";
 import { VduseDevice } from "./device.ts";
 import { type Queues, queueChoices, stableMac, vduseFeatures } from "./device-config.ts";
@@ -62,7 +63,8 @@ export class VdusePort implements Port {
       setDeviceAttribute(name, "msg_timeout", 0);
       if (this.adopted) this.device.setConfig(0, this.configSpace());
       else this.prepare(this.device);
-      const options = { ...this.queues, umem: this.spec.options.umem === "on" };
+      keepCallsOff(name, this.queueCount, this.host.workerCpus);
+      const options = { ...this.queues, umem: this.spec.options.umem !== "off" };
       this.session = new Session(this.device, options, this.responder, this.host, () => this.onBreak());
       if (!this.adopted) return;
       const live = await this.session.adopt();

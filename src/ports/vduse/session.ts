@@ -43,6 +43,7 @@ export class Session implements DeviceEvents {
   private control: ServedControlQueue | undefined;
   /** Watches of the kick eventfds while the driver has no buffers yet. */
   private waiting: number[] = [];
+  private readonly told = new Set<string>();
   private running = false;
   private ended = false;
   private work: Promise<unknown> = Promise.resolve();
@@ -173,6 +174,13 @@ export class Session implements DeviceEvents {
     return this.options.controlQueue && hasFeature(this.features, VIRTIO_NET_F_CTRL_VQ);
   }
 
+  /** Once each: a VM's firmware is mapped read-only every time anew. */
+  private tell(why: string): void {
+    if (this.told.has(why)) return;
+    this.told.add(why);
+    this.host.log.info(`vduse: memory not used: ${why}`);
+  }
+
   /** Maps the memory and opens the lanes; while the driver has no buffers, its first kick brings us back here. */
   private async openLanes(adopted = false): Promise<void> {
     this.iotlb.resolve(this.options.umem);
@@ -180,7 +188,7 @@ export class Session implements DeviceEvents {
       this.waiting = this.lanes.kicks.map((kick) => this.host.reactor.watch(kick, () => this.kicked()));
       return;
     }
-    for (const why of this.iotlb.refused) this.host.log.warn(`vduse: memory not used: ${why}`);
+    for (const why of this.iotlb.refused) this.tell(why);
     try {
       for (let pair = 0; pair < this.activePairs; pair++) {
         if (pair === 0 || !adopted || this.lanes.inUse(pair)) await this.lanes.openPair(pair, this.features);

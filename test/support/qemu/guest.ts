@@ -1,36 +1,46 @@
-// A small Linux guest under QEMU's software emulation, with one virtio-net device on a vhost-user socket.
+// A small Linux guest under QEMU, with one virtio-net device: on a vhost-user socket, or what `ringyard attach --vm` says.
 //
 //   ttyS0 -> QEMU's stdout   the kernel's console; with QEMU's own complaints it is shown when something fails
 //   ttyS1 <-> commands.ts    commands of the test, answered by init.sh
-//   eth0  <-> the switch     QEMU connects (and reconnects), or listens where mode is "server"
+//   eth0  <-> the switch     QEMU connects (and reconnects), or listens where mode is "server"; or the device of `attached`
+//   QMP   <-> qmp.ts         where `slots` asks for memory that can be added later
+//
+// Under software emulation, but inside the virtual machine of `npm run vm`: that one emulates a processor with virtualisation,
+// and a guest on its KVM is emulated once, not twice.
 //
 // The emulator loses a race with the kernel's patching of its own code in one boot of 25 or so, and the kernel panics before
 // init runs. `panic=-1` makes it reboot at once: panics before init's ready line are forgiven up to a limit, one after
 // it is an error. Commands of one guest run one after another; guests run beside each other.
 
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { useCleanup } from "../cleanup.ts";
 import { type Background, useProcesses } from "../process.ts";
-import { until } from "../until.ts";
+import { PATIENCE, until } from "../until.ts";
 import { CommandChannel, type CommandResult } from "./commands.ts";
 import type { GuestImage } from "./image.ts";
+import { qmp } from "./qmp.ts";
 
 /** Boots take 3 to 6 s on an idle machine of two cores; the limit leaves room for a busy one and for panics. */
-const BOOT_LIMIT_MS = 60_000;
+const BOOT_LIMIT_MS = 60_000 * PATIENCE;
 const EARLY_PANICS_FORGIVEN = 3;
 /** What a guest gets beyond a command's own limit, which its `timeout` enforces, before it counts as hung. */
 const GRACE_MS = 10_000;
 /** As much of the console as an error shows. */
 const SHOWN_LENGTH = 3_000;
 const READY = "guest-is-ready";
+const MEMORY_MB = 256;
 
 export interface GuestOptions {
   name: string;
-  /** The vhost-user socket of the port. */
-  socket: string;
-  mac: string;
+  /** The vhost-user socket of the port; or else `attached`. */
+  socket?: string;
+  /** The arguments that `ringyard attach --vm` printed. */
+  attached?: readonly string[];
+  /** With `socket`: of the device. */
+  mac?: string;
   /** With its prefix length: `10.0.0.1/24`. */
   ip: string;
   /** Who connects: QEMU (default), or the switch. Either way QEMU waits for the first connection before it boots. */
@@ -38,6 +48,8 @@ export interface GuestOptions {
   /** Queue pairs; the guest gets as many processors, for its driver uses no more pairs than that. */
   queues?: number;
   memoryMb?: number;
+  /** Memory modules that can be added while it runs, of `memoryMb` each: `addMemory`. */
+  slots?: number;
   /** Further properties of virtio-net-pci: `csum=off,guest_csum=off`. */
   device?: string;
   /** Shown beside the console when something fails: the switch's log. */
@@ -46,6 +58,7 @@ export interface GuestOptions {
 
 export class Guest {
   #panics = 0;
+  #modules = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   /** Use `useGuests`. */
@@ -53,6 +66,7 @@ export class Guest {
     readonly options: Readonly<GuestOptions>,
     private readonly qemu: Background,
     private readonly commands: CommandChannel,
+    private readonly qmp: string,
   ) {}
 
   get name(): string {
@@ -94,6 +108,22 @@ export class Guest {
     await this.#turn;
     this.commands.send("reboot -f", GRACE_MS);
     await this.ready();
+  }
+
+  /** Plugs a memory module in while the guest runs, of as much as it began with, and lets its kernel use it. */
+  async addMemory(): Promise<void> {
+    const { memoryMb = MEMORY_MB } = this.options;
+    const id = `module${this.#modules++}`;
+    const size = memoryMb * 2 ** 20;
+    await qmp(this.qmp, [
+      { execute: "object-add", arguments: { "qom-type": "memory-backend-memfd", id, size, share: true } },
+      { execute: "device_add", arguments: { driver: "pc-dimm", id: `${id}-dimm`, memdev: id } },
+    ]);
+    const expected = size * (this.#modules + 1);
+    const online =
+      "for block in /sys/devices/system/memory/memory*/state; do echo online >$block; done 2>/dev/null; free -b";
+    const there = async () => Number(/Mem:\s+(\d+)/.exec((await this.run(online)).output)?.[1]) > expected * 0.7;
+    await until(`${this.name} to use ${id}`, there, { everyMs: 200, context: () => this.shown() });
   }
 
   /** Ends QEMU; the switch sees its socket close. */
@@ -151,35 +181,50 @@ export function useGuests(): BootGuest {
     const commands = await CommandChannel.listen(path);
     defer(() => commands.close());
     // QEMU dies with this process even where that is killed and can clean nothing up.
-    const qemu = spawn(["setpriv", "--pdeathsig", "KILL", ...qemuCommand(options, image, path)]);
+    const qmpSocket = `${path}.qmp`;
+    defer(() => rm(qmpSocket, { force: true }));
+    const qemu = spawn(["setpriv", "--pdeathsig", "KILL", ...qemuCommand(options, image, path, qmpSocket)]);
     defer(() => qemu.stop("SIGKILL"));
-    const guest = new Guest(options, qemu, commands);
+    const guest = new Guest(options, qemu, commands, qmpSocket);
     await guest.ready();
     return guest;
   };
 }
 
-function qemuCommand(options: GuestOptions, image: GuestImage, commandSocket: string): string[] {
-  const { queues = 1, memoryMb = 256, mode = "client" } = options;
-  const port = `socket,id=port,path=${options.socket},${mode === "client" ? "reconnect=1" : "server=on,wait=off"}`;
-  // vectors=0: QEMU 7.2 hands MSI-X vectors of a vhost-user device to KVM, and crashes where there is none.
-  const device = [`virtio-net-pci,netdev=net,mac=${options.mac},vectors=0`];
-  if (queues > 1) device.push("mq=on");
-  if (options.device !== undefined) device.push(options.device);
+/** What QEMU has to run guests on: KVM where it is of use, as inside the virtual machine of the tests. */
+function accelerator(): string {
+  return process.env.RINGYARD_VM !== undefined && existsSync("/dev/kvm") ? "kvm" : "tcg";
+}
+
+function qemuCommand(options: GuestOptions, image: GuestImage, commandSocket: string, qmpSocket: string): string[] {
+  const { queues = 1, memoryMb = MEMORY_MB, slots = 0 } = options;
   const kernel = [
     "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check random.trust_cpu=on",
     `guest_name=${options.name} guest_ip=${options.ip}`,
   ];
+  const later = slots === 0 ? "" : `,slots=${slots},maxmem=${memoryMb * (slots + 1)}M`;
   return [
     "qemu-system-x86_64",
-    ...["-accel", "tcg", "-cpu", "max", "-smp", `${queues}`, "-m", `${memoryMb}`],
-    // The switch maps the guest's memory, so it must be a file that both can see. Pages appear as the guest touches them.
-    ...["-object", `memory-backend-memfd,id=memory,size=${memoryMb}M,share=on`],
-    ...["-machine", "q35,memory-backend=memory", "-nodefaults", "-display", "none"],
+    ...["-accel", accelerator(), "-cpu", "max", "-smp", `${queues}`, "-m", `${memoryMb}M${later}`],
+    ...["-machine", "q35", "-nodefaults", "-display", "none"],
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ...["-chardev", `socket,id=commands,path=${commandSocket}`, "-serial", "chardev:commands"],
+    ...(slots === 0 ? [] : ["-qmp", `unix:${qmpSocket},server=on,wait=off`]),
+    ...(options.attached?.map((word) => word.replace("SIZE", `${memoryMb}M`)) ?? vhostUser(options, queues, memoryMb)),
+    ...["-kernel", image.kernel, "-initrd", image.initramfs, "-append", kernel.join(" ")],
+  ];
+}
+
+function vhostUser(options: GuestOptions, queues: number, memoryMb: number): string[] {
+  const port = `socket,id=port,path=${options.socket},${options.mode === "server" ? "server=on,wait=off" : "reconnect=1"}`;
+  // vectors=0: QEMU 7.2 hands MSI-X vectors of a vhost-user device to KVM, and crashes where there is none.
+  const device = [`virtio-net-pci,netdev=net,mac=${options.mac},vectors=0`];
+  if (queues > 1) device.push("mq=on");
+  if (options.device !== undefined) device.push(options.device);
+  return [
+    // The switch maps the guest's memory, so it must be a file that both can see. Pages appear as the guest touches them.
+    ...["-object", `memory-backend-memfd,id=memory,size=${memoryMb}M,share=on`, "-machine", "memory-backend=memory"],
     ...["-chardev", port, "-netdev", `vhost-user,id=net,chardev=port,queues=${queues}`],
     ...["-device", device.join(",")],
-    ...["-kernel", image.kernel, "-initrd", image.initramfs, "-append", kernel.join(" ")],
   ];
 }

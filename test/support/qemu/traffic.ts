@@ -2,10 +2,14 @@
 // Each function fails with the guest's console when the traffic does not come through.
 
 import { expect } from "bun:test";
-import { until } from "../until.ts";
+import { PATIENCE, until } from "../until.ts";
 import type { Guest } from "./guest.ts";
 
-const HASH_PORT = 9000;
+/** Where traffic goes: a guest, or a container. */
+type Target = Pick<Guest, "ip">;
+
+/** Where `transfer` expects who answers a stream with its hash: `nc -ll -p HASH_PORT -e sha256sum`. */
+export const HASH_PORT = 9000;
 
 /** Starts what `measureTcp` and `transfer` talk to: an iperf3 server, and one that answers a stream with its hash. */
 export async function serve(guest: Guest): Promise<void> {
@@ -27,20 +31,20 @@ export async function untilReachable(from: Guest, to: Guest, timeoutMs = 20_000)
 }
 
 /** TCP for two seconds, the other way with `-R`; returns the bytes that arrived. */
-export async function measureTcp(from: Guest, to: Guest, options = ""): Promise<number> {
-  const report = await from.check(`iperf3 -c ${to.ip} -t 2 -J ${options}`, 20_000);
+export async function measureTcp(from: Guest, to: Target, options = ""): Promise<number> {
+  const report = await from.check(`iperf3 -c ${to.ip} -t 2 -J ${options}`, 20_000 * PATIENCE);
   return JSON.parse(report).end.sum_received.bytes;
 }
 
 /** Makes a file of random bytes in the guest; returns its hash. */
 export async function randomFile(guest: Guest, path: string, sizeMb: number): Promise<string> {
-  await guest.check(`head -c ${sizeMb}m /dev/urandom >${path}`, 30_000);
-  return hashOf(await guest.check(`sha256sum <${path}`, 30_000));
+  await guest.check(`head -c ${sizeMb}m /dev/urandom >${path}`, 30_000 * PATIENCE);
+  return hashOf(await guest.check(`sha256sum <${path}`, 30_000 * PATIENCE));
 }
 
 /** Sends a file by TCP; returns the hash of what the other side received. */
-export async function transfer(from: Guest, to: Guest, path: string): Promise<string> {
-  return hashOf(await from.check(`nc ${to.ip} ${HASH_PORT} <${path}`, 30_000));
+export async function transfer(from: Guest, to: Target, path: string): Promise<string> {
+  return hashOf(await from.check(`nc ${to.ip} ${HASH_PORT} <${path}`, 30_000 * PATIENCE));
 }
 
 /** A transfer that goes on in the background, in chunks with pauses, and what is known of it. */
@@ -51,7 +55,7 @@ export interface SlowTransfer {
   received(timeoutMs: number): Promise<string>;
 }
 
-export async function slowTransfer(from: Guest, to: Guest, path: string, sizeMb: number): Promise<SlowTransfer> {
+export async function slowTransfer(from: Guest, to: Target, path: string, sizeMb: number): Promise<SlowTransfer> {
   const chunks = sizeMb * 4;
   await from.check(`rm -f answer progress
     (for i in $(seq 0 ${chunks - 1}); do

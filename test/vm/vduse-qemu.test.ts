@@ -1,0 +1,122 @@
+// A virtual machine on a VDUSE port: a Linux guest under QEMU, started with the arguments that `ringyard attach --vm` gives, beside a
+// container. Its memory grows while frames move, and the switch is killed and started again under it.
+//
+// The machine that this runs in emulates a processor with virtualisation, and the guest runs on the KVM of its kernel.
+//
+// VM: memory 3072
+// VM: prepare test/support/qemu/image.ts
+// VM: kernels 6.12
+// VM: also sid
+
+import { beforeAll, expect, test } from "bun:test";
+import type { Attached } from "../../src/ports/port.ts";
+import { useNamespaces } from "../support/netns.ts";
+import { type Guest, useGuests } from "../support/qemu/guest.ts";
+import { guestImage } from "../support/qemu/image.ts";
+import { HASH_PORT, measureTcp, randomFile, slowTransfer, transfer } from "../support/qemu/traffic.ts";
+import { type SwitchProcess, useSwitch } from "../support/switch.ts";
+import { type Host, ping } from "../support/traffic.ts";
+import { until } from "../support/until.ts";
+import { container, deviceName, requireVduse } from "../support/vduse.ts";
+
+const LIMIT_MS = 400_000;
+/** Linux takes added memory in blocks of 128 MiB. */
+const MEMORY_MB = 256;
+const FILE_MB = 8;
+const MIB = 2 ** 20;
+
+const startSwitch = useSwitch();
+const namespace = useNamespaces();
+const bootGuest = useGuests();
+
+requireVduse()("a QEMU guest on /dev/vhost-vdpa", () => {
+  let ringyard: SwitchProcess;
+  let web: Host;
+  let guest: Guest;
+  let attached: readonly string[];
+
+  beforeAll(async () => {
+    ringyard = await startSwitch({ vm1: `vduse:${deviceName()}`, web: `vduse:${deviceName()}` });
+    web = await container(ringyard, "web", await namespace(), 1);
+    await web.inside.spawn(["iperf3", "-s", "--forceflush"]).says("Server listening");
+    web.inside.spawn(["busybox", "nc", "-ll", "-p", `${HASH_PORT}`, "-e", "sha256sum"]);
+    const { vm }: Attached = await ringyard.request("port.attach", { name: "vm1", to: "vm" });
+    attached = vm!.qemu;
+    guest = await boot();
+  }, LIMIT_MS);
+
+  async function boot(): Promise<Guest> {
+    const options = { name: "vm1", attached, ip: "10.78.0.2/24", memoryMb: MEMORY_MB, slots: 1 };
+    return bootGuest(await guestImage(), { ...options, evidence: () => ringyard.output });
+  }
+
+  test(
+    "answers pings",
+    async () => {
+      await ping(web, guest.ip);
+      await ping(web, guest.ip, 1472, true);
+      const { details, carrier } = await ringyard.port("vm1");
+      expect(carrier).toBe(true);
+      expect(details).toMatchObject({ attached: "vhost-vdpa", deviceState: "running" });
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "moves TCP both ways, and bytes arrive as they were",
+    async () => {
+      for (const direction of ["", "-R"]) expect(await measureTcp(guest, web, direction)).toBeGreaterThan(MIB);
+      const print = await randomFile(guest, "file", FILE_MB);
+      expect(await transfer(guest, web, "file")).toBe(print);
+      expect((await ringyard.port("vm1")).errors).toEqual({});
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "is given more memory while frames move: they go on, and come from there",
+    async () => {
+      const before = (await ringyard.port("vm1")).details.memoryMiB as number;
+      const print = await randomFile(guest, "file", FILE_MB);
+      const going = await slowTransfer(guest, web, "file", FILE_MB);
+      await guest.addMemory();
+      const grown = async () => ((await ringyard.port("vm1")).details.memoryMiB as number) >= before + MEMORY_MB;
+      await until("the port to see the new memory", grown, { context: () => ringyard.output });
+      expect(await going.received(LIMIT_MS)).toBe(print);
+      // More than the guest began with: some of it lies in what was added.
+      const copies = Math.ceil((MEMORY_MB * 1.2) / FILE_MB);
+      await guest.check("mount -o remount,size=95% /tmp");
+      await guest.check(`for i in $(seq ${copies}); do cat file; done >big`, 60_000);
+      const [big] = (await guest.check("sha256sum <big", 60_000)).split(" ");
+      expect(await transfer(guest, web, "big")).toBe(big);
+      await guest.check("rm big");
+      expect((await ringyard.port("vm1")).errors).toEqual({});
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "outlives the switch: killed and started again under a transfer",
+    async () => {
+      const print = await randomFile(guest, "file", FILE_MB);
+      const going = await slowTransfer(guest, web, "file", FILE_MB);
+      await until("chunks to be sent", async () => (await going.sent()) > 5);
+      await ringyard.kill();
+      await ringyard.start();
+      expect(await going.received(LIMIT_MS)).toBe(print);
+      expect(await ringyard.port("vm1")).toMatchObject({ carrier: true, details: { adopted: true } });
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "that ends leaves the port to the next one",
+    async () => {
+      await guest.kill();
+      await until("the port to wait", async () => !(await ringyard.port("vm1")).carrier);
+      guest = await boot();
+      await ping(web, guest.ip);
+    },
+    LIMIT_MS,
+  );
+});
