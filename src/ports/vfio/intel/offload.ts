@@ -1,0 +1,222 @@
+// HOT
+// What a frame's form asks of the device, as a context descriptor and bits of its data descriptors (82574: 7.2.4 to 7.3,
+// 82576: 7.2.2, 7.2.4). Looks at the private copy in the transmit buffers, which the frame's sender cannot change any more.
+//
+//   partial checksum of TCP or UDP right behind plain IPv4 or IPv6     the device completes it
+//   any other partial checksum (tunnels, extension headers, QinQ)      completed here
+//   TCP super-frame                                                    the device cuts it
+//
+// Strict about the first, since devices differ in whether they believe our offsets or parse for themselves (QEMU's do).
+
+import { type Batch, OFFLOAD_SEGMENTATION } from "../../../mem/batch.ts";
+import { DROP_OFFLOAD, DROP_OVERSIZED } from "../../../mem/counters.ts";
+import { VIRTIO_NET_HDR_GSO_TCPV4 } from "../../../uapi/virtio_net.ts";
+import { addWords, fold, put16 } from "./checksum.ts";
+import {
+  E1000_ADVTXD_DCMD_TSE,
+  E1000_ADVTXD_DTYP_CTXT,
+  E1000_ADVTXD_L4LEN_SHIFT,
+  E1000_ADVTXD_MACLEN_SHIFT,
+  E1000_ADVTXD_PAYLEN_SHIFT,
+  E1000_ADVTXD_TUCMD_IPV4,
+  E1000_ADVTXD_TUCMD_L4T_TCP,
+  E1000_TXD_CMD_DEXT,
+  E1000_TXD_CMD_IP,
+  E1000_TXD_CMD_TCP,
+  E1000_TXD_CMD_TSE,
+  E1000_TXD_HDRLEN_SHIFT,
+  E1000_TXD_MSS_SHIFT,
+  E1000_TXD_POPTS_IXSM,
+  E1000_TXD_POPTS_TXSM,
+  MAX_HEADER_SIZE,
+} from "./descriptors.ts";
+import { TX_BUFFER_SIZE } from "./layout.ts";
+import type { Transmitter } from "./transmitter.ts";
+
+const ETHERNET_SIZE = 14;
+const VLAN_TAG_SIZE = 4;
+const IPV4_MIN_SIZE = 20;
+const IPV6_SIZE = 40;
+const TCP_MIN_SIZE = 20;
+const PROTOCOL_TCP = 6;
+const PROTOCOL_UDP = 17;
+const TCP_CSUM_AT = 16;
+const UDP_CSUM_AT = 6;
+/** Linux's least (TCP_MIN_MSS is 88 with its options): below, a frame would cost the device more than its sender. */
+const MIN_SEGMENT_SIZE = 48;
+
+/**
+ * Prepares frame `i`, whose `length` bytes lie in the buffers from `at` (an offset in the window, the first of its buffer)
+ * on. Returns 0, or the DROP_* counter of why it cannot be sent.
+ */
+export function prepareOffload(tx: Transmitter, batch: Batch, i: number, at: number, length: number): number {
+  const bytes = tx.bytes;
+  // Headers are in the first buffer, or the frame ends there.
+  const head = Math.min(length, TX_BUFFER_SIZE);
+  const type = networkType(bytes, at, head);
+  const tagged = (type & TAGGED) !== 0;
+  const l3 = tagged ? ETHERNET_SIZE + VLAN_TAG_SIZE : ETHERNET_SIZE;
+  const version = type & 0xf;
+  const csumStart = batch.csumStart[i];
+  const csumOffset = batch.csumOffset[i];
+  if ((batch.needs[i] & OFFLOAD_SEGMENTATION) !== 0) {
+    const v4 = (batch.gsoType[i] & 0x7f) === VIRTIO_NET_HDR_GSO_TCPV4;
+    const fits = csumOffset === TCP_CSUM_AT && version === (v4 ? 4 : 6);
+    if (!fits || csumStart < l3 + (v4 ? IPV4_MIN_SIZE : IPV6_SIZE)) return DROP_OFFLOAD;
+    return prepareSegmentation(tx, at, head, length, l3, csumStart, v4, batch.gsoSize[i]);
+  }
+  const protocol = csumOffset === TCP_CSUM_AT ? PROTOCOL_TCP : csumOffset === UDP_CSUM_AT ? PROTOCOL_UDP : 0;
+  if (
+    protocol !== 0 &&
+    csumStart + csumOffset + 2 <= head &&
+    isPlain(bytes, at + l3, version, csumStart - l3, protocol)
+  ) {
+    putChecksumContext(tx, l3, csumStart, csumOffset, version, protocol);
+    return 0;
+  }
+  return completeHere(tx, at, length, csumStart, csumOffset, protocol);
+}
+
+const TAGGED = 0x10;
+
+/** 4 or 6 for a frame that carries IP behind at most one VLAN tag, with TAGGED where there is one; else 0. */
+function networkType(bytes: Uint8Array, at: number, head: number): number {
+  if (head < ETHERNET_SIZE + VLAN_TAG_SIZE + IPV4_MIN_SIZE) return 0;
+  let tagged = 0;
+  let type = (bytes[at + 12] << 8) | bytes[at + 13];
+  if (type === 0x8100) {
+    tagged = TAGGED;
+    type = (bytes[at + 16] << 8) | bytes[at + 17];
+  }
+  if (type === 0x0800) return tagged | 4;
+  return type === 0x86dd ? tagged | 6 : 0;
+}
+
+/** Whether a whole packet of `protocol` follows an IP header of `size` bytes without anything in between. */
+function isPlain(bytes: Uint8Array, at: number, version: number, size: number, protocol: number): boolean {
+  if (bytes[at] >> 4 !== version) return false;
+  if (version === 6) return size === IPV6_SIZE && bytes[at + 6] === protocol;
+  // Not a fragment: neither more of them to follow nor an offset (RFC 791 3.1).
+  const whole = (((bytes[at + 6] << 8) | bytes[at + 7]) & 0x3fff) === 0;
+  return (
+    version === 4 && whole && size >= IPV4_MIN_SIZE && (bytes[at] & 0xf) << 2 === size && bytes[at + 9] === protocol
+  );
+}
+
+function putChecksumContext(
+  tx: Transmitter,
+  l3: number,
+  l4: number,
+  csumOffset: number,
+  version: number,
+  protocol: number,
+): void {
+  tx.needsContext = true;
+  tx.options |= E1000_TXD_POPTS_TXSM;
+  const tcp = protocol === PROTOCOL_TCP;
+  if (tx.advanced) {
+    tx.context0 = (l4 - l3) | (l3 << E1000_ADVTXD_MACLEN_SHIFT);
+    tx.context1 = 0;
+    tx.context2 =
+      E1000_ADVTXD_DTYP_CTXT |
+      E1000_TXD_CMD_DEXT |
+      (version === 4 ? E1000_ADVTXD_TUCMD_IPV4 : 0) |
+      (tcp ? E1000_ADVTXD_TUCMD_L4T_TCP : 0);
+    tx.context3 = 0;
+    return;
+  }
+  tx.context0 = 0;
+  // Start, place and end (0: of the frame) of the checksum.
+  tx.context1 = l4 | ((l4 + csumOffset) << 8);
+  tx.context2 = E1000_TXD_CMD_DEXT | (tcp ? E1000_TXD_CMD_TCP : 0);
+  tx.context3 = 0;
+}
+
+function prepareSegmentation(
+  tx: Transmitter,
+  at: number,
+  head: number,
+  length: number,
+  l3: number,
+  l4: number,
+  v4: boolean,
+  segmentSize: number,
+): number {
+  const bytes = tx.bytes;
+  if (l4 + TCP_MIN_SIZE > head || bytes[at + l3] >> 4 !== (v4 ? 4 : 6)) return DROP_OFFLOAD;
+  // IPv6 may have extension headers in between, which stay as they are in every segment.
+  if (v4 && !isPlain(bytes, at + l3, 4, l4 - l3, PROTOCOL_TCP)) return DROP_OFFLOAD;
+  const tcpSize = (bytes[at + l4 + 12] >> 4) << 2;
+  const header = l4 + tcpSize;
+  if (tcpSize < TCP_MIN_SIZE || header > MAX_HEADER_SIZE || header > head || header >= length) return DROP_OFFLOAD;
+  if (segmentSize < MIN_SEGMENT_SIZE) return DROP_OFFLOAD;
+  if (header + segmentSize > tx.maxFrame) return DROP_OVERSIZED;
+  blankLengths(bytes, at + l3, at + l4, v4);
+  putSegmentationContext(tx, length - header, header, l3, l4, v4, segmentSize);
+  return 0;
+}
+
+/** The device fills in each segment's lengths, so it wants none in the IP header nor in TCP's pseudo-header (82574: 7.3.6). */
+function blankLengths(bytes: Uint8Array, l3: number, l4: number, v4: boolean): void {
+  const addresses = v4 ? l3 + 12 : l3 + 8;
+  put16(bytes, v4 ? l3 + 2 : l3 + 4, 0);
+  if (v4) put16(bytes, l3 + 10, 0);
+  put16(bytes, l4 + TCP_CSUM_AT, fold(addWords(bytes, addresses, addresses + (v4 ? 8 : 32), PROTOCOL_TCP)));
+}
+
+function putSegmentationContext(
+  tx: Transmitter,
+  payload: number,
+  header: number,
+  l3: number,
+  l4: number,
+  v4: boolean,
+  segmentSize: number,
+): void {
+  tx.needsContext = true;
+  tx.options |= E1000_TXD_POPTS_TXSM | (v4 ? E1000_TXD_POPTS_IXSM : 0);
+  if (tx.advanced) {
+    tx.command |= E1000_ADVTXD_DCMD_TSE;
+    tx.options = (tx.options & ((1 << E1000_ADVTXD_PAYLEN_SHIFT) - 1)) | (payload << E1000_ADVTXD_PAYLEN_SHIFT);
+    tx.context0 = (l4 - l3) | (l3 << E1000_ADVTXD_MACLEN_SHIFT);
+    tx.context1 = 0;
+    tx.context2 =
+      E1000_ADVTXD_DTYP_CTXT | E1000_TXD_CMD_DEXT | E1000_ADVTXD_TUCMD_L4T_TCP | (v4 ? E1000_ADVTXD_TUCMD_IPV4 : 0);
+    tx.context3 = ((header - l4) << E1000_ADVTXD_L4LEN_SHIFT) | (segmentSize << E1000_TXD_MSS_SHIFT);
+    return;
+  }
+  tx.command |= E1000_TXD_CMD_TSE;
+  tx.context0 = v4 ? l3 | ((l3 + 10) << 8) | ((l4 - 1) << 16) : 0;
+  tx.context1 = l4 | ((l4 + TCP_CSUM_AT) << 8);
+  tx.context2 = payload | E1000_TXD_CMD_DEXT | E1000_TXD_CMD_TSE | E1000_TXD_CMD_TCP | (v4 ? E1000_TXD_CMD_IP : 0);
+  tx.context3 = (header << E1000_TXD_HDRLEN_SHIFT) | (segmentSize << E1000_TXD_MSS_SHIFT);
+}
+
+/** Completes the checksum over the copy, which may go on at the first buffer behind the last. */
+function completeHere(
+  tx: Transmitter,
+  at: number,
+  length: number,
+  csumStart: number,
+  csumOffset: number,
+  protocol: number,
+): number {
+  const place = csumStart + csumOffset;
+  // Every protocol with this checksum has its headers at even places, and sums over two buffers rely on it.
+  if (place + 2 > length || ((csumStart | csumOffset) & 1) !== 0) return DROP_OFFLOAD;
+  const bytes = tx.bytes;
+  const room = tx.buffersAt + (tx.mask + 1) * TX_BUFFER_SIZE - at;
+  const first = Math.min(length, room);
+  // The place is in the first buffer or the second, which follows it but at the end; buffers are even, so words are whole.
+  let sum = 0;
+  if (csumStart < first) sum = addWords(bytes, at + csumStart, at + first, 0);
+  if (length > first) {
+    const from = tx.buffersAt + Math.max(0, csumStart - first);
+    sum = addWords(bytes, from, tx.buffersAt + length - first, sum);
+  }
+  let value = ~fold(sum) & 0xffff;
+  // RFC 768: zero would say that there is none.
+  if (value === 0 && protocol === PROTOCOL_UDP) value = 0xffff;
+  put16(bytes, place < first ? at + place : tx.buffersAt + place - first, value);
+  return 0;
+}
