@@ -10,7 +10,7 @@ import { $ } from "bun";
 import { PROGRAM_PATH } from "../packages.ts";
 import { cacheFolder, makeOnce } from "./cache.ts";
 import type { Kernel } from "./kernels.ts";
-import { readModules, WANTED } from "./modules.ts";
+import { NIC_DRIVERS, readModules, WANTED } from "./modules.ts";
 
 /** Packs files, given by their absolute paths inside; returns the archive's path in the folder `cache`. */
 export async function packInitramfs(cache: string, files: ReadonlyMap<string, Buffer>): Promise<string> {
@@ -30,12 +30,12 @@ export async function packInitramfs(cache: string, files: ReadonlyMap<string, Bu
   });
 }
 
-/** What boots `kernel` into the host's root. */
-export async function vmInitramfs(kernel: Kernel): Promise<string> {
+/** What boots `kernel` into the host's root; `nics`: with drivers for a machine's NICs. */
+export async function vmInitramfs(kernel: Kernel, nics = false): Promise<string> {
   const files = new Map<string, Buffer>();
   files.set("/init", await readFile(join(import.meta.dir, "init.sh")));
   files.set("/bin/busybox", await readFile(Bun.which("busybox", { PATH: PROGRAM_PATH })!));
-  const modules = await readModules(join(kernel.folder, "modules"), WANTED);
+  const modules = await readModules(join(kernel.folder, "modules"), nics ? [...WANTED, ...NIC_DRIVERS] : WANTED);
   for (const [name, content] of modules) files.set(`/modules/${name}.ko`, content);
   files.set("/modules/order", Buffer.from([...modules.keys()].map((name) => `${name}\n`).join("")));
   return await packInitramfs(cacheFolder("vm"), files);

@@ -20,8 +20,10 @@ import { vmInitramfs } from "./initramfs.ts";
 import { DEFAULT_KERNEL, findKernel, type Kernel } from "./kernels.ts";
 import { keepText, sweepFolders } from "./leftovers.ts";
 import type { Sink } from "./marked-stream.ts";
+import { wireSocket } from "./nics.ts";
 import { Ports } from "./ports.ts";
 import { DEFAULT_OPTIONS, type MachineOptions, qemuCommand } from "./qemu.ts";
+import { findQemu, type Qemu } from "./qemus.ts";
 import { guestEnvironment, script } from "./script.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -74,9 +76,11 @@ export async function bootVm(options: VmOptions = {}): Promise<Vm> {
     throw new RingyardError("MISSING", `no virtual machine without ${missing.join(", ")}`, "npm run setup");
   }
   const kernel = await findKernel(options.kernel ?? DEFAULT_KERNEL, say);
-  const initramfs = await vmInitramfs(kernel);
+  const wanted = { ...DEFAULT_OPTIONS, ...options };
+  const qemu = await findQemu(wanted.qemu, say);
+  const initramfs = await vmInitramfs(kernel, wanted.nics);
   for (let attempt = 1; ; attempt++) {
-    const vm = await Vm.start(kernel, initramfs, { ...DEFAULT_OPTIONS, ...options });
+    const vm = await Vm.start(kernel, initramfs, qemu, wanted);
     if (await vm.ready()) return vm;
     const reason = bootFailure(vm.console(), vm.running);
     const message = `the kernel ${kernel.version} ${reason} before its first command\n${vm.lastWords()}`;
@@ -96,10 +100,10 @@ export class Vm {
     readonly kernel: Kernel,
     private readonly folder: string,
     private readonly ports: Ports,
-    private readonly qemu: Bun.Subprocess<"ignore", "ignore", number>,
+    private readonly process: Bun.Subprocess<"ignore", "ignore", number>,
   ) {}
 
-  static async start(kernel: Kernel, initramfs: string, options: MachineOptions): Promise<Vm> {
+  static async start(kernel: Kernel, initramfs: string, qemu: Qemu, options: MachineOptions): Promise<Vm> {
     sweepFolders(tmpdir());
     const folder = await mkdtemp(join(tmpdir(), `ringyard-vm-${process.pid}-`));
     const results = join(folder, "results");
@@ -110,15 +114,15 @@ export class Vm {
     const hidden = [ROOT, join(cacheRoot(), "ringyard")].filter((path) => /^\/(tmp|run|var\/tmp)\//.test(path));
     await writeFile(join(boot, "keep"), hidden.map((path) => `${path}\n`).join(""));
     const ports = await Ports.listen(folder);
-    const image = { kernel: join(kernel.folder, "vmlinuz"), initramfs, folder, results };
+    const image = { kernel: join(kernel.folder, "vmlinuz"), initramfs, folder, results, qemu };
     // setpriv: QEMU dies with this process even where that is killed and can clean nothing up.
-    const qemu = Bun.spawn(["setpriv", "--pdeathsig", "KILL", ...qemuCommand(options, image)], {
+    const child = Bun.spawn(["setpriv", "--pdeathsig", "KILL", ...qemuCommand(options, image)], {
       stdin: "ignore",
       stdout: "ignore",
       stderr: openSync(join(folder, "qemu.log"), "a"),
-      env: { ...process.env, PATH: PROGRAM_PATH },
+      env: { ...process.env, ...qemu.env, PATH: PROGRAM_PATH },
     });
-    return new Vm(kernel, folder, ports, qemu);
+    return new Vm(kernel, folder, ports, child);
   }
 
   /** On the host: what the guest knows as RESULTS. */
@@ -126,8 +130,13 @@ export class Vm {
     return join(this.folder, "results");
   }
 
+  /** On the host: the other end of the wire of the NIC "outside" (nics.ts), in a machine with NICs. */
+  get wire(): string {
+    return wireSocket(this.folder);
+  }
+
   get running(): boolean {
-    return this.qemu.exitCode === null && this.qemu.signalCode === null;
+    return this.process.exitCode === null && this.process.signalCode === null;
   }
 
   /** What the kernel printed, and after it what QEMU complained of. */
@@ -183,8 +192,8 @@ export class Vm {
 
   /** Ends the machine and removes its folder. What the guest wrote to `results` must have been read before. */
   async close(): Promise<void> {
-    this.qemu.kill("SIGKILL");
-    await this.qemu.exited;
+    this.process.kill("SIGKILL");
+    await this.process.exited;
     this.ports.close();
     await rm(this.folder, { recursive: true, force: true });
   }
@@ -202,7 +211,7 @@ export class Vm {
       return { code, timedOut: (code === 124 || code === 137) && performance.now() - began >= seconds * 1000 };
     }
     const what = !this.running ? "ended" : `did not answer ${GRACE_MS / 1000} s after the limit`;
-    this.qemu.kill("SIGKILL");
+    this.process.kill("SIGKILL");
     const path = await this.keepConsole(`${what}: ${command}`);
     throw new VmGone(`the virtual machine (${this.kernel.version}) ${what}; its console: ${path}\n${this.lastWords()}`);
   }
@@ -211,7 +220,7 @@ export class Vm {
   async #unlessGone(awaited: Promise<unknown>, limitMs: number): Promise<boolean> {
     const timer = Promise.withResolvers<boolean>();
     const timeout = setTimeout(() => timer.resolve(false), limitMs);
-    const gone = this.qemu.exited.then(() => false);
+    const gone = this.process.exited.then(() => false);
     const came = await Promise.race([awaited.then(() => true), gone, timer.promise]);
     clearTimeout(timeout);
     return came;

@@ -23,7 +23,12 @@ export const WANTED = [
   "dummy",
   "vfio_iommu_type1",
   "vfio_pci",
+  // Of the processor that the machine emulates: for virtual machines inside.
+  "kvm_amd",
 ] as const;
+
+/** And the drivers of NICs that a machine with such devices has. */
+export const NIC_DRIVERS = ["e1000e", "igb", "e1000"] as const;
 
 /** Files spell the same module with dashes or underscores. */
 export function moduleName(file: string): string {

@@ -3,17 +3,23 @@
 //   // VM: hugepages 256                      of 2 MiB, on /dev/hugepages
 //   // VM: memory 4096                        MiB
 //   // VM: iommu
+//   // VM: nics                               the network devices of nics.ts, and an IOMMU
+//   // VM: qemu backports                     a newer QEMU (qemus.ts), whose NICs are igb, too
 //   // VM: kernels sid                        not on the others
 //   // VM: prepare test/support/peer.ts       a program that the host runs before the boot, to fill the cache
 //
-// Files of one boot share a machine that has what each of them needs. Pure.
+// Files of one boot share a machine that has what each of them needs; those that want other devices or another QEMU have a boot
+// of their own (`machineKind`). Pure.
 
 import { RingyardError } from "../../src/core/errors.ts";
+import { QEMU_NAMES, type QemuName } from "./qemus.ts";
 
 export interface Needs {
   hugepages?: number;
   memory?: number;
   iommu?: boolean;
+  nics?: boolean;
+  qemu?: QemuName;
   kernels?: readonly string[];
   prepare: readonly string[];
 }
@@ -25,20 +31,38 @@ export function readNeeds(text: string, path: string): Needs {
   for (const [line, name, value] of text.matchAll(/^\/\/ VM: (\S+)[ \t]*(.*)$/gm)) {
     if (name === "prepare" && value !== "") prepare.push(value.trim());
     else if (name === "kernels" && value !== "") needs.kernels = value.trim().split(/[ ,]+/);
-    else if (name === "iommu" && value === "") needs.iommu = true;
+    else if ((name === "iommu" || name === "nics") && value === "") needs[name] = true;
+    else if (name === "qemu" && isQemu(value.trim())) needs.qemu = value.trim() as QemuName;
     else if ((name === "hugepages" || name === "memory") && /^\d+$/.test(value)) needs[name] = Number(value);
     else throw new RingyardError("BAD_OPTION", `${path}: "${line}" is no need`, "see scripts/vm/needs.ts");
   }
   return needs;
 }
 
-/** A machine that has what all of them need. */
+function isQemu(value: string): value is QemuName {
+  return (QEMU_NAMES as readonly string[]).includes(value);
+}
+
+/** Files with the same kind may share a boot. */
+export function machineKind({ nics = false, qemu = "installed" }: Needs): string {
+  return `${nics ? "nics" : "plain"} ${qemu}`;
+}
+
+/** A machine that has what all of them need; they are of one kind. */
 export function together(all: readonly Needs[]): Needs {
   const highest = (name: "hugepages" | "memory") => {
     const values = all.flatMap((needs) => needs[name] ?? []);
     return values.length === 0 ? {} : { [name]: Math.max(...values) };
   };
-  const iommu = all.some((needs) => needs.iommu) ? { iommu: true } : {};
+  const flag = (name: "iommu" | "nics") => (all.some((needs) => needs[name]) ? { [name]: true } : {});
+  const qemu = all.find((needs) => needs.qemu !== undefined)?.qemu;
   const prepare = [...new Set(all.flatMap((needs) => needs.prepare))];
-  return { ...highest("hugepages"), ...highest("memory"), ...iommu, prepare };
+  return {
+    ...highest("hugepages"),
+    ...highest("memory"),
+    ...flag("iommu"),
+    ...flag("nics"),
+    ...(qemu && { qemu }),
+    prepare,
+  };
 }

@@ -3,6 +3,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { DEFAULT_KERNEL, KERNEL_NAMES } from "./kernels.ts";
 import { DEFAULT_OPTIONS } from "./qemu.ts";
+import { QEMU_NAMES, type QemuName } from "./qemus.ts";
 
 export interface Options {
   kernel: string;
@@ -10,6 +11,8 @@ export interface Options {
   processors: number;
   hugepages: number;
   iommu: boolean;
+  nics: boolean;
+  qemu: QemuName;
   timeout: number;
   qemuArg: string[];
 }
@@ -36,6 +39,12 @@ export function parse(argv: readonly string[], configure: (command: Command) => 
     .option("--processors <count>", "of the machine", number, DEFAULT_OPTIONS.processors)
     .option("--hugepages <count>", "of 2 MiB, mounted on /dev/hugepages", number, DEFAULT_OPTIONS.hugepages)
     .option("--iommu", "an emulated Intel IOMMU, for VFIO", false)
+    .option(
+      "--nics",
+      "NICs for VFIO with partners that the guest's kernel drives, and the IOMMU (scripts/vm/nics.ts)",
+      false,
+    )
+    .addOption(new Option("--qemu <name>", "that runs it").choices(QEMU_NAMES).default(DEFAULT_OPTIONS.qemu))
     .option("--timeout <seconds>", "after which the command is ended", number, 600)
     .option(
       "--qemu-arg <word>",

@@ -1,4 +1,5 @@
-// The kernel tests, test/vm/**: each file a `bun test` process inside a virtual machine, one after the other, in one boot per kernel.
+// The kernel tests, test/vm/**: each file a `bun test` process inside a virtual machine, one after the other, in one boot for each
+// kernel and kind of machine (needs.ts).
 // A file that takes the machine with it, or does not end in time, costs itself only: the others get a new boot.
 // Read by scripts/test.ts, which counts.
 
@@ -6,7 +7,7 @@ import { join } from "node:path";
 import { errorLine, RingyardError } from "../../src/core/errors.ts";
 import { DEFAULT_KERNEL, KERNEL_NAMES } from "./kernels.ts";
 import { bootVm, closeOnSignals, type Vm, VmGone } from "./machine.ts";
-import { type Needs, readNeeds, together } from "./needs.ts";
+import { machineKind, type Needs, readNeeds, together } from "./needs.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 export const IN_VM = "test/vm/";
@@ -45,16 +46,28 @@ export async function prepare(files: readonly string[]): Promise<void> {
   }
 }
 
+interface WantedFile {
+  file: string;
+  needs: Needs;
+}
+
 /** Runs files on one kernel; their output is shown as it comes. One result for each file that wants this kernel. */
 export async function* testInVm(kernel: string, files: readonly string[], seconds: number): AsyncGenerator<FileResult> {
   const all = await Promise.all(files.map(async (file) => ({ file, needs: await needsOf(file) })));
   const wanted = all.filter(({ needs }) => needs.kernels?.includes(kernel) ?? true);
-  const { prepare: _, ...machine } = together(wanted.map(({ needs }) => needs));
+  for (const alike of Map.groupBy(wanted, ({ needs }) => machineKind(needs)).values()) {
+    yield* testAlike(kernel, alike, seconds);
+  }
+}
+
+/** Files that may share a machine: in one boot, and another one after each that takes the machine with it. */
+async function* testAlike(kernel: string, files: readonly WantedFile[], seconds: number): AsyncGenerator<FileResult> {
+  const { prepare: _, ...machine } = together(files.map(({ needs }) => needs));
   let vm: Vm | undefined;
   let unavailable: string | undefined;
   closeOnSignals(() => vm);
   try {
-    for (const { file } of wanted) {
+    for (const { file } of files) {
       if (unavailable === undefined && vm === undefined) {
         vm = await bootVm({ kernel, ...machine }).catch((error) => {
           unavailable = errorLine(error);
