@@ -17,7 +17,10 @@ export interface DmaSpace {
    * limit or the address space is too small (and says what to raise), SYSTEM for what else the kernel refuses.
    */
   map(address: number, size: number): number;
-  /** Takes a mapping away: no device reaches it when this returns. Throws RingyardError for what was never mapped. */
+  /**
+   * Takes a mapping away: no device reaches it when this returns. Throws RingyardError for what was never mapped. When the last
+   * device has left the space the kernel has taken all away, and this does nothing.
+   */
   unmap(iova: number): void;
 }
 

@@ -26,6 +26,7 @@ interface Bar {
 
 export class Bars {
   private readonly bars = new Map<number, Bar>();
+  private closed = false;
   private readonly mappings: { address: number; size: number }[] = [];
 
   constructor(
@@ -53,6 +54,7 @@ export class Bars {
   private bar(index: number): Bar {
     const known = this.bars.get(index);
     if (known !== undefined) return known;
+    if (this.closed) throw new RingyardError("BAD_REQUEST", `${this.who} is closed`);
     if (!(Number.isInteger(index) && index >= 0 && index <= VFIO_PCI_BAR5_REGION_INDEX)) {
       throw new RingyardError("BAD_REQUEST", `${this.who}: there is no BAR ${index} on PCI`);
     }
@@ -95,6 +97,7 @@ export class Bars {
 
   /** Nobody uses the registers any more. Idempotent. */
   close(): void {
+    this.closed = true;
     this.bars.clear();
     for (const { address, size } of this.mappings.splice(0)) unmap(address, size);
   }

@@ -24,7 +24,7 @@ const MAX_CAPABILITIES = (PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / PCI_CAP_
 
 export class VfioConfigSpace implements ConfigSpace {
   constructor(
-    private readonly fd: number,
+    private fd: number,
     /** Of region 7, in the device's file. */
     private readonly offset: number,
     readonly size: number,
@@ -68,6 +68,11 @@ export class VfioConfigSpace implements ConfigSpace {
       offset = this.read8(offset + PCI_CAP_LIST_NEXT) & POINTER;
     }
     return found;
+  }
+
+  /** The device's file goes: its number may soon be another's. */
+  close(): void {
+    this.fd = -1;
   }
 
   /** -1, which is all ones in any width, outside of the space and where the device is gone. */

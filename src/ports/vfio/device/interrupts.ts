@@ -80,6 +80,7 @@ export class Interrupts {
 
   /** Eventfds of `count` vectors of the best kind that can be had, or of `only`. Throws RingyardError. */
   enable(count: number, only?: VectorKind): number[] {
+    if (this.closed) throw new RingyardError("BAD_REQUEST", `${this.who} is closed`);
     if (this.enabled !== undefined) throw new RingyardError("BAD_REQUEST", `${this.who} has its interrupts already`);
     const kinds = KINDS.filter((kind) => (only ?? kind) === kind && count > 0 && count <= this.counts[kind]);
     let refusal = "";

@@ -27,8 +27,9 @@ export function refuseEarly(machine: Machine, device: PciSysfs): void {
   if (!existsSync(join(machine.sysfs, "bus/pci/drivers", VFIO_DRIVER))) {
     throw new RingyardError("MISSING", "the kernel module vfio-pci is not loaded", "modprobe vfio-pci");
   }
-  const now = device.driver === "" ? "has no driver" : `is driven by ${device.driver}`;
-  throw new RingyardError("BUSY", `${address} ${now}, not by ${VFIO_DRIVER}`, `ringyard nic take ${address}`);
+  const driver = device.driver === "" ? "nobody" : device.driver;
+  const message = `${address} is driven by ${driver}, not by ${VFIO_DRIVER}`;
+  throw new RingyardError("BUSY", message, `ringyard nic take ${address}`);
 }
 
 /** Devices of the group that keep it from being given to user space. Bridges may keep their drivers. */
@@ -56,12 +57,20 @@ export function openError(device: PciSysfs, door: Door, error: unknown): unknown
     const files = [`/dev/vfio/${device.group}`, ...(node === "" ? [] : [`/dev/vfio/devices/${node}`])];
     return new RingyardError("BUSY", message, `fuser -v ${files.join(" ")} names it`);
   }
+  if (error.errno === EPERM && JOINS.some((call) => error.message.includes(call))) {
+    const message = `the machine does not remap interrupts, so ${address} could raise any`;
+    const next = "turn interrupt remapping on in the firmware; where nothing else helps, allow_unsafe_interrupts=1";
+    return new RingyardError("UNSUPPORTED", message, next);
+  }
   if (error.errno === EACCES || error.errno === EPERM) {
     const next = "start ringyard as root, or give its user the files below /dev/vfio";
     return new RingyardError("PERMISSION", `${address} may not be opened (${error.message})`, next);
   }
   return new RingyardError("SYSTEM", `${address} cannot be opened by ${door} (${error.message})`, "dmesg says more");
 }
+
+/** Where a device comes under the IOMMU: refused (EPERM) without interrupt remapping, to root as well. */
+const JOINS = ["VFIO_SET_IOMMU", "VFIO_DEVICE_ATTACH_IOMMUFD_PT"];
 
 /** A second user of a character device gets EINVAL from the bind (vfio_main.c: vfio_df_device_first_open's caller). */
 function isBind(error: SysError): boolean {
@@ -73,5 +82,5 @@ function missing(error: SysError, door: Door): RingyardError {
     const next = "use iommu=type1, or a kernel with IOMMUFD and VFIO_DEVICE_CDEV";
     return new RingyardError("MISSING", `the kernel has no iommufd for devices (${error.message})`, next);
   }
-  return new RingyardError("MISSING", `VFIO is not there (${error.message})`, "modprobe vfio-pci vfio_iommu_type1");
+  return new RingyardError("MISSING", `VFIO is not there (${error.message})`, "modprobe -a vfio-pci vfio_iommu_type1");
 }

@@ -19,7 +19,7 @@ import {
   VFIO_DEVICE_RESET,
   VFIO_PCI_CONFIG_REGION_INDEX,
 } from "../../../uapi/vfio.ts";
-import type { ConfigSpace, PciFunction } from "../nic.ts";
+import type { PciFunction } from "../nic.ts";
 import type { Registers, RegistersConfig } from "../registers.ts";
 import { Bars } from "./bars.ts";
 import { VfioConfigSpace } from "./config-space.ts";
@@ -34,7 +34,7 @@ export class VfioDevice implements PciFunction {
   readonly address: string;
   readonly vendor: number;
   readonly device: number;
-  readonly config: ConfigSpace;
+  readonly config: VfioConfigSpace;
   private readonly bars: Bars;
   private readonly interrupts: Interrupts;
   private readonly resets: boolean;
@@ -180,6 +180,7 @@ export class VfioDevice implements PciFunction {
     this.interrupts.close();
     this.setBusMaster(false);
     quietly(() => this.reset());
+    this.config.close();
     this.bars.close();
     for (const { address, iova, size } of this.memory.splice(0)) {
       quietly(() => this.space.unmap(iova));

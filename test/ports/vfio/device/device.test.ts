@@ -75,6 +75,11 @@ describe.each(["type1", "iommufd"] as const)("by %s", (door) => {
     expect(device.enableInterrupts(5)).toHaveLength(5);
     device.close();
     device.close();
+    for (const late of [() => device.bar(0), () => device.allocate(1), () => device.enableInterrupts(1)]) {
+      expect(failure(late)).toBe(`BAD_REQUEST: ${ADDRESS} is closed`);
+    }
+    device.setBusMaster(true);
+    expect(device.config.read16(0)).toBe(0xffff);
     expect(kernel.mapped.size + kernel.vectors.size + dmaSpacesInUse(kernel.machine).length).toBe(0);
     expect(heldDifference(before, holdings())).toEqual([]);
   });

@@ -5,7 +5,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { RingyardError } from "../../../../src/core/errors.ts";
 import { openVfioDevice } from "../../../../src/ports/vfio/device/open.ts";
-import { EACCES, EBUSY, EINVAL, EIO, ENOENT } from "../../../../src/sys/errno.ts";
+import { EACCES, EBUSY, EINVAL, EIO, ENOENT, EPERM } from "../../../../src/sys/errno.ts";
 import { useCleanup } from "../../../support/cleanup.ts";
 import { type FakeDevice, FakeKernel } from "./fake-kernel.ts";
 
@@ -42,7 +42,7 @@ describe("before the device is touched", () => {
       `BUSY: ${ADDRESS} is driven by e1000e, not by vfio-pci: ringyard nic take ${ADDRESS}`,
     );
     expect(refusal(kernelWith({ driver: "" }))).toBe(
-      `BUSY: ${ADDRESS} has no driver, not by vfio-pci: ringyard nic take ${ADDRESS}`,
+      `BUSY: ${ADDRESS} is driven by nobody, not by vfio-pci: ringyard nic take ${ADDRESS}`,
     );
   });
 
@@ -89,6 +89,14 @@ describe("by what the kernel answers", () => {
     expect(refusal(kernel, "iommufd")).toBe(`BUSY: ${ADDRESS} is in use by another process: ${who}`);
   });
 
+  test("interrupts that nobody keeps apart", () => {
+    const kernel = kernelWith({ node: "vfio0" });
+    kernel.fail.set("VFIO_SET_IOMMU", EPERM).set("VFIO_DEVICE_ATTACH_IOMMUFD_PT", EPERM);
+    for (const door of ["type1", "iommufd"] as const) {
+      expect(refusal(kernel, door)).toStartWith("UNSUPPORTED: the machine does not remap interrupts");
+    }
+  });
+
   test("this process has it", () => {
     for (const door of ["type1", "iommufd"] as const) {
       const kernel = kernelWith({ node: "vfio0" });
@@ -103,7 +111,7 @@ describe("by what the kernel answers", () => {
   test("no VFIO, no permission, and what else there may be", () => {
     const kernel = kernelWith({});
     kernel.fail.set("open vfio", ENOENT);
-    expect(refusal(kernel)).toEndWith(": modprobe vfio-pci vfio_iommu_type1");
+    expect(refusal(kernel)).toEndWith(": modprobe -a vfio-pci vfio_iommu_type1");
     kernel.fail.set("open 7", EACCES);
     expect(refusal(kernel)).toStartWith(`PERMISSION: ${ADDRESS} may not be opened (open `);
     kernel.fail.set("open 7", EIO);
