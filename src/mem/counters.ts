@@ -46,6 +46,8 @@ export const FIRST_FAULT = 28;
 export const FAULT_AVAIL_INDEX = 28;
 export const FAULT_AVAIL_HEAD = 29;
 export const FAULT_BUFFER = 30;
+/** A NIC reported a buffer that it did not have, or more bytes than it holds. */
+export const FAULT_COMPLETION = 31;
 
 export const COUNTER_COUNT = 32;
 
@@ -74,5 +76,6 @@ export const COUNTER_NAMES: readonly (string | undefined)[] = (() => {
   names[FAULT_AVAIL_INDEX] = "avail_index";
   names[FAULT_AVAIL_HEAD] = "avail_head";
   names[FAULT_BUFFER] = "bad_buffer";
+  names[FAULT_COMPLETION] = "bad_completion";
   return names;
 })();

@@ -13,6 +13,7 @@ import type { ZodType } from "zod";
 import type { Batch } from "../mem/batch.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Reactor } from "../sys/reactor.ts";
+import type { DriverQueueConfig } from "../virtio/driver-queue.ts";
 import type { VirtqueueConfig } from "../virtio/virtqueue-open.ts";
 
 /** A parsed port URI: `kind:target?option=value`. */
@@ -159,7 +160,26 @@ export type LaneConfig =
       /** OFFLOAD_* forms that may be written to the device; those it may hand us were told to the kernel. */
       accepts: number;
     }
+  | {
+      driver: "virtio-nic";
+      /** Negotiated virtio feature bits, low and high word. */
+      featuresLo: number;
+      featuresHi: number;
+      receive: DriverQueueConfig;
+      transmit: DriverQueueConfig;
+      /** eventfd of the pair's interrupt, or -1: then the device is polled. */
+      wakeFd: number;
+      /** Longest frame that may be sent, super-frames aside. */
+      maxFrame: number;
+      /** The BAR that takes the kicks. */
+      registers: DeviceRegisters;
+    }
   | { driver: "null" };
+
+/** A BAR as a worker opens it: what ports/vfio/registers.ts calls a RegistersConfig. */
+export type DeviceRegisters =
+  | { address: number; size: number }
+  | { fd: number; offset: number; size: number; pieces?: { at: number; address: number; size: number }[] };
 
 /** What a worker gives to a lane it builds. */
 export interface LaneContext {
