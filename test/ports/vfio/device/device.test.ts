@@ -123,6 +123,21 @@ describe.each(["type1", "iommufd"] as const)("by %s", (door) => {
     );
   });
 
+  test("two devices of one group share that, too", () => {
+    const kernel = withNode();
+    kernel.add({ address: "0000:03:00.1", group: "7", driver: "vfio-pci", node: "vfio1", irqs: IRQS });
+    const before = holdings();
+    const first = open(kernel, door);
+    const second = openVfioDevice("0000:03:00.1", { door, machine: kernel.machine });
+    defer(() => second.close());
+    second.allocate(PAGE_SIZE);
+    first.close();
+    expect(kernel.mapped.size).toBe(1);
+    second.allocate(PAGE_SIZE);
+    second.close();
+    expect(heldDifference(before, holdings())).toEqual([]);
+  });
+
   test("memory that cannot be locked is explained, and nothing is left of it", () => {
     const kernel = withNode();
     kernel.limits(8 * 2 ** 20);

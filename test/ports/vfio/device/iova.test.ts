@@ -50,6 +50,18 @@ describe("addresses", () => {
     expect(iovas.allocate(MIB)).toBe(first);
   });
 
+  test.each([
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 0, 2],
+    [0, 2, 1],
+  ])("freed in the order %i %i %i are one piece again", (...order) => {
+    const iovas = new IovaAllocator([{ start: MIB, last: 4 * MIB - 1 }]);
+    const taken = [0, 1, 2].map(() => iovas.allocate(MIB)!);
+    for (const index of order) iovas.free(taken[index]);
+    expect(iovas.allocate(3 * MIB)).toBe(MIB);
+  });
+
   test("the last address of 64 bits is no address of ours", () => {
     const iovas = new IovaAllocator([{ start: 2 ** 53 - 2 * PAGE, last: 2 ** 64 }]);
     expect(iovas.allocate(PAGE)).toBe(2 ** 53 - 2 * PAGE);
