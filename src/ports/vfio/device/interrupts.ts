@@ -3,8 +3,9 @@
 //   index    INTx (one line, masked by the kernel when it fires) | MSI | MSI-X | error (AER) | request (give it back)
 //   vectors  |0|1|2|...   one eventfd each, all enabled by one call; the best kind that the device has and the kernel grants
 //
-// MSI and MSI-X vectors cannot be masked from here (Linux has no such action): a vector without an eventfd is silent, and devices
-// mask by registers of their own. Control thread; workers wait on the eventfds.
+// MSI and MSI-X are writes of the device's to memory: none comes before `setBusMaster(true)`. Their vectors cannot be masked from
+// here (Linux has no such action): a vector without an eventfd is silent, and devices mask by registers of their own.
+// Control thread; workers wait on the eventfds.
 
 import { RingyardError } from "../../../core/errors.ts";
 import { ENOSPC, SysError } from "../../../sys/errno.ts";
