@@ -1,6 +1,7 @@
 // Ports as text: one line each, or everything about one. Pure.
 
 import type { Counters, PortInfo } from "../control/api.ts";
+import type { PortDetails } from "../ports/port.ts";
 import { type Column, countsText, facts, table } from "./output.ts";
 
 const LIST: Column[] = [
@@ -55,12 +56,12 @@ export function portDetails(port: PortInfo): string {
     ["mtu", port.mtu ?? "-"],
     ["learned macs", port.macLimit === undefined ? port.macs : `${port.macs} of ${port.macLimit}`],
     ["received", `${port.rxFrames} frames, ${port.rxBytes} bytes`],
-    ["sent", `${port.txFrames} frames, ${port.txBytes} bytes`],
+    ["sent", `${port.txFrames} frames, ${port.txBytes} bytes${copiesText(port)}`],
     ["dropped", countsText(port.drops)],
     ["errors", countsText(port.errors)],
   ];
   for (const [name, value] of Object.entries(port.details)) {
-    lines.push([wordsOf(name), Array.isArray(value) ? value.join(", ") || "-" : value]);
+    lines.push([wordsOf(name), detailText(value)]);
   }
   const rows = port.queues.map((queue) => [
     queue.queue,
@@ -73,6 +74,16 @@ export function portDetails(port: PortInfo): string {
     countsText(queue.drops),
   ]);
   return facts(lines) + (rows.length === 0 ? "" : `\n${table(QUEUES, rows)}`);
+}
+
+function detailText(value: PortDetails[string]): string | number | boolean {
+  if (Array.isArray(value)) return value.join(", ") || "-";
+  return typeof value === "object" ? countsText(value) : value;
+}
+
+/** How a NIC's frames came to it; empty for other ports. */
+function copiesText({ txZeroCopy = 0, txCopied = 0 }: Counters): string {
+  return txZeroCopy + txCopied === 0 ? "" : ` (${txZeroCopy} frames without a copy, ${txCopied} copied)`;
 }
 
 export function dropped({ drops }: Pick<Counters, "drops">): number {

@@ -1,3 +1,5 @@
+// Lists and masks of processors, against what Linux prints and takes.
+
 import { expect, test } from "bun:test";
 import { cpuMask, parseCpus } from "../../src/core/cpus.ts";
 

@@ -79,6 +79,10 @@ export class Interrupts {
     return kind === "none" ? 0 : this.counts[kind];
   }
 
+  get fds(): readonly number[] {
+    return this.enabled?.fds ?? [];
+  }
+
   /** Eventfds of `count` vectors of the best kind that can be had, or of `only`. Throws RingyardError. */
   enable(count: number, only?: VectorKind): number[] {
     if (this.closed) throw new RingyardError("BAD_REQUEST", `${this.who} is closed`);

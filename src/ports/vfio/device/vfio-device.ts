@@ -109,6 +109,16 @@ export class VfioDevice implements PciFunction {
     return this.interrupts.enable(count, only);
   }
 
+  /** How many are enabled. */
+  get interruptCount(): number {
+    return this.interrupts.fds.length;
+  }
+
+  /** The eventfd of an enabled vector, or -1. */
+  interruptFd(vector: number): number {
+    return this.interrupts.fds[vector] ?? -1;
+  }
+
   /** Signals a vector's eventfd as the device would. */
   triggerInterrupt(vector: number): void {
     this.interrupts.trigger(vector);
