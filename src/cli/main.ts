@@ -9,6 +9,7 @@ import { addDoctorCommand } from "./doctor.ts";
 import { addDownCommand } from "./down.ts";
 import { EXIT, EXIT_HELP, reportError } from "./exit.ts";
 import { addFdbCommands } from "./fdb.ts";
+import { addNicCommands } from "./nic.ts";
 import { tolerateClosedOutput } from "./output.ts";
 import { addPortCommands } from "./port.ts";
 import { addStatsCommand } from "./stats.ts";
@@ -30,6 +31,7 @@ export function createProgram(): Command {
   addFdbCommands(program);
   addStatsCommand(program);
   addConfigCommands(program);
+  addNicCommands(program);
   addDoctorCommand(program);
   addVersionCommand(program);
   return program;
