@@ -35,6 +35,11 @@ import type { Transmitter } from "./transmitter.ts";
 
 const ETHERNET_SIZE = 14;
 const VLAN_TAG_SIZE = 4;
+const MAX_VLAN_TAGS = 2;
+const TYPE_IPV4 = 0x0800;
+const TYPE_8021Q = 0x8100;
+const TYPE_8021AD = 0x88a8;
+const TYPE_IPV6 = 0x86dd;
 const IPV4_MIN_SIZE = 20;
 const IPV6_SIZE = 40;
 const TCP_MIN_SIZE = 20;
@@ -53,10 +58,9 @@ export function prepareOffload(tx: Transmitter, batch: Batch, i: number, at: num
   const bytes = tx.bytes;
   // Headers are in the first buffer, or the frame ends there.
   const head = Math.min(length, TX_BUFFER_SIZE);
-  const type = networkType(bytes, at, head);
-  const tagged = (type & TAGGED) !== 0;
-  const l3 = tagged ? ETHERNET_SIZE + VLAN_TAG_SIZE : ETHERNET_SIZE;
-  const version = type & 0xf;
+  const network = findNetwork(bytes, at, head);
+  const l3 = network >> 4;
+  const version = network & 0xf;
   const csumStart = batch.csumStart[i];
   const csumOffset = batch.csumOffset[i];
   if ((batch.needs[i] & OFFLOAD_SEGMENTATION) !== 0) {
@@ -66,30 +70,31 @@ export function prepareOffload(tx: Transmitter, batch: Batch, i: number, at: num
     return prepareSegmentation(tx, at, head, length, l3, csumStart, v4, batch.gsoSize[i]);
   }
   const protocol = csumOffset === TCP_CSUM_AT ? PROTOCOL_TCP : csumOffset === UDP_CSUM_AT ? PROTOCOL_UDP : 0;
-  if (
-    protocol !== 0 &&
-    csumStart + csumOffset + 2 <= head &&
-    isPlain(bytes, at + l3, version, csumStart - l3, protocol)
-  ) {
+  const known = protocol !== 0 && !isDoubleTagged(bytes, at, l3) && csumStart + csumOffset + 2 <= head;
+  if (known && isPlain(bytes, at + l3, version, csumStart - l3, protocol)) {
     putChecksumContext(tx, l3, csumStart, csumOffset, version, protocol);
     return 0;
   }
   return completeHere(tx, at, length, csumStart, csumOffset, protocol);
 }
 
-const TAGGED = 0x10;
-
-/** 4 or 6 for a frame that carries IP behind at most one VLAN tag, with TAGGED where there is one; else 0. */
-function networkType(bytes: Uint8Array, at: number, head: number): number {
-  if (head < ETHERNET_SIZE + VLAN_TAG_SIZE + IPV4_MIN_SIZE) return 0;
-  let tagged = 0;
+/** Offset of the IP header behind at most two VLAN tags, times 16, plus its version as the EtherType says it; 0 without IP. */
+function findNetwork(bytes: Uint8Array, at: number, head: number): number {
+  if (head < ETHERNET_SIZE + MAX_VLAN_TAGS * VLAN_TAG_SIZE + IPV4_MIN_SIZE) return 0;
+  let l3 = ETHERNET_SIZE;
   let type = (bytes[at + 12] << 8) | bytes[at + 13];
-  if (type === 0x8100) {
-    tagged = TAGGED;
-    type = (bytes[at + 16] << 8) | bytes[at + 17];
+  for (let tags = 0; tags < MAX_VLAN_TAGS && (type === TYPE_8021Q || type === TYPE_8021AD); tags++) {
+    l3 += VLAN_TAG_SIZE;
+    type = (bytes[at + l3 - 2] << 8) | bytes[at + l3 - 1];
   }
-  if (type === 0x0800) return tagged | 4;
-  return type === 0x86dd ? tagged | 6 : 0;
+  if (type === TYPE_IPV4) return (l3 << 4) | 4;
+  return type === TYPE_IPV6 ? (l3 << 4) | 6 : 0;
+}
+
+/** More than one 802.1Q tag: not every device that parses for itself knows these. */
+function isDoubleTagged(bytes: Uint8Array, at: number, l3: number): boolean {
+  if (l3 === ETHERNET_SIZE) return false;
+  return l3 !== ETHERNET_SIZE + VLAN_TAG_SIZE || ((bytes[at + 12] << 8) | bytes[at + 13]) !== TYPE_8021Q;
 }
 
 /** Whether a whole packet of `protocol` follows an IP header of `size` bytes without anything in between. */
@@ -186,7 +191,8 @@ function putSegmentationContext(
     return;
   }
   tx.command |= E1000_TXD_CMD_TSE;
-  tx.context0 = v4 ? l3 | ((l3 + 10) << 8) | ((l4 - 1) << 16) : 0;
+  // Where IP begins, for its length too; the place and end of its checksum, which IPv6 has not.
+  tx.context0 = l3 | ((l3 + 10) << 8) | (v4 ? (l4 - 1) << 16 : 0);
   tx.context1 = l4 | ((l4 + TCP_CSUM_AT) << 8);
   tx.context2 = payload | E1000_TXD_CMD_DEXT | E1000_TXD_CMD_TSE | E1000_TXD_CMD_TCP | (v4 ? E1000_TXD_CMD_IP : 0);
   tx.context3 = (header << E1000_TXD_HDRLEN_SHIFT) | (segmentSize << E1000_TXD_MSS_SHIFT);

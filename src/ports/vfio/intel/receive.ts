@@ -43,6 +43,8 @@ const CHECKSUM_BAD = E1000_RXDEXT_STATERR_TCPE | E1000_RXDEXT_STATERR_IPE | E100
 /** What a lane needs to receive; made once, its fields never change shape. */
 export class Receiver {
   readonly mask: number;
+  /** Descriptors taken at a time: never the whole ring, which would look like none. */
+  readonly most: number;
   readonly postBatch: number;
 
   constructor(
@@ -63,6 +65,7 @@ export class Receiver {
     readonly maxFrame: number,
   ) {
     this.mask = count - 1;
+    this.most = Math.min(BURST, count - 1);
     this.postBatch = Math.min(POST_BATCH, count >> 3);
   }
 }
@@ -75,10 +78,10 @@ export function hasReceived(rx: Receiver): boolean {
 /** Done descriptors from `start` on, up to a burst. What they say may be read plainly after this. */
 function countDone(rx: Receiver, start: number): number {
   const words = rx.words;
-  const mask = rx.mask;
+  const { mask, most } = rx;
   if ((acquire32(words, (start << DESC_SHIFT) + 2) & E1000_RXD_STAT_DD) === 0) return 0;
   let done = 1;
-  while (done < BURST && (words[(((start + done) & mask) << DESC_SHIFT) + 2] & E1000_RXD_STAT_DD) !== 0) done++;
+  while (done < most && (words[(((start + done) & mask) << DESC_SHIFT) + 2] & E1000_RXD_STAT_DD) !== 0) done++;
   // The device writes them in order: what comes before the last one is as fresh as that.
   if (done > 1) acquire32(words, (((start + done - 1) & mask) << DESC_SHIFT) + 2);
   return done;

@@ -53,7 +53,9 @@ export async function resetDevice(registers: Registers): Promise<boolean> {
   quiesce(registers);
   resetNow(registers);
   for (let ms = 0; ms < AUTO_READ_MS; ms++) {
-    if ((registers.read32(E1000_EECD) & E1000_EECD_AUTO_RD) !== 0) {
+    const control = registers.read32(E1000_EECD);
+    if (control === GONE) return false;
+    if ((control & E1000_EECD_AUTO_RD) !== 0) {
       await Bun.sleep(PHY_CONFIGURED_MS);
       registers.write32(E1000_IMC, 0xffffffff);
       registers.read32(E1000_ICR);
