@@ -174,6 +174,29 @@ export type LaneConfig =
       /** The BAR that takes the kicks. */
       registers: DeviceRegisters;
     }
+  | {
+      /** A queue pair of an Intel NIC (ports/vfio/intel/layout.ts says what lies where). */
+      driver: "intel";
+      registers: DeviceRegisters;
+      layout: { rxCount: number; txCount: number; rxBufferSize: number };
+      /** The pair's DMA memory in this process and for the device, and memory of its own for positions. */
+      address: number;
+      iova: number;
+      own: number;
+      /** Offsets of the tail registers. */
+      rxTail: number;
+      txTail: number;
+      /** Whether descriptors are the 82576's. */
+      advanced: boolean;
+      /** Offsets of the registers that clear, unmask and mask the pair's interrupt, and its bit there. */
+      interrupt: { clear: number; unmask: number; mask: number; cause: number };
+      /** The interrupt's eventfd, or -1: then the device is polled. */
+      wakeFd: number;
+      /** OFFLOAD_* forms that may be transmitted. */
+      accepts: number;
+      /** Longest frame either way, super-frames aside. */
+      maxFrame: number;
+    }
   | { driver: "null" };
 
 /** A BAR as a worker opens it: what ports/vfio/registers.ts calls a RegistersConfig. */
