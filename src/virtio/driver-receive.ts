@@ -176,7 +176,6 @@ function receiveMerged(receiver: Receiver, batch: Batch, last: number, taken: nu
     const head = usedRing[entry];
     const used = usedRing[entry + 1];
     if (head >>> 0 >= size || owned[head] === 0 || used >>> 0 > chunk) {
-      pool.count = start;
       breakQueue(receiver);
       return -1;
     }

@@ -123,7 +123,7 @@ export class FakeVirtioNet implements PciFunction {
   vectorLimit = NO_VECTOR;
   /** The ack of control commands; -1: none is ever given. */
   ack = 0;
-  /** Each read of the generation gives another one, this many times. */
+  /** Each read of the generation finds another one, and another MAC address, this many times. */
   restless = 0;
   private generation = 0;
   private select = { feature: 0, driverFeature: 0, queue: 0 };
@@ -338,6 +338,7 @@ export class FakeVirtioNet implements PciFunction {
         if (this.restless > 0) {
           this.restless--;
           this.generation = (this.generation + 1) & 0xff;
+          this.config8[5]++;
         }
         return this.generation;
       case 24:
