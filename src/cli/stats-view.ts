@@ -25,7 +25,16 @@ export function statsText(stats: Stats): string {
   const { totals } = stats;
   const rows: Cell[][] = stats.ports.map((port) => [...countersRow(port.name, port), countsText(port.drops)]);
   rows.push([...countersRow("total", totals), totals.dropped]);
-  return `${table(PORTS, rows)}\n${workersText(stats)}\n${summary(stats)}`;
+  return `${table(PORTS, rows)}\n${copiesText(stats)}${workersText(stats)}\n${summary(stats)}`;
+}
+
+/** How frames came to the NICs; nothing without them. */
+function copiesText({ ports }: Stats): string {
+  const columns = [{ title: "NIC" }, { title: "TX WITHOUT COPY", right: true }, { title: "TX COPIED", right: true }];
+  const rows = ports
+    .filter(({ txZeroCopy = 0, txCopied = 0 }) => txZeroCopy + txCopied > 0)
+    .map(({ name, txZeroCopy = 0, txCopied = 0 }) => [name, txZeroCopy, txCopied]);
+  return rows.length === 0 ? "" : `${table(columns, rows)}\n`;
 }
 
 function countersRow(name: string, counters: Omit<Counters, "drops">): Cell[] {

@@ -12,6 +12,9 @@ export interface Counters {
   rxBytes: number;
   txFrames: number;
   txBytes: number;
+  /** Of txFrames on a NIC's port: those read by the NIC in their sender's memory, and those copied for it. Absent where 0. */
+  txZeroCopy?: number;
+  txCopied?: number;
   /** Reason name (`no_buffer`, `oversized`, `malformed`, `link_down`, ...) to count; reasons that never happened are absent. */
   drops: Record<string, number>;
 }

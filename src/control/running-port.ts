@@ -6,10 +6,24 @@ import type { Dispatcher } from "../dataplane/dispatch.ts";
 import { MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "../dataplane/shared.ts";
 import { publish32 } from "../mem/access.ts";
 import { MAX_FRAME } from "../mem/batch.ts";
+import type { DmaSpace } from "../mem/dma.ts";
 import { DELIVER_STATUS, FETCH_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
-import type { Attached, AttachTarget, LaneConfig, Port, PortHost, PortKind, PortLog, PortSpec } from "../ports/port.ts";
+import type {
+  Attached,
+  AttachTarget,
+  DmaProvision,
+  LaneConfig,
+  MemoryShare,
+  Port,
+  PortHost,
+  PortKind,
+  PortLog,
+  PortSpec,
+  SharedRegion,
+} from "../ports/port.ts";
 import type { Reactor } from "../sys/reactor.ts";
 import type { PortChanges, PortInfo, QueueInfo, SwitchLog } from "./api.ts";
+import type { DmaRegistry } from "./dma.ts";
 import { readCounters, sumCounters } from "./switch-stats.ts";
 import { formatUri } from "./uri.ts";
 
@@ -33,6 +47,7 @@ export class RunningPort implements PortHost {
     readonly spec: PortSpec,
     readonly index: number,
     private readonly dispatcher: Dispatcher,
+    private readonly dma: DmaRegistry,
     readonly reactor: Reactor,
     log: SwitchLog,
   ) {
@@ -54,10 +69,14 @@ export class RunningPort implements PortHost {
       if (this.admin === "down") this.port.setLink?.(false);
     } catch (error) {
       await this.port?.close(true);
-      for (let pair = 0; pair < MAX_PAIRS; pair++) await this.dispatcher.close(this.index, pair);
+      await this.end();
       this.setCarrier(false);
       throw error;
     }
+  }
+
+  get workerCpus(): readonly number[] {
+    return this.dispatcher.cpus;
   }
 
   /** Waits for an attach that is under way. */
@@ -68,8 +87,14 @@ export class RunningPort implements PortHost {
       this.admin = "down";
       this.publish();
       await this.port?.close(keep);
-      for (let pair = 0; pair < MAX_PAIRS; pair++) await this.dispatcher.close(this.index, pair);
+      await this.end();
     });
+  }
+
+  /** Takes away what the kind may have left. */
+  private async end(): Promise<void> {
+    for (let pair = 0; pair < MAX_PAIRS; pair++) await this.dispatcher.close(this.index, pair);
+    await this.dma.end(this.index);
   }
 
   attach(target: AttachTarget): Promise<Attached> {
@@ -151,11 +176,19 @@ export class RunningPort implements PortHost {
   }
 
   openLane(pair: number, config: LaneConfig): Promise<void> {
-    return this.dispatcher.open(this.index, pair, config);
+    return this.dispatcher.open(this.index, pair, config, this.dma.reaches(this.index));
   }
 
   closeLane(pair: number): Promise<void> {
     return this.dispatcher.close(this.index, pair);
+  }
+
+  shareMemory(regions: readonly SharedRegion[]): Promise<MemoryShare> {
+    return this.dma.share(this.index, this.log, regions);
+  }
+
+  provideDma(space: DmaSpace, reset: () => Promise<void>): Promise<DmaProvision> {
+    return this.dma.provide(this.index, this.log, space, reset);
   }
 
   fence(): Promise<void> {
@@ -191,7 +224,7 @@ export class RunningPort implements PortHost {
       ...sumCounters(this.allCounters()),
       queues,
       errors: Object.fromEntries(this.errors),
-      details: this.port?.details() ?? {},
+      details: { ...this.port?.details(), ...this.dma.details(this.index) },
       macs,
       macLimit,
     };

@@ -30,6 +30,8 @@ export function readCounters(row: Float64Array): Counters {
     rxBytes: row[counter.RX_BYTES],
     txFrames: row[counter.TX_FRAMES],
     txBytes: row[counter.TX_BYTES],
+    ...(row[counter.TX_ZERO_COPY] > 0 ? { txZeroCopy: row[counter.TX_ZERO_COPY] } : {}),
+    ...(row[counter.TX_COPIED] > 0 ? { txCopied: row[counter.TX_COPIED] } : {}),
     drops,
   };
 }

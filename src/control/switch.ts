@@ -24,6 +24,7 @@ import type {
   SwitchSettings,
   SwitchStats,
 } from "./api.ts";
+import { DmaRegistry } from "./dma.ts";
 import { RunningPort } from "./running-port.ts";
 import { addCounters, emptyTotals, type LaneTotals, switchStats } from "./switch-stats.ts";
 import { kinds } from "./wiring.ts";
@@ -48,6 +49,7 @@ class Switch implements SwitchApi {
   private readonly fdbTable: Fdb;
   private readonly reactor = new Reactor();
   private readonly dispatcher: Dispatcher;
+  private readonly dma: DmaRegistry;
   private readonly byName = new Map<string, RunningPort>();
   private readonly startedMs = performance.now();
   private readonly housekeeping: ReturnType<typeof setInterval>;
@@ -75,6 +77,7 @@ class Switch implements SwitchApi {
       log.error({ error: error.message }, "a dataplane worker ended by itself");
       process.exit(70);
     });
+    this.dma = new DmaRegistry(this.dispatcher);
     this.configure(this.settings);
     this.nowS = this.dispatcher.tick();
     this.housekeeping = setInterval(() => this.keepHouse(), HOUSEKEEPING_MS);
@@ -89,6 +92,7 @@ class Switch implements SwitchApi {
       // Workers hold the table's lock for microseconds; the next second will do.
       this.log.warn({}, `fdb sweep: ${errorLine(error)}`);
     }
+    void this.dma.watch();
   }
 
   configure(settings: SwitchSettings): void {
@@ -118,7 +122,7 @@ class Switch implements SwitchApi {
       }
       const kind = kinds[spec.kind];
       if (kind === undefined) throw new RingyardError("BAD_URI", `unknown port kind ${spec.kind}`);
-      const port = new RunningPort(spec, this.freeIndex(), this.dispatcher, this.reactor, this.log);
+      const port = new RunningPort(spec, this.freeIndex(), this.dispatcher, this.dma, this.reactor, this.log);
       await port.open(kind);
       this.byName.set(spec.name, port);
       this.log.info({ port: spec.name, uri: spec.uri }, "port added");

@@ -1,14 +1,21 @@
 // The control thread's side of the workers: starts them, opens and closes lanes on them, reads what they count, stops them.
 // Lanes of a port are spread: pair p of port i belongs to worker (i + p) mod W, which alone fetches from it; every worker
-// may deliver into it. Control thread only.
+// may deliver into it. A lane that closes, or is rebuilt, waits a moment for frames that NICs read in its driver's memory, so
+// that its ring ends where it should. Control thread only.
 
+import { acquire32 } from "../mem/access.ts";
 import { COUNTER_COUNT } from "../mem/counters.ts";
+import { HELD, TX_POSTED, TX_REAPED } from "../mem/lane-state.ts";
+import type { DmaRange } from "../mem/window.ts";
 import type { LaneConfig } from "../ports/port.ts";
 import { closeFd, eventFd } from "../sys/fd.ts";
 import type { Fdb } from "./fdb-layout.ts";
 import { MailboxClient } from "./mailbox.ts";
 import { CLOCK_S, MAX_PAIRS, SharedState } from "./shared.ts";
 import type { WorkerRequest, WorkerStart } from "./worker.ts";
+
+/** How long a lane waits for its held frames: a NIC's ring empties within milliseconds, unless the NIC stands still. */
+const DRAIN_MS = 200;
 
 interface Running {
   thread: Worker;
@@ -24,9 +31,13 @@ function firstWords({ message }: ErrorEvent): string {
 
 export class Dispatcher {
   readonly shared: SharedState;
+  /** Those that workers are pinned to. */
+  readonly cpus: readonly number[];
   private readonly running: Running[];
   private readonly lanes = new Map<number, LaneConfig>();
   private readonly closing = new Map<number, Promise<void>>();
+  /** Addresses of the memory that NICs reach now. */
+  private readonly dmaRanges = new Set<number>();
 
   /**
    * Starts one worker per entry of `cpus` (-1: not pinned) from the script at `entry`. `onCrash` hears of a worker that ended
@@ -34,6 +45,7 @@ export class Dispatcher {
    */
   constructor(cpus: readonly number[], fdb: Fdb, entry: string, onCrash: (error: Error) => void) {
     this.shared = SharedState.allocate(cpus.length);
+    this.cpus = cpus.filter((cpu) => cpu >= 0);
     this.tick();
     this.running = cpus.map((cpu, worker) => {
       const doorbell = eventFd();
@@ -72,9 +84,12 @@ export class Dispatcher {
     return nowS;
   }
 
-  /** Opens (or rebuilds) a lane on every worker. On failure it is open nowhere. */
-  async open(port: number, pair: number, config: LaneConfig): Promise<void> {
-    this.lanes.set(port * MAX_PAIRS + pair, config);
+  /** Opens (or rebuilds) a lane on every worker. On failure it is open nowhere. `dma`: its device reaches the `dma` ranges. */
+  async open(port: number, pair: number, config: LaneConfig, dma = false): Promise<void> {
+    const lane = port * MAX_PAIRS + pair;
+    if (this.closing.has(lane)) await this.closing.get(lane);
+    if (this.lanes.has(lane) && this.mayHold(lane)) await this.drain(port, pair);
+    this.lanes.set(lane, config);
     const results = await Promise.allSettled(
       this.running.map(({ mailbox }, worker) =>
         mailbox.call({
@@ -83,6 +98,7 @@ export class Dispatcher {
           pair,
           owner: worker === this.owner(port, pair),
           config,
+          dma,
         } satisfies WorkerRequest),
       ),
     );
@@ -96,10 +112,38 @@ export class Dispatcher {
   close(port: number, pair: number): Promise<void> {
     const lane = port * MAX_PAIRS + pair;
     if (this.lanes.delete(lane)) {
-      const done = this.callAll({ op: "close", port, pair }).finally(() => this.closing.delete(lane));
+      const drained = this.mayHold(lane) ? this.drain(port, pair) : Promise.resolve();
+      const done = drained
+        .then(() => this.callAll({ op: "close", port, pair }))
+        .finally(() => this.closing.delete(lane));
       this.closing.set(lane, done);
     }
     return this.closing.get(lane) ?? Promise.resolve();
+  }
+
+  /** Not without memory that NICs reach. */
+  private mayHold(lane: number): boolean {
+    return this.dmaRanges.size > 0 || acquire32(this.shared.laneState(lane), HELD) !== 0;
+  }
+
+  /** Stops fetching from a lane and waits until no NIC holds frames of it, or a while. */
+  private async drain(port: number, pair: number): Promise<void> {
+    const state = this.shared.laneState(port * MAX_PAIRS + pair);
+    await this.running[this.owner(port, pair)].mailbox.call({ op: "drain", port, pair } satisfies WorkerRequest);
+    const deadline = performance.now() + DRAIN_MS;
+    while (acquire32(state, HELD) !== 0 && performance.now() < deadline) await Bun.sleep(1);
+  }
+
+  /** Tells the workers that NICs reach this memory; when it resolves, all know. */
+  mapDma(range: DmaRange): Promise<void> {
+    this.dmaRanges.add(range.address);
+    return this.callAll({ op: "dma", range });
+  }
+
+  /** When it resolves, no frame in this memory is given to a NIC any more without a copy; some may still be read. */
+  async unmapDma({ address, size }: DmaRange): Promise<void> {
+    await this.callAll({ op: "dma", range: { address, size } });
+    this.dmaRanges.delete(address);
   }
 
   /** Awaits that every worker has passed a breath boundary and answers. */
@@ -131,7 +175,11 @@ export class Dispatcher {
   /** Zeroes the counters and state words of a port index that is about to be used anew. No lane of it may be open. */
   resetPort(port: number): void {
     for (let pair = 0; pair < MAX_PAIRS; pair++) {
-      this.shared.laneState(port * MAX_PAIRS + pair).fill(0);
+      const state = this.shared.laneState(port * MAX_PAIRS + pair);
+      const posted = acquire32(state, TX_POSTED);
+      state.fill(0);
+      // Tickets go on: a lane may still wait for one of the port before, which all count as sent.
+      state[TX_POSTED] = state[TX_REAPED] = posted;
       for (let worker = 0; worker < this.running.length; worker++) {
         this.shared.counters(worker, port * MAX_PAIRS + pair).fill(0);
       }

@@ -42,7 +42,8 @@ const ROW_LENGTH = WORKER_LENGTH + MAX_LANES * COUNTER_COUNT;
 
 export class SharedState {
   readonly control: Int32Array;
-  private readonly lanes: Int32Array;
+  /** States of all lanes, one behind the other. */
+  readonly lanes: Int32Array;
 
   constructor(
     readonly buffer: SharedArrayBuffer,

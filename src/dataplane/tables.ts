@@ -2,6 +2,7 @@
 // (cold, by the mailbox), read by the hot files.
 
 import { Batch, BURST } from "../mem/batch.ts";
+import { Transmitters } from "../mem/held.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Lane } from "../ports/port.ts";
 import type { Fdb } from "./fdb-layout.ts";
@@ -12,6 +13,9 @@ export class Tables {
   readonly inLanes: Lane[] = [];
   readonly inPorts = new Int32Array(MAX_LANES);
   readonly inCounters: Float64Array[] = [];
+  /** Lanes of its own that it does not fetch from now; what NICs hold of theirs still has to go back. With their states. */
+  readonly idleLanes: Lane[] = [];
+  readonly idleStates: Int32Array[] = [];
   /** Lanes it may deliver into: outLanes[port * MAX_PAIRS + k], k < outCount[port]; own ones first where it has any. */
   readonly outLanes: (Lane | null)[] = new Array(MAX_LANES).fill(null);
   readonly outCount = new Int32Array(MAX_PORTS);
@@ -20,6 +24,9 @@ export class Tables {
   /** Ports with at least one of these, ascending: where a flood goes. */
   readonly floodPorts = new Int32Array(MAX_PORTS);
   floodCount = 0;
+
+  /** Every lane that other lanes may have to wait for. */
+  readonly transmitters: Transmitters;
 
   readonly batch = new Batch();
   /** Frame lists per output port, filled and emptied within one burst. */
@@ -45,6 +52,7 @@ export class Tables {
     readonly shared: SharedState,
     readonly worker: number,
   ) {
+    this.transmitters = new Transmitters(shared.lanes);
     for (let port = 0; port < MAX_PORTS; port++) this.lists.push(new Int32Array(BURST));
     for (let pair = 0; pair < MAX_PAIRS; pair++) this.steered.push(new Int32Array(BURST));
   }
@@ -58,12 +66,22 @@ export class Tables {
   }
 
   set(index: number, lane: Lane, owner: boolean): void {
-    this.open[index] = { lane, owner };
+    this.open[index] = { lane, owner, draining: false };
+    this.transmitters.lanes[index] = lane;
     this.rebuild();
   }
 
   clear(index: number): void {
     this.open[index] = undefined;
+    this.transmitters.lanes[index] = undefined;
+    this.rebuild();
+  }
+
+  /** Fetches from this lane no more, until it is set anew. */
+  drain(index: number): void {
+    const entry = this.open[index];
+    if (entry === undefined) return;
+    entry.draining = true;
     this.rebuild();
   }
 
@@ -80,13 +98,19 @@ export class Tables {
   private rebuild(): void {
     this.inLanes.length = 0;
     this.inCounters.length = 0;
+    this.idleLanes.length = 0;
+    this.idleStates.length = 0;
     this.floodCount = 0;
     for (let port = 0; port < MAX_PORTS; port++) {
       const first = port * MAX_PAIRS;
       const all = this.open.slice(first, first + MAX_PAIRS).filter((entry) => entry !== undefined);
-      const own = this.fetching ? all.filter((entry) => entry.owner) : [];
-      for (const { lane } of own) {
+      for (const { lane, draining } of all.filter((entry) => entry.owner)) {
         const index = first + this.open.slice(first, first + MAX_PAIRS).findIndex((entry) => entry?.lane === lane);
+        if (!this.fetching || draining) {
+          this.idleLanes.push(lane);
+          this.idleStates.push(this.shared.laneState(index));
+          continue;
+        }
         this.inPorts[this.inLanes.length] = port;
         this.inLanes.push(lane);
         this.inCounters.push(this.shared.counters(this.worker, index));
@@ -107,4 +131,5 @@ export class Tables {
 interface OpenLane {
   lane: Lane;
   owner: boolean;
+  draining: boolean;
 }

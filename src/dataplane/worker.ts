@@ -1,6 +1,6 @@
 // The dataplane worker's loop: breathe (serve every lane once), and when nothing moved for a while, sleep.
 //
-//   breath: mailbox? -> for each lane: fetch a burst -> forward -> release
+//   breath: mailbox? -> for each lane: fetch a burst -> forward -> release (of what no NIC still reads)
 //   idle   busy       never sleeps
 //          adaptive   polls for IDLE_MS after the last frame, then arms all kicks and sleeps in epoll_wait
 //          interrupt  sleeps as soon as a breath was empty
@@ -8,7 +8,8 @@
 // Runs in a Worker thread and returns only when told to stop. The loop itself allocates nothing; a request does.
 
 import { acquire32 } from "../mem/access.ts";
-import { WindowTable } from "../mem/window.ts";
+import { HELD } from "../mem/lane-state.ts";
+import { type DmaRange, WindowTable } from "../mem/window.ts";
 import type { LaneConfig, LaneFactory } from "../ports/port.ts";
 import { EPOLLET, EPOLLIN, EpollWaiter, epollAdd, epollCreate, epollRemove } from "../sys/epoll.ts";
 import { pinToCpu } from "../sys/thread.ts";
@@ -47,8 +48,15 @@ export interface WorkerStart {
 
 /** Requests of the control thread. */
 export type WorkerRequest =
-  | { op: "open"; port: number; pair: number; owner: boolean; config: LaneConfig }
+  /** `dma`: whether the lane's device reaches what `dma` ranges say. */
+  | { op: "open"; port: number; pair: number; owner: boolean; config: LaneConfig; dma: boolean }
   | { op: "close"; port: number; pair: number }
+  /** Before `close`, or `open` of an open lane: nothing is fetched from it any more, and held frames go back to its driver. */
+  | { op: "drain"; port: number; pair: number }
+  /** The NICs reach this memory from now on; or, without an IOVA, they will not be told of it any more. */
+  | { op: "dma"; range: DmaRange | Omit<DmaRange, "iova"> }
+  /** Look what the NICs have sent. */
+  | { op: "reap" }
   | { op: "ping" }
   /** Off: what drivers have sent and nobody took stays in their rings. */
   | { op: "fetch"; on: boolean }
@@ -60,6 +68,8 @@ export class DataplaneWorker {
   private readonly fallback: Fallback;
   private readonly mailbox: MailboxServer;
   private readonly waiter = new EpollWaiter(epollCreate());
+  /** For lanes whose device has another address space, or none. */
+  private readonly noIova = new Float64Array(0);
   private stopping = false;
 
   constructor(
@@ -110,6 +120,8 @@ export class DataplaneWorker {
     const lanes = this.tables.inLanes;
     let work = this.mailbox.waiting();
     for (let k = 0; k < lanes.length; k++) work = lanes[k].arm() || work;
+    const idle = this.tables.idleStates;
+    for (let k = 0; k < idle.length; k++) work = acquire32(idle[k], HELD) !== 0 || work;
     if (!work) {
       numbers[WORKER_SLEEPS]++;
       this.waiter.wait(-1);
@@ -118,21 +130,32 @@ export class DataplaneWorker {
   }
 
   private handle(request: WorkerRequest): void {
-    if (request.op === "open") this.open(request.port, request.pair, request.owner, request.config);
+    if (request.op === "open") this.open(request);
     else if (request.op === "close") this.close(request.port, request.pair);
+    else if (request.op === "drain") this.tables.drain(request.port * MAX_PAIRS + request.pair);
+    else if (request.op === "dma") this.setDma(request.range);
+    else if (request.op === "reap") for (const lane of this.tables.lanes) lane.reap?.();
     else if (request.op === "fetch") this.tables.setFetching(request.on);
     else if (request.op === "stop") this.stopping = true;
   }
 
-  private open(port: number, pair: number, owner: boolean, config: LaneConfig): void {
+  private setDma(range: DmaRange | Omit<DmaRange, "iova">): void {
+    const { windows } = this.tables;
+    if ("iova" in range) windows.mapDma(range);
+    else windows.unmapDma(range.address);
+  }
+
+  private open({ port, pair, owner, config, dma }: Extract<WorkerRequest, { op: "open" }>): void {
     this.close(port, pair);
     const index = port * MAX_PAIRS + pair;
+    const { transmitters, windows } = this.tables;
     const lane = this.drivers[config.driver](config, {
-      windows: this.tables.windows,
+      windows,
       state: this.shared.laneState(index),
       counters: this.shared.counters(this.start.worker, index),
       shared: this.start.workers > 1,
       owner,
+      zeroCopy: { self: index + 1, iova: dma ? windows.iova : this.noIova, transmitters },
     });
     try {
       if (owner && lane.wakeFd >= 0) {
@@ -171,5 +194,13 @@ function breathe(tables: Tables, fallback: Fallback): number {
     }
     lane.release(batch);
   }
+  if (tables.idleLanes.length > 0) releaseIdle(tables);
   return moved;
+}
+
+/** Gives back what NICs have sent meanwhile, of lanes that are not fetched from. */
+function releaseIdle(tables: Tables): void {
+  const lanes = tables.idleLanes;
+  tables.batch.reset();
+  for (let k = 0; k < lanes.length; k++) lanes[k].release(tables.batch);
 }

@@ -4,6 +4,7 @@
 //   frame i:  length | first, segments ----> segment s: window | offset | length
 //                                                (`segments[i]` of them, consecutive)
 //             flags, gsoType, gsoSize, csumStart, csumOffset (virtio-net header, validated, without the hdr_len hint)
+//             heldBy, ticket: written by the NIC lane that reads the frame in its sender's memory (held.ts)
 //
 // All frames of a batch come from one lane. One batch per worker, preallocated; nothing here allocates after start.
 
@@ -50,6 +51,8 @@ export class Batch {
   count = 0;
   /** OR of all frames' `needs`: 0 lets deliver skip every offload check. */
   anyNeeds = 0;
+  /** 1 where any frame is held, else 0: then `heldBy` is all 0. */
+  anyHeld = 0;
 
   /** Bytes of the frame, without the virtio-net header. */
   readonly length = new Int32Array(BURST);
@@ -65,6 +68,10 @@ export class Batch {
   readonly csumOffset = new Int32Array(BURST);
   /** Output port, or a negative verdict (see dataplane/verdict.ts). */
   readonly verdict = new Int32Array(BURST);
+  /** Who reads the frame after `deliver` has returned: 0 nobody, else 1 + the index of a NIC's lane. */
+  readonly heldBy = new Int32Array(BURST);
+  /** What that lane's TX_REAPED has to reach before the frame's buffer may be given back. */
+  readonly ticket = new Int32Array(BURST);
 
   /** All frames' segments; frame i has `segments[i]` of them from `first[i]` on. */
   readonly pool = new SegmentList(MAX_SEGMENTS);
@@ -74,5 +81,9 @@ export class Batch {
     this.count = 0;
     this.pool.count = 0;
     this.anyNeeds = 0;
+    if (this.anyHeld !== 0) {
+      this.anyHeld = 0;
+      this.heldBy.fill(0);
+    }
   }
 }

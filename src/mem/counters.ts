@@ -14,6 +14,9 @@ export const TX_BYTES = 3;
 export const COPIES = 4;
 /** Interrupts (calls) sent to the driver. */
 export const CALLS = 5;
+/** Of TX_FRAMES at a NIC's lane: those that the NIC reads in their sender's memory, and those copied for it. */
+export const TX_ZERO_COPY = 6;
+export const TX_COPIED = 7;
 
 /** First index that counts drops; every later one does. */
 export const FIRST_DROP = 8;

@@ -8,6 +8,7 @@
 // A window is at most WINDOW_SPAN + WINDOW_OVERLAP bytes, so every offset is a small int32 (typed-array indices past 2^31
 // leave the engine's fast path, an ArrayBuffer ends at 4 GiB). The overlap holds a ring of any legal size and a frame of
 // any legal length, so what starts in a window's first GiB also ends in that window.
+// Some of the memory is mapped for the switch's NICs, too (mem/dma.ts): a window that lies in such a range whole has an IOVA.
 // One table per worker thread; slots are reused. Cold, except for the arrays, which hot code indexes.
 
 import { RingyardError } from "../core/errors.ts";
@@ -27,6 +28,10 @@ export class WindowTable {
   readonly address = new Float64Array(MAX_WINDOWS);
   /** Bytes in each window; 0 for a free slot, so that a stale index fails every bounds check. */
   readonly size = new Int32Array(MAX_WINDOWS);
+  /** Where the NICs have each window's first byte; negative where they do not reach it. Slots never used have 0 here. */
+  readonly iova = new Float64Array(MAX_WINDOWS);
+  /** Ranges of this process's memory that the NICs reach. */
+  private mapped: DmaRange[] = [];
   private readonly free: number[] = [];
   /** Slot of each address and size in use. */
   private readonly slots = new Map<string, number>();
@@ -53,6 +58,7 @@ export class WindowTable {
     this.view[index] = new DataView(buffer);
     this.address[index] = address;
     this.size[index] = size;
+    this.iova[index] = this.findIova(address, size);
     this.users[index] = 1;
     this.slots.set(key, index);
     return index;
@@ -67,8 +73,42 @@ export class WindowTable {
     this.view[index] = emptyView;
     this.address[index] = 0;
     this.size[index] = 0;
+    this.iova[index] = -1;
     this.free.push(index);
   }
+
+  /** The NICs reach this range from now on; ranges do not overlap. */
+  mapDma(range: DmaRange): void {
+    this.mapped.push(range);
+    this.setIovas();
+  }
+
+  /** No NIC is told of this range any more. */
+  unmapDma(address: number): void {
+    this.mapped = this.mapped.filter((range) => range.address !== address);
+    this.setIovas();
+  }
+
+  private setIovas(): void {
+    for (let index = 0; index < this.u8.length; index++) {
+      if (this.size[index] > 0) this.iova[index] = this.findIova(this.address[index], this.size[index]);
+    }
+  }
+
+  private findIova(address: number, size: number): number {
+    for (const range of this.mapped) {
+      const offset = address - range.address;
+      if (offset >= 0 && offset + size <= range.size) return range.iova + offset;
+    }
+    return -1;
+  }
+}
+
+/** Memory of this process that the NICs reach at `iova`. Plain data: it crosses the mailbox. */
+export interface DmaRange {
+  address: number;
+  size: number;
+  iova: number;
 }
 
 const emptyU8 = new Uint8Array(0);

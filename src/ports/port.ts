@@ -11,6 +11,8 @@
 
 import type { ZodType } from "zod";
 import type { Batch } from "../mem/batch.ts";
+import type { DmaSpace } from "../mem/dma.ts";
+import type { ZeroCopy } from "../mem/held.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Reactor } from "../sys/reactor.ts";
 import type { DriverQueueConfig } from "../virtio/driver-queue.ts";
@@ -84,7 +86,7 @@ export interface Leftovers {
 }
 
 /** Plain data for `port show`. */
-export type PortDetails = Record<string, string | number | boolean | string[]>;
+export type PortDetails = Record<string, string | number | boolean | string[] | Record<string, number>>;
 
 /** Where a port's device is to be attached: into a container's namespace, or to a VM. */
 export type AttachTarget =
@@ -132,6 +134,8 @@ export interface PortHost {
   readonly index: number;
   readonly reactor: Reactor;
   readonly log: PortLog;
+  /** Processors that workers are pinned to: nothing else should run there. */
+  readonly workerCpus: readonly number[];
   /** Opens queue pair `pair` on the worker that owns it; resolves when the worker runs it. */
   openLane(pair: number, config: LaneConfig): Promise<void>;
   /** Stops a queue pair; resolves when no worker touches its memory any more. A pair that is not open is fine. */
@@ -144,6 +148,40 @@ export interface PortHost {
   setCarrier(up: boolean): void;
   /** Counts a bad message or a broken connection on this port; shown by `port show`. */
   countError(name: string): void;
+  /**
+   * Lets the switch's NICs, those of now and those to come, read and write this memory, so that frames in it need no copy to
+   * the wire. For mappings of a driver's memory that may be pinned, once made and before lanes use them. Never rejects: what
+   * cannot be mapped for a NIC is copied, and `port show` says why.
+   */
+  shareMemory(regions: readonly SharedRegion[]): Promise<MemoryShare>;
+  /**
+   * Of a NIC's port: its device works in `space`. Before its lanes are opened: those opened without it copy, and so they do
+   * where a NIC of another space was first. `reset` is called when a sender's memory must go, or frames stand still, and the
+   * NIC has not sent them: it makes the device touch no memory any more (lanes closed, Nic.stop), calls `settle`, and may start
+   * again then.
+   */
+  provideDma(space: DmaSpace, reset: () => Promise<void>): Promise<DmaProvision>;
+}
+
+/** A mapping of this process. */
+export interface SharedRegion {
+  address: number;
+  size: number;
+}
+
+export interface MemoryShare {
+  /**
+   * To be awaited after the lanes that use the memory are closed, and before it is unmapped: no NIC reaches it when this
+   * resolves. Frames that NICs still send are waited for. Idempotent; never rejects.
+   */
+  release(): Promise<void>;
+}
+
+export interface DmaProvision {
+  /** The device touches no memory: all that it was given to send counts as sent, and goes back to its senders. */
+  settle(): void;
+  /** The device is about to leave its space, and touches no memory any more. Idempotent; never rejects. */
+  withdraw(): Promise<void>;
 }
 
 export interface PortLog {
@@ -215,6 +253,8 @@ export interface LaneContext {
   shared: boolean;
   /** Whether this worker fetches from the lane (another one may only deliver into it). */
   owner: boolean;
+  /** For lanes that hold frames, or whose frames are held (mem/held.ts). Workers always give it; tests of one lane need not. */
+  zeroCopy?: ZeroCopy;
 }
 
 /**
@@ -232,13 +272,18 @@ export interface Lane {
   readonly wakeEdge: boolean;
   /** Appends up to BURST frames to an empty batch; returns how many. */
   fetch(batch: Batch): number;
-  /** The batch's frames are no longer read: give the buffers back, publish, notify. */
+  /**
+   * The batch's frames are no longer read, but for those with `heldBy`: give the buffers back, publish, notify. Called every
+   * breath, also with an empty batch, and while nothing is fetched, so that held buffers go back.
+   */
   release(batch: Batch): void;
   /**
-   * Copies frames `list[0..count)` (indices into the batch) to the receiver, in order. Counts what it delivers and drops.
-   * Never blocks. Returns how many were delivered.
+   * Copies frames `list[0..count)` (indices into the batch) to the receiver, in order, or holds them (mem/held.ts). Counts what
+   * it delivers and drops. Never blocks. Returns how many were delivered.
    */
   deliver(batch: Batch, list: Int32Array, count: number): number;
+  /** Of a NIC's lane: looks which held frames were sent, and publishes TX_REAPED. Any worker; takes the lane's lock. */
+  reap?(): void;
   /** Asks for a wake-up through wakeFd; returns true when work is there already (then do not sleep). */
   arm(): boolean;
   /** Work is polled again: wake-ups are not wanted. */

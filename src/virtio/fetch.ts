@@ -1,11 +1,11 @@
 // HOT
-// Taking a burst of frames from a driver's transmit queue, and giving the buffers back.
+// Taking a burst of frames from a driver's transmit queue. How the buffers go back is in release.ts.
 //
 //   avail.idx ---acquire---> heads ---walkChain---> segments ---strip header---> batch frame i
-//   release: every head taken goes into used.ring, one publish, at most one call
 //
 // Every chain taken counts as received; one that breaks a rule is dropped under the rule's counter and given back with the
-// others. Indices that leave no way on (2.7.6: idx ahead by more than the size; a head outside the table) break the ring.
+// others. Indices that leave no way on (2.7.6: idx ahead by more than the size, buffers not given back yet included; a head
+// outside the table) break the ring.
 
 import { acquire16 } from "../mem/access.ts";
 import { type Batch, BURST, MAX_FRAME, MAX_SEGMENTS, MIN_FRAME, type SegmentList } from "../mem/batch.ts";
@@ -20,11 +20,11 @@ import {
   RX_FRAMES,
 } from "../mem/counters.ts";
 import type { GuestMemory } from "../mem/guest-memory.ts";
-import { FETCH_AVAIL, FETCH_CALL, FETCH_STATUS, FETCH_USED, RING_BROKEN } from "../mem/lane-state.ts";
+import { HeldQueue, type Transmitters } from "../mem/held.ts";
+import { FETCH_AVAIL, FETCH_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
 import type { WindowTable } from "../mem/window.ts";
 import { CHAIN_FLAGS, walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, readNetHeader } from "./net-header.ts";
-import { publishUsed } from "./notify.ts";
 import type { SplitRing } from "./split-ring.ts";
 
 /** Below this a frame's first segment cannot be classified in place, and its start is copied to `pulled` memory. */
@@ -43,6 +43,11 @@ export class Fetcher {
   /** Heads taken and not given back, in order. */
   readonly heads = new Int32Array(BURST);
   taken = 0;
+  /** Places in `heads` of chains that gave no frame, ascending: the k-th of the others is frame k of the batch. */
+  readonly malformed = new Int32Array(BURST);
+  malformedCount = 0;
+  /** Heads of earlier bursts that NICs still read. */
+  readonly held: HeldQueue;
 
   constructor(
     readonly ring: SplitRing,
@@ -53,7 +58,10 @@ export class Fetcher {
     readonly sender: number,
     /** A window of LANE_SCRATCH_SIZE private bytes. */
     readonly scratch: number,
-  ) {}
+    readonly transmitters: Transmitters,
+  ) {
+    this.held = new HeldQueue(ring.size);
+  }
 }
 
 /**
@@ -66,7 +74,8 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
   let next = state[FETCH_AVAIL];
   const pending = (acquire16(ring.avail, 1) - next) & 0xffff;
   if (pending === 0 || state[FETCH_STATUS] === RING_BROKEN) return 0;
-  if (pending > ring.size) return breakRing(fetcher, FAULT_AVAIL_INDEX);
+  if (pending > ring.size - fetcher.held.count) return breakRing(fetcher, FAULT_AVAIL_INDEX);
+  fetcher.malformedCount = 0;
   const { avail, desc, mask, size } = ring;
   const { counters, heads, memory, sender } = fetcher;
   const { first, length, pool, segments } = batch;
@@ -100,6 +109,7 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
         bytes += room - NET_HEADER_SIZE;
       } else {
         counters[DROP_BAD_HEADER]++;
+        fetcher.malformed[fetcher.malformedCount++] = taken;
       }
     } else {
       const outcome = fetchChain(fetcher, batch, head);
@@ -107,6 +117,7 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
       if (outcome > 0) {
         // A broken chain may have cost as much as a burst of good ones, so it ends this one: other ports are waiting.
         counters[outcome]++;
+        fetcher.malformed[fetcher.malformedCount++] = taken;
         wanted = taken + 1;
       } else {
         bytes += length[batch.count++];
@@ -212,25 +223,4 @@ function takeBytes(
     if (piece === length) s++;
   }
   return s;
-}
-
-/** Gives back every buffer taken: the frames are no longer read. */
-export function releaseBurst(fetcher: Fetcher): void {
-  const taken = fetcher.taken;
-  if (taken === 0) return;
-  fetcher.taken = 0;
-  const ring = fetcher.ring;
-  const state = fetcher.state;
-  const usedRing = ring.usedRing;
-  const heads = fetcher.heads;
-  const previous = state[FETCH_USED];
-  let next = previous;
-  for (let index = 0; index < taken; index++) {
-    const entry = (next & ring.mask) << 1;
-    usedRing[entry] = heads[index];
-    usedRing[entry + 1] = 0;
-    next = (next + 1) & 0xffff;
-  }
-  state[FETCH_USED] = next;
-  publishUsed(ring, previous, next, state, FETCH_CALL, fetcher.counters);
 }

@@ -7,8 +7,10 @@
 //
 // Either may be absent while the driver starts or stops them one at a time. Delivery may come from several workers; the
 // lane's lock word then makes each burst exclusive. Construction and `close` are cold and in virtqueue-open.ts.
+//
+// Frames that a NIC reads in the driver's memory are held (mem/held.ts): until they are given back, the lane does not sleep.
 
-import { lock, unlock } from "../mem/access.ts";
+import { lock, publish32, unlock } from "../mem/access.ts";
 import type { Batch } from "../mem/batch.ts";
 import { DROP_LINK_DOWN } from "../mem/counters.ts";
 import type { GuestMemory } from "../mem/guest-memory.ts";
@@ -17,6 +19,8 @@ import {
   DELIVER_STATUS,
   FETCH_AVAIL,
   FETCH_STATUS,
+  FETCH_USED,
+  HELD,
   RING_BROKEN,
   RING_RUNNING,
   RING_STOPPED,
@@ -24,8 +28,9 @@ import {
 import type { WindowTable } from "../mem/window.ts";
 import { unmap } from "../sys/memory.ts";
 import { type Deliverer, deliverBurst } from "./deliver.ts";
-import { type Fetcher, fetchBurst, LANE_SCRATCH_SIZE, releaseBurst } from "./fetch.ts";
+import { type Fetcher, fetchBurst, LANE_SCRATCH_SIZE } from "./fetch.ts";
 import { armKick, disarmKick } from "./notify.ts";
+import { releaseBurst, releaseHeld } from "./release.ts";
 
 export class VirtqueueLane {
   /** An eventfd's every write is a new edge: no read is needed to re-arm it. */
@@ -62,8 +67,11 @@ export class VirtqueueLane {
     return 0;
   }
 
-  release(_batch: Batch): void {
-    if (this.fetcher !== null) releaseBurst(this.fetcher);
+  release(batch: Batch): void {
+    const fetcher = this.fetcher;
+    if (fetcher === null) return;
+    if ((batch.anyHeld | fetcher.held.count) === 0) releaseBurst(fetcher);
+    else releaseHeld(fetcher, batch);
   }
 
   deliver(batch: Batch, list: Int32Array, count: number): number {
@@ -81,7 +89,10 @@ export class VirtqueueLane {
 
   arm(): boolean {
     const fetcher = this.fetcher;
-    if (fetcher === null || this.state[FETCH_STATUS] === RING_BROKEN) return false;
+    if (fetcher === null) return false;
+    // Nobody says when a NIC is done.
+    if (fetcher.held.count > 0) return true;
+    if (this.state[FETCH_STATUS] === RING_BROKEN) return false;
     // No descriptor to kick: the driver wants to be polled (vhost-user's VHOST_USER_VRING_NOFD_MASK).
     if (this.wakeFd < 0) return true;
     return armKick(fetcher.ring, this.state[FETCH_AVAIL]);
@@ -91,8 +102,15 @@ export class VirtqueueLane {
     if (this.fetcher !== null) disarmKick(this.fetcher.ring);
   }
 
-  /** Gives the windows back. The rings' states stay, for whoever opens the lane again. */
+  /**
+   * Gives the windows back. The rings' states stay, for whoever opens the lane again; buffers still held are not given back,
+   * and their frames are fetched once more, as after a restart.
+   */
   close(): void {
+    if (this.fetcher !== null && this.fetcher.held.count > 0) {
+      this.state[FETCH_AVAIL] = this.state[FETCH_USED];
+      publish32(this.state, HELD, 0);
+    }
     if (this.fetcher !== null) markStopped(this.state, FETCH_STATUS);
     if (this.deliverer !== null) markStopped(this.state, DELIVER_STATUS);
     this.memory.clear();

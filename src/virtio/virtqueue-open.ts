@@ -4,6 +4,7 @@
 // used.idx, the recovery point: completion is in order), and a lane that is only rebuilt continues where it was.
 
 import { GuestMemory } from "../mem/guest-memory.ts";
+import { Transmitters, type ZeroCopy } from "../mem/held.ts";
 import {
   CALL_QUEUE,
   DELIVER_CALL,
@@ -62,7 +63,12 @@ export interface VirtqueueContext {
   counters: Float64Array;
   shared: boolean;
   owner: boolean;
+  /** Absent where there are no NICs: tests of one lane. */
+  zeroCopy?: ZeroCopy;
 }
+
+/** Nobody to wait for. */
+const NO_TRANSMITTERS = new Transmitters(new Int32Array(0));
 
 /** Builds the lane. Throws RingyardError for memory or rings that cannot be used, having kept nothing. */
 export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueContext): VirtqueueLane {
@@ -78,7 +84,15 @@ export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueCon
     const fetcher =
       config.fetch === null || !context.owner
         ? null
-        : new Fetcher(open(config.fetch), memory, state, counters, senderForms(features), scratch);
+        : new Fetcher(
+            open(config.fetch),
+            memory,
+            state,
+            counters,
+            senderForms(features),
+            scratch,
+            context.zeroCopy?.transmitters ?? NO_TRANSMITTERS,
+          );
     const deliverer =
       config.deliver === null || !config.deliver.enabled
         ? null

@@ -1,10 +1,11 @@
 // A PortHost that opens nothing and remembers what a port kind asked of it.
 
-import type { LaneConfig, PortHost, PortLog } from "../../src/ports/port.ts";
+import type { DmaProvision, LaneConfig, MemoryShare, PortHost, PortLog, SharedRegion } from "../../src/ports/port.ts";
 import type { Reactor } from "../../src/sys/reactor.ts";
 
 export class RecordingHost implements PortHost {
   readonly index = 0;
+  readonly workerCpus: readonly number[] = [];
   /** What the kind did, in order: "open 0", "close 0", "carrier up", ... */
   readonly events: string[] = [];
   readonly lanes = new Map<number, LaneConfig>();
@@ -30,6 +31,16 @@ export class RecordingHost implements PortHost {
 
   countError(name: string): void {
     this.events.push(`error ${name}`);
+  }
+
+  async shareMemory(regions: readonly SharedRegion[]): Promise<MemoryShare> {
+    this.events.push(`share ${regions.length}`);
+    return { release: async () => void this.events.push(`unshare ${regions.length}`) };
+  }
+
+  async provideDma(): Promise<DmaProvision> {
+    this.events.push("provide");
+    return { settle: () => void this.events.push("settle"), withdraw: async () => void this.events.push("withdraw") };
   }
 
   async fence(): Promise<void> {}

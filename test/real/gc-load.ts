@@ -7,6 +7,7 @@
 // frames that are dropped, a receiver whose ring is full, the lock of a shared lane where there are several workers.
 
 import { writeSync } from "node:fs";
+import { DmaRegistry } from "../../src/control/dma.ts";
 import { RunningPort } from "../../src/control/running-port.ts";
 import { parsePort } from "../../src/control/uri.ts";
 import { Dispatcher } from "../../src/dataplane/dispatch.ts";
@@ -26,10 +27,11 @@ const cpus = new Array(Number(workers)).fill(-1);
 const dispatcher = new Dispatcher(cpus, allocateFdb(), entry, (error) => {
   throw error;
 });
+const dma = new DmaRegistry(dispatcher);
 const ports: RunningPort[] = [];
 for (const [index, [name, query]] of Object.entries(PORTS).entries()) {
   const spec = parsePort(name, `memory:${name}?${query}`, { memory });
-  const port = new RunningPort(spec, index, dispatcher, reactor, quiet);
+  const port = new RunningPort(spec, index, dispatcher, dma, reactor, quiet);
   await port.open(memory);
   ports.push(port);
 }

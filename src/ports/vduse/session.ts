@@ -12,7 +12,7 @@ import { DELIVER_NEXT, FETCH_AVAIL } from "../../mem/lane-state.ts";
 import { VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_NET_F_CTRL_VQ } from "../../uapi/virtio_net.ts";
 import { type Features, hasFeature } from "../../virtio/features.ts";
 import type { NetCommand } from "../../virtio/net-ctrl.ts";
-import type { PortHost } from "../port.ts";
+import type { MemoryShare, PortHost } from "../port.ts";
 import { ServedControlQueue } from "./control-queue.ts";
 import type { VduseDevice } from "./device.ts";
 import { Iotlb } from "./iotlb.ts";
@@ -41,6 +41,8 @@ export class Session implements DeviceEvents {
   /** Pairs that the driver uses: one, until its control queue says otherwise. */
   private activePairs = 1;
   private control: ServedControlQueue | undefined;
+  /** The driver's memory, as the switch's NICs reach it. */
+  private share: MemoryShare | undefined;
   /** Watches of the kick eventfds while the driver has no buffers yet. */
   private waiting: number[] = [];
   private readonly told = new Set<string>();
@@ -183,12 +185,15 @@ export class Session implements DeviceEvents {
 
   /** Maps the memory and opens the lanes; while the driver has no buffers, its first kick brings us back here. */
   private async openLanes(adopted = false): Promise<void> {
+    await this.dropMemory();
     this.iotlb.resolve(this.options.umem);
     if (!this.iotlb.complete) {
       this.waiting = this.lanes.kicks.map((kick) => this.host.reactor.watch(kick, () => this.kicked()));
       return;
     }
     for (const why of this.iotlb.refused) this.tell(why);
+    const { shareable } = this.iotlb;
+    if (shareable.length > 0) this.share = await this.host.shareMemory(shareable);
     try {
       for (let pair = 0; pair < this.activePairs; pair++) {
         if (pair === 0 || !adopted || this.lanes.inUse(pair)) await this.lanes.openPair(pair, this.features);
@@ -245,9 +250,16 @@ export class Session implements DeviceEvents {
     await this.lanes.close();
   }
 
+  /** Unmaps the driver's memory. After the lanes are closed; NICs may still read frames in it, and are waited for. */
+  private async dropMemory(): Promise<void> {
+    await this.share?.release();
+    this.share = undefined;
+    this.iotlb.clear();
+  }
+
   private async reopen(): Promise<void> {
     await this.closeLanes();
-    this.iotlb.clear();
+    await this.dropMemory();
     if (this.running) await this.openLanes();
   }
 
@@ -257,7 +269,7 @@ export class Session implements DeviceEvents {
     await this.closeLanes();
     // Not before: what a worker takes from a port without carrier is dropped, and its driver believes that it was sent.
     this.host.setCarrier(false);
-    this.iotlb.clear();
+    await this.dropMemory();
     this.lanes.dropKicks();
   }
 }

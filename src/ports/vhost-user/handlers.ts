@@ -162,10 +162,12 @@ async function setMemTable(session: Session, message: Message): Promise<Reply> {
   }
   if (fds.length !== count) throw protocolError(`SET_MEM_TABLE of ${count} regions with ${fds.length} descriptors`);
   const requests = Array.from({ length: count }, (_, i) => readRegion(payload, 8 + i * regionSize));
-  // No worker may see the old mappings when they go.
+  // No worker and no NIC may see the old mappings when they go.
   await session.closeLanes();
+  await session.memory.unshare();
   session.memory.clear();
   for (const request of requests) session.memory.add(mapRegion(request, fds.shift() as number));
+  await session.memory.share(session.host);
   await session.syncAll();
   return undefined;
 }
@@ -173,6 +175,7 @@ async function setMemTable(session: Session, message: Message): Promise<Reply> {
 async function addMemReg(session: Session, { payload, fds }: Message): Promise<Reply> {
   if (fds.length !== 1) throw protocolError("ADD_MEM_REG without its descriptor");
   session.memory.add(mapRegion(readRegion(payload, 8), fds.shift() as number));
+  await session.memory.share(session.host);
   await session.syncAll();
   return undefined;
 }
@@ -181,6 +184,7 @@ async function remMemReg(session: Session, { payload }: Message): Promise<Reply>
   const region = session.memory.take(readRegion(payload, 8));
   if (region === undefined) return undefined;
   await session.closeLanes();
+  await region.share?.release();
   unmap(region.base, region.mapped);
   await session.syncAll();
   return undefined;

@@ -9,6 +9,7 @@ import { closeFd } from "../../sys/fd.ts";
 import { unmap } from "../../sys/memory.ts";
 import { struct_vhost_user_memory_region } from "../../uapi/vhost_user.ts";
 import type { RegionConfig } from "../../virtio/virtqueue-open.ts";
+import type { MemoryShare, PortHost } from "../port.ts";
 import { type FileMapping, mapFile } from "../shared-file.ts";
 import { protocolError, readU64 } from "./message.ts";
 
@@ -27,6 +28,8 @@ export interface RegionRequest {
 export interface Region extends RegionRequest, FileMapping {
   /** How often the front end added it and did not remove it. */
   uses: number;
+  /** With the switch's NICs. */
+  share?: MemoryShare;
 }
 
 /** Reads a struct vhost_user_memory_region. Throws RingyardError PROTOCOL for numbers that cannot be. */
@@ -122,7 +125,17 @@ export class MemoryTable {
     return region === undefined ? undefined : region.address + guest - region.guest;
   }
 
-  /** Unmaps everything. No worker may hold a view any more. */
+  /** Lets the switch's NICs reach what was added. Before lanes use it. */
+  async share(host: Pick<PortHost, "shareMemory">): Promise<void> {
+    for (const region of this.regions) region.share ??= await host.shareMemory([region]);
+  }
+
+  /** No NIC reaches the memory when this resolves. After the lanes are closed, and before `clear`. */
+  async unshare(): Promise<void> {
+    await Promise.all(this.regions.map(({ share }) => share?.release()));
+  }
+
+  /** Unmaps everything. No worker may hold a view any more, and nothing is shared. */
   clear(): void {
     for (const region of this.regions) unmap(region.base, region.mapped);
     this.regions = [];

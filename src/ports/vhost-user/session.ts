@@ -1,6 +1,7 @@
 // One connection to a front end: its negotiation, memory, vrings, and the lanes they add up to. Messages are handled one
 // after the other (handlers.ts); each that changes a ring rebuilds its lane, whose place in the ring survives in the
-// shared state words. When the connection ends, the lanes are closed before the memory is unmapped. Control thread only.
+// shared state words. When the connection ends, the lanes are closed, and NICs have read the frames they were given, before the
+// memory is unmapped. Control thread only.
 //
 //   connected -> negotiated -> lanes open (carrier up) -> ended: everything given back, the port waits for the next one
 
@@ -95,6 +96,7 @@ export class Session {
     try {
       await this.closeLanes();
     } finally {
+      await this.memory.unshare();
       for (const vring of this.vrings) vring.close();
       this.memory.clear();
       this.reader.close();

@@ -29,7 +29,7 @@ describe("a driver that starts", () => {
     rig.status(15);
     await rig.happened("open 0");
     await rig.happened("irq 1");
-    expect(rig.events).toEqual(["kick 0", "kick 1", "carrier up", "open 0", "irq 0", "irq 1"]);
+    expect(rig.events).toEqual(["kick 0", "kick 1", "share 1", "carrier up", "open 0", "irq 0", "irq 1"]);
     const { deliver, fetch, regions } = rig.lane();
     expect([deliver?.desc, fetch?.desc]).toEqual([0x10000, 0x11000]);
     expect(regions).toMatchObject([{ guest: 0x10000, size: MEMORY_SIZE }]);
@@ -234,6 +234,7 @@ describe("messages of newer kernels", () => {
     const rig = await running();
     await rig.answer({ type: "set-vq-ready", queue: 1, ready: false });
     await rig.answer({ type: "set-status", status: 0 });
+    rig.events.length = 0;
     rig.status(15);
     await rig.happened("open 0");
     expect(rig.lane().fetch).not.toBeNull();
@@ -274,7 +275,7 @@ describe("a device that the kernel has given up", () => {
     const rig = await running();
     rig.breaks();
     await rig.happened("on break");
-    expect(rig.events).toEqual(["error device_broken", "close 0", "carrier down", "on break"]);
+    expect(rig.events).toEqual(["error device_broken", "close 0", "carrier down", "unshare 1", "on break"]);
     expect([rig.session.broken, rig.session.serving, rig.session.iotlb.count]).toEqual([true, false, 0]);
     rig.status(15);
     await rig.session.end();
@@ -296,7 +297,7 @@ describe("a device that was there before", () => {
     const rig = new SessionRig().withDriver(file);
     expect(await rig.session.adopt()).toBe(true);
     expect(rig.session.serving).toBe(true);
-    expect(rig.events).toEqual(["kick 0", "kick 1", "carrier up", "open 0", "irq 0", "irq 1"]);
+    expect(rig.events).toEqual(["kick 0", "kick 1", "share 1", "carrier up", "open 0", "irq 0", "irq 1"]);
   });
 
   test("waits where none does", async () => {
