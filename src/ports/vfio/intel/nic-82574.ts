@@ -60,7 +60,7 @@ export class Nic82574 extends IntelNic {
       rxTail: own.E1000_RDT,
       txTail: own.E1000_TDT,
       interrupt: { clear: E1000_ICR, unmask: E1000_IMS, mask: E1000_IMC, cause: this.queueCause },
-      wakeFd: this.fds[0] ?? -1,
+      wakeFd: this.msix ? this.fds[0] : this.fds.length > 0 ? this.relayFd() : -1,
     };
   }
 
@@ -131,8 +131,8 @@ export class Nic82574 extends IntelNic {
       registers.write32(E1000_ICR, this.otherCauses);
       return;
     }
-    // Reading clears all, the queue's cause too: its lane has been woken by the same eventfd.
-    registers.read32(E1000_ICR);
+    // Reading clears all, the queue's cause too.
+    if ((registers.read32(E1000_ICR) & this.queueCause) !== 0) this.wakeLane();
     if (device.interruptKind === "intx") device.unmaskIntx();
   }
 }

@@ -54,7 +54,8 @@ export class Nic82576 extends IntelNic {
     const interrupt = this.msix
       ? { clear: own.E1000_EICR, unmask: own.E1000_EIMS, mask: own.E1000_EIMC, cause: 1 << pair }
       : { clear: E1000_ICR, unmask: E1000_IMS, mask: E1000_IMC, cause: E1000_ICR_RXT0 };
-    return { rxTail: own.E1000_RDT + at, txTail: own.E1000_TDT + at, interrupt, wakeFd: this.fds[pair] ?? -1 };
+    const wakeFd = this.msix ? this.fds[pair] : this.fds.length > 0 ? this.relayFd() : -1;
+    return { rxTail: own.E1000_RDT + at, txTail: own.E1000_TDT + at, interrupt, wakeFd };
   }
 
   protected program(): void {
@@ -145,8 +146,9 @@ export class Nic82576 extends IntelNic {
 
   protected acknowledge(): void {
     const { registers, device } = this;
-    // Reading clears all causes. Without MSI-X the queue's too: its lane has been woken by the same eventfd.
-    registers.read32(E1000_ICR);
+    // Reading clears all causes, without MSI-X the queue's too.
+    const causes = registers.read32(E1000_ICR);
+    if (!this.msix && (causes & E1000_ICR_RXT0) !== 0) this.wakeLane();
     if (this.msix) registers.write32(own.E1000_EICR, 1 << this.pairs);
     else if (device.interruptKind === "intx") device.unmaskIntx();
   }

@@ -9,6 +9,7 @@
 import { RingyardError } from "../../../core/errors.ts";
 import { formatMac, isGroupMac, parseMac } from "../../../core/mac.ts";
 import { OFFLOAD_CSUM, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../../../mem/batch.ts";
+import { closeFd, eventFd, signal } from "../../../sys/fd.ts";
 import type { LaneConfig } from "../../port.ts";
 import type { Nic, NicLink, NicOptions, PciFunction } from "../nic.ts";
 import type { Registers } from "../registers.ts";
@@ -87,6 +88,8 @@ export abstract class IntelNic implements Nic {
   private administrativelyUp = true;
   private running = false;
   private stopped = false;
+  /** Wakes the lane where it has no vector of its own. */
+  private relay = -1;
 
   protected constructor(
     protected readonly device: PciFunction,
@@ -122,6 +125,19 @@ export abstract class IntelNic implements Nic {
   protected abstract enableQueues(receiving: boolean): void;
   /** Clears the management interrupt. */
   protected abstract acknowledge(): void;
+
+  /**
+   * Without a vector of its own, a lane is woken by the control thread, which handles the interrupt: one eventfd for both would
+   * lose wake-ups, since who reads it first takes it from the other.
+   */
+  protected relayFd(): number {
+    if (this.relay < 0) this.relay = eventFd();
+    return this.relay;
+  }
+
+  protected wakeLane(): void {
+    if (this.relay >= 0) signal(this.relay);
+  }
 
   /** Brings the device up to where lanes can be opened. Throws RingyardError, leaving the device silent. */
   async bringUp(): Promise<void> {
@@ -244,6 +260,8 @@ export abstract class IntelNic implements Nic {
     registers.write32(E1000_CTRL_EXT, registers.read32(E1000_CTRL_EXT) & ~E1000_CTRL_EXT_DRV_LOAD);
     this.device.setBusMaster(false);
     for (const queue of this.queues) queue.give();
+    closeFd(this.relay);
+    this.relay = -1;
   }
 
   details(): Record<string, string | number | boolean> {

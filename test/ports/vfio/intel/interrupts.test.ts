@@ -2,6 +2,7 @@
 // asks is seen; and without MSI-X.
 
 import { describe, expect, test } from "bun:test";
+import { clearSignal } from "../../../../src/sys/fd.ts";
 import { pattern } from "../../lane-bench.ts";
 import { Model } from "./model.ts";
 import { FAMILIES, withRig } from "./rig.ts";
@@ -67,8 +68,10 @@ for (const family of FAMILIES) {
               expect(lane.arm()).toBe(false);
               model.receive(pattern(64));
               expect(model.device.interrupted(0)).toBe(true);
-              // The port hears of it, too, and a line has to be unmasked.
+              // The port handles it: it wakes the lane, and a line has to be unmasked.
+              expect(clearSignal(lane.wakeFd)).toBe(false);
               expect(nic.link().up).toBe(true);
+              expect(clearSignal(lane.wakeFd)).toBe(true);
               expect(model.device.unmasked).toBe(kind === "intx" ? round + 1 : 0);
               lane.disarm();
               expect(rig.fetch()).toHaveLength(1);
@@ -76,6 +79,7 @@ for (const family of FAMILIES) {
             model.setLink(false);
             expect(model.device.interrupted(0)).toBe(true);
             expect(nic.link().up).toBe(false);
+            expect(clearSignal(lane.wakeFd)).toBe(false);
           },
           new Model(advanced, 1, kind),
         ));
