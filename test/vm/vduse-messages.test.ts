@@ -60,7 +60,7 @@ suite("a switch that does not answer", () => {
       } catch {}
       process.kill(rig.ringyard.pid, "SIGCONT");
       await rig.state("a", "broken");
-      expect(rig.ringyard.output).toContain(`given device ${rig.devices.a.name} up`);
+      await rig.until("it to be said", () => rig.ringyard.output.includes(`given device ${rig.devices.a.name} up`));
       expect((await rig.show("b")).details.deviceState).toBe("running");
       rig.close(a);
       await rig.attach("a");
