@@ -44,7 +44,7 @@ export function openVfioDevice(address: string, options: OpenOptions = {}): Vfio
       throw error;
     }
   } catch (error) {
-    throw openError(device, door, error);
+    throw openError(machine, device, door, error);
   }
 }
 

@@ -2,7 +2,8 @@
 //
 //   /sys/bus/pci/devices/0000:03:00.0/driver -> …/vfio-pci
 //                                     iommu_group -> …/iommu_groups/7, whose devices/ has every member
-//                                     vfio-dev/vfio0      there when bound to vfio-pci, by kernels with character devices
+//                                     vfio-dev/vfio0      there when bound to vfio-pci; /dev/vfio/devices/vfio0 where the kernel
+//                                                         has character devices for VFIO
 //
 // Read-only; binding is `ringyard nic take`. Control thread.
 
@@ -63,7 +64,7 @@ export class PciSysfs {
     });
   }
 
-  /** `vfio0`, or "" where the kernel has no character devices for VFIO. */
+  /** `vfio0`, the name of its character device where the kernel has those; "" where it is not bound to vfio-pci. */
   characterDevice(): string {
     const folder = join(this.folder, "vfio-dev");
     return existsSync(folder) ? (readdirSync(folder)[0] ?? "") : "";

@@ -41,7 +41,7 @@ export function groupObstacles(device: PciSysfs): string[] {
 }
 
 /** An error of opening by either door. */
-export function openError(device: PciSysfs, door: Door, error: unknown): unknown {
+export function openError(machine: Machine, device: PciSysfs, door: Door, error: unknown): unknown {
   if (!(error instanceof SysError)) return error;
   const { address } = device;
   const obstacles = groupObstacles(device);
@@ -54,7 +54,9 @@ export function openError(device: PciSysfs, door: Door, error: unknown): unknown
   if (error.errno === EBUSY || (error.errno === EINVAL && isBind(error))) {
     const message = `${address} is in use by another process`;
     const node = device.characterDevice();
-    const files = [`/dev/vfio/${device.group}`, ...(node === "" ? [] : [`/dev/vfio/devices/${node}`])];
+    const files = [device.group, ...(node === "" ? [] : [`devices/${node}`])]
+      .filter((file) => existsSync(join(machine.dev, "vfio", file)))
+      .map((file) => `/dev/vfio/${file}`);
     return new RingyardError("BUSY", message, `fuser -v ${files.join(" ")} names it`);
   }
   if (error.errno === EPERM && JOINS.some((call) => error.message.includes(call))) {
