@@ -52,8 +52,8 @@ interface Provision {
   reset: () => Promise<void>;
   /** While a reset is under way. */
   resetting?: Promise<void>;
-  /** What the watchdog waits for: a lane's ticket, since when. */
-  awaited: Map<number, { ticket: number; sinceMs: number }>;
+  /** How far the NIC was with each lane that has frames to send, and since when. */
+  seen: Map<number, { reaped: number; sinceMs: number }>;
 }
 
 export class DmaRegistry {
@@ -76,7 +76,7 @@ export class DmaRegistry {
 
   /** PortHost.provideDma of port `port`. */
   async provide(port: number, log: PortLog, space: DmaSpace, reset: () => Promise<void>): Promise<DmaProvision> {
-    const provision: Provision = { port, log, space, reset, awaited: new Map() };
+    const provision: Provision = { port, log, space, reset, seen: new Map() };
     this.provisions.add(provision);
     await this.alone(async () => {
       this.space ??= space;
@@ -124,22 +124,21 @@ export class DmaRegistry {
     await this.workers.callAll({ op: "reap" });
     for (const provision of waiting) {
       if (!this.standsStill(provision, nowMs)) continue;
-      provision.awaited.clear();
+      provision.seen.clear();
       provision.log.warn(`the NIC has sent nothing for ${STILL_MS / 1000} s: resetting it`);
       await this.reset(provision);
     }
   }
 
-  private standsStill({ port, awaited }: Provision, nowMs: number): boolean {
+  private standsStill({ port, seen }: Provision, nowMs: number): boolean {
     let still = false;
     for (const lane of lanesOf(port)) {
       const state = this.workers.shared.laneState(lane);
-      const posted = acquire32(state, TX_POSTED);
-      const seen = awaited.get(lane);
-      if (posted === acquire32(state, TX_REAPED)) awaited.delete(lane);
-      else if (seen === undefined || isReaped(state, seen.ticket))
-        awaited.set(lane, { ticket: posted, sinceMs: nowMs });
-      else if (nowMs - seen.sinceMs >= STILL_MS) still = true;
+      const reaped = acquire32(state, TX_REAPED);
+      const before = seen.get(lane);
+      if (reaped === acquire32(state, TX_POSTED)) seen.delete(lane);
+      else if (before?.reaped !== reaped) seen.set(lane, { reaped, sinceMs: nowMs });
+      else if (nowMs - before.sinceMs >= STILL_MS) still = true;
     }
     return still;
   }

@@ -1,7 +1,7 @@
 // The control thread's side of the workers: starts them, opens and closes lanes on them, reads what they count, stops them.
 // Lanes of a port are spread: pair p of port i belongs to worker (i + p) mod W, which alone fetches from it; every worker
-// may deliver into it. A lane that closes, or is rebuilt, waits a moment for frames that NICs read in its driver's memory, so
-// that its ring ends where it should. Control thread only.
+// may deliver into it. A lane that closes waits a moment for frames that NICs read in its driver's memory, so that its ring ends
+// where it should; one that is rebuilt takes them along. Control thread only.
 
 import { acquire32 } from "../mem/access.ts";
 import { COUNTER_COUNT } from "../mem/counters.ts";
@@ -88,7 +88,8 @@ export class Dispatcher {
   async open(port: number, pair: number, config: LaneConfig, dma = false): Promise<void> {
     const lane = port * MAX_PAIRS + pair;
     if (this.closing.has(lane)) await this.closing.get(lane);
-    if (this.lanes.has(lane) && this.mayHold(lane)) await this.drain(port, pair);
+    const goesOn = config.driver === "virtqueue" && config.fetch !== null;
+    if (this.lanes.has(lane) && !goesOn && this.mayHold(lane)) await this.drain(port, pair);
     this.lanes.set(lane, config);
     const results = await Promise.allSettled(
       this.running.map(({ mailbox }, worker) =>

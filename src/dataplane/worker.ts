@@ -8,6 +8,7 @@
 // Runs in a Worker thread and returns only when told to stop. The loop itself allocates nothing; a request does.
 
 import { acquire32 } from "../mem/access.ts";
+import { abandonQueue } from "../mem/held.ts";
 import { HELD } from "../mem/lane-state.ts";
 import { type DmaRange, WindowTable } from "../mem/window.ts";
 import type { LaneConfig, LaneFactory } from "../ports/port.ts";
@@ -146,7 +147,7 @@ export class DataplaneWorker {
   }
 
   private open({ port, pair, owner, config, dma }: Extract<WorkerRequest, { op: "open" }>): void {
-    this.close(port, pair);
+    this.shut(port, pair);
     const index = port * MAX_PAIRS + pair;
     const { transmitters, windows } = this.tables;
     const lane = this.drivers[config.driver](config, {
@@ -170,6 +171,13 @@ export class DataplaneWorker {
   }
 
   private close(port: number, pair: number): void {
+    this.shut(port, pair);
+    const index = port * MAX_PAIRS + pair;
+    abandonQueue(this.tables.transmitters, index, this.shared.laneState(index));
+  }
+
+  /** Takes a lane away; what is held of it stays, for one that is opened in its place. */
+  private shut(port: number, pair: number): void {
     const index = port * MAX_PAIRS + pair;
     const lane = this.tables.lane(index);
     if (lane === undefined) return;

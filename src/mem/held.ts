@@ -14,8 +14,8 @@
 // (`iova[window] >= 0`; no other way to ask), descriptors with iova[window] + offset; then heldBy, ticket, anyHeld, TX_POSTED.
 // Everything else is copied. `reap`, by any worker, takes the lock and raises TX_REAPED.
 
-import { acquire32 } from "./access.ts";
-import { LANE_STATE_LENGTH, TX_REAPED } from "./lane-state.ts";
+import { acquire32, publish32 } from "./access.ts";
+import { FETCH_AVAIL, FETCH_USED, HELD, LANE_STATE_LENGTH, TX_REAPED } from "./lane-state.ts";
 
 /** A NIC's lane as whoever waits for it sees it. */
 export interface Transmitter {
@@ -27,6 +27,8 @@ export interface Transmitter {
 export class Transmitters {
   /** This worker's lanes by index, as far as they are open. */
   readonly lanes: (Transmitter | undefined)[] = [];
+  /** Queues of this worker's own lanes, which outlive a lane that is rebuilt. */
+  readonly queues: (HeldQueue | undefined)[] = [];
 
   /** `words`: the states of all lanes, one behind the other (lane-state.ts). */
   constructor(readonly words: Int32Array) {}
@@ -57,6 +59,35 @@ export class HeldQueue {
     this.holder = new Int32Array(size);
     this.ticket = new Int32Array(size);
   }
+}
+
+/**
+ * The queue of a lane that is opened with a ring of `size`: its predecessor's, where that ring goes on, else an empty one. Cold.
+ */
+export function continueQueue(transmitters: Transmitters, lane: number, size: number, state: Int32Array): HeldQueue {
+  const before = transmitters.queues[lane];
+  if (before !== undefined && before.mask === size - 1 && before.count === missing(state)) return before;
+  abandonQueue(transmitters, lane, state);
+  const queue = before?.mask === size - 1 ? before : new HeldQueue(size);
+  transmitters.queues[lane] = queue;
+  return queue;
+}
+
+/**
+ * A lane ends with buffers held: they are not given back, and its ring goes on at used.idx, so that their frames are fetched
+ * once more, as after a restart of the switch. Cold.
+ */
+export function abandonQueue(transmitters: Transmitters, lane: number, state: Int32Array): void {
+  const queue = transmitters.queues[lane];
+  if (queue === undefined || queue.count === 0) return;
+  if (queue.count === missing(state)) state[FETCH_AVAIL] = state[FETCH_USED];
+  queue.count = 0;
+  publish32(state, HELD, 0);
+}
+
+/** Buffers taken from a ring and not given back: none where its driver has started it anew. */
+function missing(state: Int32Array): number {
+  return (state[FETCH_AVAIL] - state[FETCH_USED]) & 0xffff;
 }
 
 /** Appends a buffer; `holder` as in `Batch.heldBy`. There is room: nobody takes more buffers than the ring has. */

@@ -20,7 +20,7 @@ import {
   RX_FRAMES,
 } from "../mem/counters.ts";
 import type { GuestMemory } from "../mem/guest-memory.ts";
-import { HeldQueue, type Transmitters } from "../mem/held.ts";
+import type { HeldQueue, Transmitters } from "../mem/held.ts";
 import { FETCH_AVAIL, FETCH_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
 import type { WindowTable } from "../mem/window.ts";
 import { CHAIN_FLAGS, walkChain } from "./chain.ts";
@@ -46,8 +46,6 @@ export class Fetcher {
   /** Places in `heads` of chains that gave no frame, ascending: the k-th of the others is frame k of the batch. */
   readonly malformed = new Int32Array(BURST);
   malformedCount = 0;
-  /** Heads of earlier bursts that NICs still read. */
-  readonly held: HeldQueue;
 
   constructor(
     readonly ring: SplitRing,
@@ -58,10 +56,10 @@ export class Fetcher {
     readonly sender: number,
     /** A window of LANE_SCRATCH_SIZE private bytes. */
     readonly scratch: number,
+    /** Heads of earlier bursts that NICs still read. */
+    readonly held: HeldQueue,
     readonly transmitters: Transmitters,
-  ) {
-    this.held = new HeldQueue(ring.size);
-  }
+  ) {}
 }
 
 /**

@@ -10,7 +10,7 @@
 //
 // Frames that a NIC reads in the driver's memory are held (mem/held.ts): until they are given back, the lane does not sleep.
 
-import { lock, publish32, unlock } from "../mem/access.ts";
+import { lock, unlock } from "../mem/access.ts";
 import type { Batch } from "../mem/batch.ts";
 import { DROP_LINK_DOWN } from "../mem/counters.ts";
 import type { GuestMemory } from "../mem/guest-memory.ts";
@@ -19,8 +19,6 @@ import {
   DELIVER_STATUS,
   FETCH_AVAIL,
   FETCH_STATUS,
-  FETCH_USED,
-  HELD,
   RING_BROKEN,
   RING_RUNNING,
   RING_STOPPED,
@@ -102,15 +100,8 @@ export class VirtqueueLane {
     if (this.fetcher !== null) disarmKick(this.fetcher.ring);
   }
 
-  /**
-   * Gives the windows back. The rings' states stay, for whoever opens the lane again; buffers still held are not given back,
-   * and their frames are fetched once more, as after a restart.
-   */
+  /** Gives the windows back. The rings' states stay, and what is held of them, for whoever opens the lane again. */
   close(): void {
-    if (this.fetcher !== null && this.fetcher.held.count > 0) {
-      this.state[FETCH_AVAIL] = this.state[FETCH_USED];
-      publish32(this.state, HELD, 0);
-    }
     if (this.fetcher !== null) markStopped(this.state, FETCH_STATUS);
     if (this.deliverer !== null) markStopped(this.state, DELIVER_STATUS);
     this.memory.clear();

@@ -4,7 +4,7 @@
 // used.idx, the recovery point: completion is in order), and a lane that is only rebuilt continues where it was.
 
 import { GuestMemory } from "../mem/guest-memory.ts";
-import { Transmitters, type ZeroCopy } from "../mem/held.ts";
+import { abandonQueue, continueQueue, HeldQueue, Transmitters, type ZeroCopy } from "../mem/held.ts";
 import {
   CALL_QUEUE,
   DELIVER_CALL,
@@ -19,7 +19,7 @@ import { mapAnonymous, unmap } from "../sys/memory.ts";
 import { VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_MRG_RXBUF } from "../uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX } from "../uapi/virtio_ring.ts";
 import { Deliverer } from "./deliver.ts";
-import { hasFeature, receiverForms, senderForms } from "./features.ts";
+import { type Features, hasFeature, receiverForms, senderForms } from "./features.ts";
 import { Fetcher, LANE_SCRATCH_SIZE } from "./fetch.ts";
 import { openSplitRing, type SplitRing } from "./split-ring.ts";
 import { VirtqueueLane } from "./virtqueue-lane.ts";
@@ -84,15 +84,10 @@ export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueCon
     const fetcher =
       config.fetch === null || !context.owner
         ? null
-        : new Fetcher(
-            open(config.fetch),
-            memory,
-            state,
-            counters,
-            senderForms(features),
-            scratch,
-            context.zeroCopy?.transmitters ?? NO_TRANSMITTERS,
-          );
+        : openFetcher(open(config.fetch), memory, features, scratch, context);
+    if (fetcher === null && context.owner && context.zeroCopy !== undefined) {
+      abandonQueue(context.zeroCopy.transmitters, context.zeroCopy.self - 1, state);
+    }
     const deliverer =
       config.deliver === null || !config.deliver.enabled
         ? null
@@ -120,6 +115,21 @@ export function openVirtqueueLane(config: VirtqueueConfig, context: VirtqueueCon
     unmap(scratchAddress, LANE_SCRATCH_SIZE);
     throw error;
   }
+}
+
+function openFetcher(
+  ring: SplitRing,
+  memory: GuestMemory,
+  features: Features,
+  scratch: number,
+  { state, counters, zeroCopy }: VirtqueueContext,
+): Fetcher {
+  const transmitters = zeroCopy?.transmitters ?? NO_TRANSMITTERS;
+  const held =
+    zeroCopy === undefined
+      ? new HeldQueue(ring.size)
+      : continueQueue(transmitters, zeroCopy.self - 1, ring.size, state);
+  return new Fetcher(ring, memory, state, counters, senderForms(features), scratch, held, transmitters);
 }
 
 function setCall(state: Int32Array, call: number, { callFd, callQueue }: RingConfig): void {

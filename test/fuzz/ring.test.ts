@@ -24,6 +24,7 @@ test.each(readdirSync(crashers))("%s", async (name) => {
 
 const CHAIN = "src/virtio/chain.ts";
 const FETCH = "src/virtio/fetch.ts";
+const RELEASE = "src/virtio/release.ts";
 const DELIVER = "src/virtio/deliver.ts";
 const HEADER = "src/virtio/net-header.ts";
 
@@ -80,7 +81,7 @@ const mistakes: Mistake[] = [
     from: "const offset = (lo >>> 0) + (hi >>> 0) * 4294967296 - this.start[index];",
     to: "const offset = (lo >>> 0) - (this.start[index] % 4294967296);",
   },
-  { name: "one jump too far", file: FETCH, from: "if (pending > ring.size)", to: "if (pending > ring.size + 1)" },
+  { name: "one jump too far", file: FETCH, from: "- fetcher.held.count)", to: "- fetcher.held.count + 1)" },
   { name: "a head outside", file: FETCH, from: "if (head >= size) {", to: "if (head > size) {" },
   { name: "runts", file: FETCH, from: "if (length < MIN_FRAME) {", to: "if (length < MIN_FRAME - 1) {" },
   {
@@ -91,7 +92,7 @@ const mistakes: Mistake[] = [
   },
   {
     name: "a used entry that counts its bytes",
-    file: FETCH,
+    file: RELEASE,
     from: "usedRing[entry + 1] = 0;",
     to: "usedRing[entry + 1] = 12;",
   },

@@ -64,3 +64,21 @@ test("the table is full at MAX_WINDOWS, and has room again when one is given bac
   windows.remove(17);
   expect(windows.add(address, 32)).toBe(17);
 });
+
+test("a window has an IOVA while it lies in a range that NICs reach, whichever came first", () => {
+  const windows = new WindowTable();
+  const inside = windows.add(address + 4096, 1024);
+  const across = windows.add(address + 8192 - 64, 128);
+  expect([windows.iova[inside], windows.iova[across]]).toEqual([-1, -1]);
+  windows.mapDma({ address: address + 4096, size: 4096, iova: 0 });
+  const later = windows.add(address + 8192 - 128, 128);
+  expect([windows.iova[inside], windows.iova[across], windows.iova[later]]).toEqual([0, -1, 4096 - 128]);
+  windows.mapDma({ address: address + 8192, size: 4096, iova: 2 ** 40 });
+  // Two ranges side by side in memory may be far from each other for a NIC.
+  expect(windows.iova[across]).toBe(-1);
+  windows.remove(later);
+  expect(windows.iova[later]).toBe(-1);
+  windows.unmapDma(address + 4096);
+  expect(windows.iova[inside]).toBe(-1);
+  expect(windows.iova[windows.add(address + 8192, 64)]).toBe(2 ** 40);
+});

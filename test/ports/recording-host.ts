@@ -10,6 +10,8 @@ export class RecordingHost implements PortHost {
   readonly events: string[] = [];
   readonly lanes = new Map<number, LaneConfig>();
   readonly warnings: string[] = [];
+  /** While it is set, NICs read in memory that is to go. */
+  sending: Promise<void> | undefined;
   /** The pair whose opening fails. */
   failingPair = -1;
   readonly log: PortLog = { info: () => {}, warn: (message) => void this.warnings.push(message) };
@@ -35,7 +37,11 @@ export class RecordingHost implements PortHost {
 
   async shareMemory(regions: readonly SharedRegion[]): Promise<MemoryShare> {
     this.events.push(`share ${regions.length}`);
-    return { release: async () => void this.events.push(`unshare ${regions.length}`) };
+    const release = async () => {
+      await this.sending;
+      this.events.push(`unshare ${regions.length}`);
+    };
+    return { release };
   }
 
   async provideDma(): Promise<DmaProvision> {

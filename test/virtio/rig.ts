@@ -10,6 +10,7 @@
 import { afterEach, expect } from "bun:test";
 import { Batch, BURST } from "../../src/mem/batch.ts";
 import * as counter from "../../src/mem/counters.ts";
+import type { ZeroCopy } from "../../src/mem/held.ts";
 import {
   DELIVER_NEXT,
   DELIVER_STATUS,
@@ -44,6 +45,8 @@ export interface GuestOptions {
   regions?: readonly { guest: number; size: number }[];
   /** Feature bits beside VERSION_1. */
   features?: readonly number[];
+  /** For frames that somebody holds. */
+  zeroCopy?: ZeroCopy;
 }
 
 export const PLAIN = [] as const;
@@ -71,11 +74,13 @@ export class TestGuest {
   lane!: VirtqueueLane;
   private heap: number[];
   private opened = false;
+  private readonly zeroCopy: ZeroCopy | undefined;
 
   constructor(
     private readonly windows: WindowTable,
-    { size = 64, regions = [{ guest: 2 ** 32, size: 1 << 20 }], features = PLAIN }: GuestOptions = {},
+    { size = 64, regions = [{ guest: 2 ** 32, size: 1 << 20 }], features = PLAIN, zeroCopy }: GuestOptions = {},
   ) {
+    this.zeroCopy = zeroCopy;
     this.size = size;
     this.features = featureSet([VIRTIO_F_VERSION_1, ...features]);
     this.regions = regions.map(({ guest, size: bytes }) => {
@@ -146,7 +151,14 @@ export class TestGuest {
         deliver: this.deliver,
         fetch: this.fetch,
       },
-      { windows: this.windows, state: this.state, counters: this.counters, shared: false, owner: true },
+      {
+        windows: this.windows,
+        state: this.state,
+        counters: this.counters,
+        shared: false,
+        owner: true,
+        ...(this.zeroCopy && { zeroCopy: this.zeroCopy }),
+      },
     );
     this.opened = true;
   }

@@ -127,6 +127,26 @@ test("a reset leaves the carrier until no worker takes frames any more: what is 
   expect(rig.events.slice(0, 2)).toEqual(["close 0", "carrier down"]);
 });
 
+test.each([
+  ["a reset", { type: "set-status", status: 0 }],
+  ["UPDATE_IOTLB", { type: "update-iotlb" }],
+  ["SUSPEND", { type: "suspend" }],
+])("%s waits for NICs that still read in the memory, after the lanes and before it is unmapped", async (_, request) => {
+  const rig = await running();
+  let sent = () => {};
+  rig.host.sending = new Promise((resolve) => {
+    sent = resolve;
+  });
+  const [{ address }] = rig.session.iotlb.config;
+  const id = rig.ask(request as { type: "suspend" });
+  await rig.happened("close 0");
+  await until("the wait", () => rig.events.at(-1) === "close 0" || rig.events.at(-1) === "carrier down");
+  expect(rig.session.iotlb.config[0].address).toBe(address);
+  sent();
+  const at = await rig.happened(`answer ${id} ok`);
+  expect(rig.events.slice(0, at)).toContain("unshare 1");
+});
+
 describe("UPDATE_IOTLB", () => {
   test("is followed by lanes in the new memory", async () => {
     const rig = await running();
