@@ -52,6 +52,8 @@ export function buildLane(config: IntelLaneConfig, context: LaneContext, registe
     addresses: addressWords(iova + txBuffersAt(layout), txCount, TX_BUFFER_SIZE),
     maxFrame,
     advanced,
+    state,
+    zeroCopy: context.zeroCopy ?? { self: 0, iova: new Float64Array(0) },
   });
   if (owner) {
     state[FETCH_STATUS] = RING_RUNNING;

@@ -13,9 +13,10 @@ import { DELIVER_LOCK, DELIVER_STATUS, FETCH_STATUS, RING_STOPPED } from "../../
 import type { WindowTable } from "../../../mem/window.ts";
 import type { Lane } from "../../port.ts";
 import type { Registers } from "../registers.ts";
+import { TX_NEXT } from "./layout.ts";
 import { hasReceived, type Receiver, receiveBurst, repost, tellTail } from "./receive.ts";
 import { E1000_STATUS } from "./registers.ts";
-import { transmitBurst } from "./transmit.ts";
+import { reap, transmitBurst } from "./transmit.ts";
 import type { Transmitter } from "./transmitter.ts";
 
 /** Registers of a cause: where it is cleared, unmasked and masked, and its bit. */
@@ -59,6 +60,14 @@ export class IntelLane implements Lane {
     const sent = transmitBurst(this.transmitter, batch, list, count);
     unlock(this.state, DELIVER_LOCK);
     return sent;
+  }
+
+  /** Looks which frames were sent that are held in their senders' memory. */
+  reap(): void {
+    const transmitter = this.transmitter;
+    if (this.shared) lock(this.state, DELIVER_LOCK);
+    reap(transmitter, transmitter.own[TX_NEXT]);
+    if (this.shared) unlock(this.state, DELIVER_LOCK);
   }
 
   arm(): boolean {

@@ -1,7 +1,7 @@
 // The memory of a queue pair, laid out once by the control thread and used by the worker that runs the lane.
 //
 //   DMA memory     |rx descriptors|tx descriptors|pad|rx buffers: count x rxBufferSize|tx buffers: count x 2048|
-//   own memory     |words below, 16|marks: one for each tx descriptor|
+//   own memory     |words below, 16|marks: one for each tx descriptor|tickets: the same|
 //
 // Receive buffer i belongs to receive descriptor i for ever, so what the device writes names no buffer. Transmit buffers are
 // taken in turn: a descriptor uses one at most, so they cannot run out before descriptors do. No buffer crosses a page:
@@ -38,6 +38,11 @@ export const TX_CONTEXT = 8;
 /** For the first descriptor of each burst: its last, whose DD says that all are done. */
 export const TX_MARKS = 16;
 
+/** Word of the first ticket: for the first descriptor of each burst, the last ticket given out by the end of it (mem/held.ts). */
+export function ticketsAt(txCount: number): number {
+  return TX_MARKS + txCount;
+}
+
 export interface QueueLayout {
   rxCount: number;
   txCount: number;
@@ -62,7 +67,7 @@ export function dmaSize(layout: QueueLayout): number {
 }
 
 export function ownSize({ txCount }: QueueLayout): number {
-  return ((TX_MARKS + txCount) * 4 + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+  return ((ticketsAt(txCount) + txCount) * 4 + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 }
 
 /** Low and high words of the addresses of `count` buffers, two for each: doubles are too slow to take apart per frame. */

@@ -1,6 +1,7 @@
 // HOT
 // What a frame's form asks of the device, as a context descriptor and bits of its data descriptors (82574: 7.2.4 to 7.3,
-// 82576: 7.2.2, 7.2.4). Looks at the private copy in the transmit buffers, which the frame's sender cannot change any more.
+// 82576: 7.2.2, 7.2.4). Whatever is changed is changed in the private copy in the transmit buffers. A frame that goes out of its
+// sender's memory may be looked at there: a sender that changes it meanwhile gets its own checksum in a wrong place.
 //
 //   partial checksum of TCP or UDP right behind plain IPv4 or IPv6     the device completes it
 //   any other partial checksum (tunnels, extension headers, QinQ)      completed here
@@ -50,14 +51,23 @@ const UDP_CSUM_AT = 6;
 /** Linux's least (TCP_MIN_MSS is 88 with its options): below, a frame would cost the device more than its sender. */
 const MIN_SEGMENT_SIZE = 48;
 
+/** The frame has to be copied whole: its checksum is not for the device. */
+export const COPY_WHOLE = -1;
+
 /**
- * Prepares frame `i`, whose `length` bytes lie in the buffers from `at` (an offset in the window, the first of its buffer)
- * on. Returns 0, or the DROP_* counter of why it cannot be sent.
+ * Prepares frame `i` of `length` bytes, of which the first `head` lie at `bytes[at]`: in the transmit buffers where it is a
+ * super-frame. All of it lies in the buffers where `whole`. Returns 0, COPY_WHOLE, or the DROP_* counter of why it cannot be sent.
  */
-export function prepareOffload(tx: Transmitter, batch: Batch, i: number, at: number, length: number): number {
-  const bytes = tx.bytes;
-  // Headers are in the first buffer, or the frame ends there.
-  const head = Math.min(length, TX_BUFFER_SIZE);
+export function prepareOffload(
+  tx: Transmitter,
+  batch: Batch,
+  i: number,
+  bytes: Uint8Array,
+  at: number,
+  head: number,
+  length: number,
+  whole: boolean,
+): number {
   const network = findNetwork(bytes, at, head);
   const l3 = network >> 4;
   const version = network & 0xf;
@@ -75,7 +85,7 @@ export function prepareOffload(tx: Transmitter, batch: Batch, i: number, at: num
     putChecksumContext(tx, l3, csumStart, csumOffset, version, protocol);
     return 0;
   }
-  return completeHere(tx, at, length, csumStart, csumOffset, protocol);
+  return whole ? completeHere(tx, at, length, csumStart, csumOffset, protocol) : COPY_WHOLE;
 }
 
 /** Offset of the IP header behind at most two VLAN tags, times 16, plus its version as the EtherType says it; 0 without IP. */

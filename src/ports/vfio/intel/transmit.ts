@@ -1,5 +1,6 @@
 // HOT
-// Transmitting: frames are copied into buffers, descriptors written behind one another, the device told once per burst.
+// Transmitting: frames are copied into buffers or, where the device reaches their senders' memory, read there (direct.ts);
+// descriptors are written behind one another, the device told once per burst.
 //
 //   |....| free |  burst: [context] data data(EOP) | data(EOP) ... data(EOP, RS)  | free
 //        TX_CLEAN                                                   ^ mark of the burst's first
@@ -11,35 +12,31 @@
 import { acquire32, publish32 } from "../../../mem/access.ts";
 import { type Batch, BURST } from "../../../mem/batch.ts";
 import { copyBytes } from "../../../mem/copy.ts";
-import { DROP_MALFORMED, DROP_NO_BUFFER, DROP_OVERSIZED, TX_BYTES, TX_FRAMES } from "../../../mem/counters.ts";
 import {
-  DESC_SHIFT,
-  E1000_ADVTXD_PAYLEN_SHIFT,
-  E1000_TXD_CMD_EOP,
-  E1000_TXD_CMD_RS,
-  E1000_TXD_STAT_DD,
-} from "./descriptors.ts";
-import {
-  TX_BUFFER,
-  TX_BUFFER_SHIFT,
-  TX_BUFFER_SIZE,
-  TX_CLEAN,
-  TX_CONTEXT,
-  TX_CONTEXT_KNOWN,
-  TX_MARKS,
-  TX_NEXT,
-} from "./layout.ts";
+  DROP_MALFORMED,
+  DROP_NO_BUFFER,
+  DROP_OVERSIZED,
+  TX_BYTES,
+  TX_COPIED,
+  TX_FRAMES,
+  TX_ZERO_COPY,
+} from "../../../mem/counters.ts";
+import { TX_POSTED, TX_REAPED } from "../../../mem/lane-state.ts";
+import { DESC_SHIFT, E1000_TXD_CMD_RS, E1000_TXD_STAT_DD } from "./descriptors.ts";
+import { NO_ROOM, sendDirect } from "./direct.ts";
+import { TX_BUFFER, TX_BUFFER_SHIFT, TX_BUFFER_SIZE, TX_CLEAN, TX_MARKS, TX_NEXT } from "./layout.ts";
 import { prepareOffload } from "./offload.ts";
+import { beginFrame, contextKnown, LEAST_SIZE, putContext, putData } from "./put.ts";
 import type { Transmitter } from "./transmitter.ts";
 
-/** Shorter frames hang both devices (82576 data sheet 7.2.1.2); the device pads to 64 bytes by itself. */
-const LEAST_SIZE = 17;
 /** Free descriptors below which reports are looked at: a burst of frames with a context each. */
 const REAP_BELOW = 2 * BURST;
 
 /** Sends frames `list[0..count)` of the batch. Returns how many; the rest is counted. */
 export function transmitBurst(tx: Transmitter, batch: Batch, list: Int32Array, count: number): number {
   const { own, counters, mask } = tx;
+  tx.posted = tx.state[TX_POSTED];
+  tx.direct = 0;
   let start = own[TX_NEXT];
   let next = start;
   let sent = 0;
@@ -53,18 +50,17 @@ export function transmitBurst(tx: Transmitter, batch: Batch, list: Int32Array, c
       counters[DROP_OVERSIZED]++;
       continue;
     }
+    let after = sendDirect(tx, batch, i, next, free);
     const slots = ((length + TX_BUFFER_SIZE - 1) >> TX_BUFFER_SHIFT) + (batch.needs[i] === 0 ? 0 : 1);
-    if (slots > free) {
+    if (after === NO_ROOM || (after === next && slots > free)) {
       // What is written so far may well be on its way before the rest is looked at.
       if (next !== start) ring(tx, start, next);
       start = next;
       free = reap(tx, next);
-      if (slots > free) {
-        counters[DROP_NO_BUFFER]++;
-        continue;
-      }
+      if (after === NO_ROOM) after = sendDirect(tx, batch, i, next, free);
     }
-    const after = sendFrame(tx, batch, i, next, length);
+    if (after === NO_ROOM || after === next)
+      after = slots > free ? -DROP_NO_BUFFER : sendFrame(tx, batch, i, next, length);
     if (after < 0) {
       counters[-after]++;
       continue;
@@ -78,6 +74,8 @@ export function transmitBurst(tx: Transmitter, batch: Batch, list: Int32Array, c
   // Last, so that whoever reads that a frame was sent finds it with the device.
   counters[TX_FRAMES] += sent;
   counters[TX_BYTES] += bytes;
+  counters[TX_ZERO_COPY] += tx.direct;
+  counters[TX_COPIED] += sent - tx.direct;
   return sent;
 }
 
@@ -85,12 +83,15 @@ export function transmitBurst(tx: Transmitter, batch: Batch, list: Int32Array, c
 export function reap(tx: Transmitter, next: number): number {
   const { own, words, mask, ringWord } = tx;
   let clean = own[TX_CLEAN];
+  let reaped = tx.state[TX_REAPED];
   while (clean !== own[TX_NEXT]) {
     const last = own[TX_MARKS + clean];
     if ((acquire32(words, ringWord + (last << DESC_SHIFT) + 3) & E1000_TXD_STAT_DD) === 0) break;
+    reaped = own[tx.tickets + clean];
     clean = (last + 1) & mask;
   }
   own[TX_CLEAN] = clean;
+  if (reaped !== tx.state[TX_REAPED]) publish32(tx.state, TX_REAPED, reaped);
   return (clean - next - 1) & mask;
 }
 
@@ -100,7 +101,9 @@ function ring(tx: Transmitter, start: number, next: number): void {
   const last = (next - 1) & tx.mask;
   const word = tx.ringWord + (last << DESC_SHIFT) + 2;
   own[TX_MARKS + start] = last;
+  own[tx.tickets + start] = tx.posted;
   own[TX_NEXT] = next;
+  if (tx.posted !== tx.state[TX_POSTED]) publish32(tx.state, TX_POSTED, tx.posted);
   publish32(words, word, words[word] | E1000_TXD_CMD_RS);
   tx.registers.write32(tx.tail, next);
 }
@@ -120,16 +123,15 @@ function sendFrame(tx: Transmitter, batch: Batch, i: number, next: number, lengt
     tx.bytes.fill(0, at + size, at + LEAST_SIZE);
     size = LEAST_SIZE;
   }
-  tx.command = tx.dataCommand;
-  tx.options = tx.advanced ? size << E1000_ADVTXD_PAYLEN_SHIFT : 0;
-  tx.needsContext = false;
+  beginFrame(tx, size);
   let slot = next;
   if (batch.needs[i] !== 0) {
-    const outcome = prepareOffload(tx, batch, i, at, length);
+    // Headers are in the first buffer, or the frame ends there.
+    const head = Math.min(length, TX_BUFFER_SIZE);
+    const outcome = prepareOffload(tx, batch, i, tx.bytes, at, head, length, true);
     if (outcome !== 0) return -outcome;
     if (tx.needsContext && !contextKnown(tx)) slot = putContext(tx, slot);
   }
-  // Where a frame may go out without a copy, its segments' IOVAs go into `putData` instead of our buffers', cut at page ends.
   const { addresses } = tx;
   let index = buffer;
   for (let done = 0; done < size; done += TX_BUFFER_SIZE) {
@@ -139,40 +141,6 @@ function sendFrame(tx: Transmitter, batch: Batch, i: number, next: number, lengt
   }
   own[TX_BUFFER] = index;
   return slot;
-}
-
-/** A data descriptor for `size` bytes at an IOVA. Returns the next slot. */
-function putData(tx: Transmitter, slot: number, low: number, high: number, size: number, last: boolean): number {
-  const words = tx.words;
-  const word = tx.ringWord + (slot << DESC_SHIFT);
-  words[word] = low;
-  words[word + 1] = high;
-  words[word + 2] = tx.command | size | (last ? E1000_TXD_CMD_EOP : 0);
-  words[word + 3] = tx.options;
-  return (slot + 1) & tx.mask;
-}
-
-/** Whether the device has this context from an earlier frame: neighbours in a flow ask the same. */
-function contextKnown(tx: Transmitter): boolean {
-  const own = tx.own;
-  return (
-    own[TX_CONTEXT_KNOWN] !== 0 &&
-    own[TX_CONTEXT] === tx.context0 &&
-    own[TX_CONTEXT + 1] === tx.context1 &&
-    own[TX_CONTEXT + 2] === tx.context2 &&
-    own[TX_CONTEXT + 3] === tx.context3
-  );
-}
-
-function putContext(tx: Transmitter, slot: number): number {
-  const { own, words } = tx;
-  const word = tx.ringWord + (slot << DESC_SHIFT);
-  own[TX_CONTEXT_KNOWN] = 1;
-  words[word] = own[TX_CONTEXT] = tx.context0;
-  words[word + 1] = own[TX_CONTEXT + 1] = tx.context1;
-  words[word + 2] = own[TX_CONTEXT + 2] = tx.context2;
-  words[word + 3] = own[TX_CONTEXT + 3] = tx.context3;
-  return (slot + 1) & tx.mask;
 }
 
 /** Copies a frame's segments behind one another from `at` on; behind the last buffer comes the first. */
@@ -197,7 +165,6 @@ function gather(tx: Transmitter, batch: Batch, i: number, at: number): boolean {
       if (!copyBytes(tx.windows, tx.window, to, window, offset + piece, length - piece)) return false;
       to += length - piece;
     }
-    if (to === end) to = tx.buffersAt;
   }
   return left === 0;
 }

@@ -1,8 +1,10 @@
 // What a lane needs to transmit; made once by lane-open.ts, its fields never change shape. Any worker that runs the lane.
 
+import type { ZeroCopy } from "../../../mem/held.ts";
 import type { WindowTable } from "../../../mem/window.ts";
 import type { Registers } from "../registers.ts";
 import { E1000_ADVTXD_DTYP_DATA, E1000_TXD_CMD_DEXT, E1000_TXD_CMD_IFCS, E1000_TXD_DTYP_D } from "./descriptors.ts";
+import { ticketsAt } from "./layout.ts";
 
 export interface TransmitterParts {
   windows: WindowTable;
@@ -23,6 +25,10 @@ export interface TransmitterParts {
   maxFrame: number;
   /** Whether descriptors are the 82576's. */
   advanced: boolean;
+  /** The lane's state words, for tickets. */
+  state: Int32Array;
+  /** What the device reaches without a copy, and the lane's name for it (mem/held.ts). */
+  zeroCopy: Pick<ZeroCopy, "self" | "iova">;
 }
 
 export class Transmitter {
@@ -40,8 +46,18 @@ export class Transmitter {
   readonly addresses: Int32Array;
   readonly maxFrame: number;
   readonly advanced: boolean;
+  readonly state: Int32Array;
+  readonly self: number;
+  readonly iova: Float64Array;
+  /** Word of the first ticket in the lane's own words. */
+  readonly tickets: number;
   /** Word 2 of every data descriptor. */
   readonly dataCommand: number;
+
+  /** The ticket given out last, within a burst. */
+  posted = 0;
+  /** Frames of the burst that the device reads in their senders' memory. */
+  direct = 0;
 
   // What the offloads of the frame at hand ask (offload.ts).
   /** Words 2 and 3 of its data descriptors, without length. */
@@ -69,6 +85,10 @@ export class Transmitter {
     this.addresses = parts.addresses;
     this.maxFrame = parts.maxFrame;
     this.advanced = parts.advanced;
+    this.state = parts.state;
+    this.self = parts.zeroCopy.self;
+    this.iova = parts.zeroCopy.iova;
+    this.tickets = ticketsAt(parts.count);
     const type = parts.advanced ? E1000_ADVTXD_DTYP_DATA : E1000_TXD_DTYP_D;
     this.dataCommand = E1000_TXD_CMD_DEXT | E1000_TXD_CMD_IFCS | type;
   }

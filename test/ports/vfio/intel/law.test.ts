@@ -4,6 +4,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { FIRST_DROP, FIRST_FAULT, RX_FRAMES, TX_FRAMES } from "../../../../src/mem/counters.ts";
+import { DELIVER_LOCK } from "../../../../src/mem/lane-state.ts";
 import { buildLane, type IntelLaneConfig } from "../../../../src/ports/vfio/intel/lane-open.ts";
 import { LaneBench, pattern } from "../../lane-bench.ts";
 import { FAMILIES, Rig } from "./rig.ts";
@@ -76,6 +77,10 @@ describe.each(FAMILIES)("several workers that send by one %s", (family) => {
     });
     try {
       const expected: Uint8Array[] = [];
+      let locked = 0;
+      rig.model.onTail = () => {
+        locked += rig.bench.state[DELIVER_LOCK];
+      };
       for (let round = 0; round < 200; round++) {
         const bench = benches[round % 3];
         const frame = pattern(60 + ((round * 37) % 1400), round);
@@ -94,6 +99,7 @@ describe.each(FAMILIES)("several workers that send by one %s", (family) => {
         expected.push(frame);
       }
       expect(rig.model.sent).toEqual(expected);
+      expect([locked, rig.bench.state[DELIVER_LOCK]]).toEqual([200, 0]);
       expect(benches.map(({ counters }) => counters[TX_FRAMES])).toEqual([67, 67, 66]);
       expect(lanes.map(({ wakeFd }) => wakeFd)).toEqual([-1, -1, -1]);
       expect(lanes.map((lane) => lane.arm())).toEqual([false, false, false]);

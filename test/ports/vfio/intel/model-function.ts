@@ -18,6 +18,7 @@ export class ModelFunction implements PciFunction {
   fds: number[] = [];
   unmasked = 0;
   private readonly memories: DmaMemory[] = [];
+  private readonly foreign: DmaMemory[] = [];
   private nextIova = FIRST_IOVA;
 
   constructor(
@@ -46,6 +47,14 @@ export class ModelFunction implements PciFunction {
     return memory;
   }
 
+  /** The device reaches this memory from now on, which stays its owner's; returns the IOVA. */
+  map(address: number, size: number): number {
+    const iova = this.nextIova;
+    this.nextIova += (size + 0xffff) & ~0xffff;
+    this.foreign.push({ address, iova, size });
+    return iova;
+  }
+
   enableInterrupts(count: number): number[] {
     if (this.fds.length > 0) throw new Error("interrupts are enabled once");
     this.interruptKind = this.kind;
@@ -67,7 +76,9 @@ export class ModelFunction implements PciFunction {
 
   /** Bytes at an IOVA, as the device reaches them; throws outside of what was mapped. */
   dma(iova: number, size: number): Uint8Array<ArrayBuffer> {
-    const memory = this.memories.find((one) => iova >= one.iova && iova + size <= one.iova + one.size);
+    const memory = [...this.memories, ...this.foreign].find(
+      (one) => iova >= one.iova && iova + size <= one.iova + one.size,
+    );
     if (memory === undefined) throw new Error(`DMA to 0x${iova.toString(16)}, which is not mapped`);
     return new Uint8Array(viewOf(memory.address, iova - memory.iova, size));
   }

@@ -43,11 +43,15 @@ export class Model implements Registers {
   readonly size = 0x20000;
   readonly device: ModelFunction;
   /** Frames on the wire, and how many descriptors and tail writes they took. */
-  readonly sent: Uint8Array<ArrayBuffer>[] = [];
+  readonly sent: Uint8Array[] = [];
   descriptors = 0;
   contexts = 0;
   tailWrites = 0;
   resets = 0;
+  /** Resets while it could still reach memory: the bus may hang. */
+  rudeResets = 0;
+  /** Called when a transmit tail is written, before anything else. */
+  onTail: () => void = () => undefined;
   /** Off: transmit descriptors stay with the device until `transmit`. */
   eager = true;
   linkUp = true;
@@ -125,6 +129,7 @@ export class Model implements Registers {
     const queue = this.queueOf(offset, "tx", 0x18);
     if (queue >= 0) {
       this.tailWrites++;
+      this.onTail();
       if (this.eager) this.transmit(queue);
     }
     if (this.queueOf(offset, "rx", 0x18) >= 0) this.tailWrites++;
@@ -148,6 +153,8 @@ export class Model implements Registers {
   private control(value: number): void {
     if ((value & (1 << 26)) !== 0) {
       this.resets++;
+      const moving = ((this.value(RCTL) | this.value(TCTL)) & 2) !== 0 || (this.value(CTRL) & 4) === 0;
+      if (moving || this.value(IMS) !== 0) this.rudeResets++;
       this.reset();
     } else this.set(CTRL, value);
   }

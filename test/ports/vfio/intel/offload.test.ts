@@ -79,6 +79,15 @@ for (const family of FAMILIES) {
         }));
     }
 
+    test("a checksum of UDP that comes out as zero is sent as ones", () =>
+      withRig(family, {}, (rig) => {
+        const udp = (payload: number[]) => spec4({ transport: "udp", tags: [{ type: 0x88a8, tci: 3 }], payload });
+        const field = complete(TO, FROM, udp([0, 0])).slice(14 + 4 + 20 + 6, 14 + 4 + 20 + 8);
+        const spec = udp([...field]);
+        expect([...complete(TO, FROM, spec).slice(44, 46)]).toEqual([0xff, 0xff]);
+        expect(sendOne(rig, spec, 0)).toEqual([complete(TO, FROM, spec)]);
+      }));
+
     test("the checksum of an inner frame is completed here", () =>
       withRig(family, {}, (rig) => {
         // VXLAN-like: an outer UDP datagram without a checksum, in it 8 bytes and a whole frame with a partial one.
@@ -139,15 +148,20 @@ for (const family of FAMILIES) {
     test("any frame, whatever its headers are", () =>
       withRig(family, { mtu: 9000 }, (rig) =>
         fc.assert(
-          fc.property(anySpec(6000).map(withoutCwr), fc.integer({ min: 48, max: 8000 }), fc.array(fc.nat(6000)), (spec, mss, cuts) => {
-            cuts.sort((a, b) => a - b);
-            const fits = complete(TO, FROM, spec).length <= 9022;
-            if (fits) expect(sendOne(rig, { ...spec }, 0, cuts)).toEqual([complete(TO, FROM, spec)]);
-            // A super-frame has more than one segment's bytes, headers that the device can take, and segments that fit.
-            const header = complete(TO, FROM, { ...spec, payload: [] }).length;
-            if (spec.payload.length === 0 || header > 255 || header + mss > 9022) return;
-            expect(sendOne(rig, spec, mss, cuts)).toEqual(plainSegments(TO, FROM, spec, mss));
-          }),
+          fc.property(
+            anySpec(6000).map(withoutCwr),
+            fc.integer({ min: 48, max: 8000 }),
+            fc.array(fc.nat(6000)),
+            (spec, mss, cuts) => {
+              cuts.sort((a, b) => a - b);
+              const fits = complete(TO, FROM, spec).length <= 9022;
+              if (fits) expect(sendOne(rig, { ...spec }, 0, cuts)).toEqual([complete(TO, FROM, spec)]);
+              // A super-frame has more than one segment's bytes, headers that the device can take, and segments that fit.
+              const header = complete(TO, FROM, { ...spec, payload: [] }).length;
+              if (spec.payload.length === 0 || header > 255 || header + mss > 9022) return;
+              expect(sendOne(rig, spec, mss, cuts)).toEqual(plainSegments(TO, FROM, spec, mss));
+            },
+          ),
           { numRuns: 150 },
         ),
       ));

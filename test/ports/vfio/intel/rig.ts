@@ -2,6 +2,7 @@
 
 import { type Batch, BURST, OFFLOAD_ALL } from "../../../../src/mem/batch.ts";
 import { RX_FRAMES, TX_FRAMES } from "../../../../src/mem/counters.ts";
+import { Transmitters } from "../../../../src/mem/held.ts";
 import type { IntelLane } from "../../../../src/ports/vfio/intel/lane.ts";
 import { buildLane, type IntelLaneConfig } from "../../../../src/ports/vfio/intel/lane-open.ts";
 import { driver82574 } from "../../../../src/ports/vfio/intel/nic-82574.ts";
@@ -86,10 +87,25 @@ export class Rig {
     return this.send();
   }
 
+  /** The frames that are put are in memory that the device reaches from now on: the first pair's lane is opened anew for it. */
+  reachSource(self: number): void {
+    const { windows } = this.bench;
+    windows.mapDma({ address: this.source, size: SOURCE_SIZE, iova: this.model.device.map(this.source, SOURCE_SIZE) });
+    const pair = this.pairs[0];
+    pair.lane.close();
+    const zeroCopy = { self, iova: windows.iova, transmitters: new Transmitters(this.bench.state) };
+    const context = { ...this.bench.context(), zeroCopy };
+    pair.lane = buildLane(this.nic.lane(0) as IntelLaneConfig, context, this.model);
+  }
+
+  /** Where the next piece is put, so that a test may choose how it lies. */
+  seek(offset: number): void {
+    this.used = offset;
+  }
+
   /** Appends a plain frame to the batch, in pieces; returns its index. */
   put(pieces: readonly Uint8Array[]): number {
     const { batch, windows } = this.bench;
-    if (batch.count === 0) this.used = 0;
     const i = batch.count++;
     batch.first[i] = batch.pool.count;
     batch.segments[i] = pieces.length;

@@ -91,6 +91,19 @@ for (const family of FAMILIES) {
         expect(rig.bench.drops).toEqual({ malformed: 2 });
       }));
 
+    test("nothing of a frame whose segments are longer than it says: frames on their way stay as they are", () =>
+      withRig(family, {}, (rig) => {
+        rig.model.eager = false;
+        const frames = Array.from({ length: 62 }, (_, n) => pattern(64, n));
+        rig.deliver(frames);
+        rig.batch.reset();
+        rig.put([pattern(50), pattern(6000)]);
+        rig.batch.length[0] = 100;
+        expect(rig.send()).toBe(0);
+        rig.model.transmit();
+        expect(rig.model.sent).toEqual(frames);
+      }));
+
     test("what fits when the device does not send, drops the rest, and goes on when it does", () =>
       withRig(family, {}, (rig) => {
         rig.model.eager = false;
