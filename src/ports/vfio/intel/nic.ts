@@ -144,9 +144,8 @@ export abstract class IntelNic implements Nic {
     try {
       this.device.setBusMaster(true);
       if (!(await resetDevice(this.registers))) {
-        const gone = this.registers.read32(E1000_STATUS) === GONE;
-        const why = gone ? "does not answer" : "has not read its NVM after a reset";
-        throw new RingyardError("SYSTEM", `${this.device.address} ${why}`, "power-cycle the machine or the slot");
+        const next = "power-cycle the machine or the slot";
+        throw new RingyardError("SYSTEM", `${this.device.address} does not answer after a reset`, next);
       }
       this.claim();
       this.chooseAddress();

@@ -88,7 +88,8 @@ export class Model implements Registers {
   private reset(): void {
     this.values.clear();
     this.contextOf.clear();
-    this.set(EECD, 0x200);
+    // As QEMU's: its 82574 has read its NVM, its 82576 never says that it has.
+    this.set(EECD, this.advanced ? 0x100 : 0x300);
     this.set(RAL, this.stored[0]);
     this.set(RAH, this.stored[1]);
     this.phy[0] = 0x1140;

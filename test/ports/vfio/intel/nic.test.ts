@@ -177,7 +177,9 @@ for (const family of FAMILIES) {
     test("refuses a device that does not answer, or has no address, and leaves it silent", async () => {
       const gone = new Model(family === "82576");
       gone.gone = true;
-      expect(await refusal(family, {}, gone)).toBe("0000:03:00.0 does not answer: power-cycle the machine or the slot");
+      expect(await refusal(family, {}, gone)).toBe(
+        "0000:03:00.0 does not answer after a reset: power-cycle the machine or the slot",
+      );
       expect(gone.device.busMaster).toBe(false);
       const nameless = new Model(family === "82576", undefined, undefined, [0, 0]);
       expect(await refusal(family, {}, nameless)).toBe(
