@@ -2,9 +2,9 @@
 // device reaches, and the books of what is where in memory that it does not, so that nothing it writes is ever believed.
 //
 //   DMA memory, page-aligned     desc size * 16 | avail | pad to 64 | used | pad to a page | buffer 0 | buffer 1 | ...
-//   books, words of our own      next avail | last used | free | broken | 12 spare | a[size] | b[size] | c[size]
+//   books, words of our own      next avail | last used | free | broken | 12 spare | a[size] | b[size] | c, d, e the same
 //
-// Descriptor k's own buffer is buffer k, `chunk` bytes long. What a, b and c are says who keeps them: driver-receive.ts,
+// Descriptor k's own buffer is buffer k, `chunk` bytes long. What a to e are says who keeps them: driver-receive.ts,
 // driver-transmit.ts. Both memories are mapped by the control thread and outlive the lanes, so a lane that is built anew,
 // or in another worker, goes on where the queue is. `driver-ring.ts` is the small, unhurried relative for memory ports.
 
@@ -19,7 +19,7 @@ export const FREE = 2;
 export const BROKEN = 3;
 const BOOK_WORDS = 16;
 /** Words for each descriptor. */
-const BOOK_COLUMNS = 3;
+const BOOK_COLUMNS = 5;
 
 /** Where a queue is: plain data, it crosses the mailbox. */
 export interface DriverQueueConfig {
@@ -79,6 +79,8 @@ export class DriverQueue {
   readonly a: Int32Array;
   readonly b: Int32Array;
   readonly c: Int32Array;
+  readonly d: Int32Array;
+  readonly e: Int32Array;
   readonly index: number;
   readonly size: number;
   readonly chunk: number;
@@ -100,6 +102,8 @@ export class DriverQueue {
     this.a = column(0);
     this.b = column(1);
     this.c = column(2);
+    this.d = column(3);
+    this.e = column(4);
     this.index = config.index;
     this.size = size;
     this.chunk = chunk;

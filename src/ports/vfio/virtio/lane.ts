@@ -16,13 +16,16 @@ import { VirtioNicPair } from "./pair.ts";
 
 export type VirtioNicLaneConfig = Extract<LaneConfig, { driver: "virtio-nic" }>;
 
+/** For a lane that copies everything. */
+const NO_IOVA = new Float64Array(0);
+
 /** The LaneFactory of driver "virtio-nic". Throws RingyardError LIMIT, having kept nothing. */
 export function openVirtioNicLane(
   config: VirtioNicLaneConfig,
   context: LaneContext,
   doorbell: Doorbell = openRegisters(config.registers),
 ): VirtioNicPair {
-  const { windows, state, counters, shared, owner } = context;
+  const { windows, state, counters, shared, owner, zeroCopy } = context;
   const features = { lo: config.featuresLo, hi: config.featuresHi };
   const eventIdx = hasFeature(features, VIRTIO_RING_F_EVENT_IDX);
   const transmit = new DriverQueue(config.transmit, eventIdx);
@@ -34,6 +37,8 @@ export function openVirtioNicLane(
     counters,
     doorbell,
     config.maxFrame,
+    zeroCopy?.self ?? 0,
+    zeroCopy?.iova ?? NO_IOVA,
   );
   let receiver: Receiver | null = null;
   if (owner) {

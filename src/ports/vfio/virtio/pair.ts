@@ -2,9 +2,9 @@
 // A queue pair of a virtio NIC as a lane: receiveq and transmitq as src/virtio's driver side has them, and the vector that
 // wakes the worker. Built, with what it holds, by lane.ts.
 //
-//   fetch, release, arm    the owner's alone       deliver    any worker's, under the lane's lock
+//   fetch, release, arm    the owner's alone       deliver, reap    any worker's, under the lane's lock
 
-import { lock, unlock } from "../../../mem/access.ts";
+import { acquire32, lock, unlock } from "../../../mem/access.ts";
 import type { Batch } from "../../../mem/batch.ts";
 import {
   DELIVER_LOCK,
@@ -13,11 +13,13 @@ import {
   RING_BROKEN,
   RING_RUNNING,
   RING_STOPPED,
+  TX_POSTED,
+  TX_REAPED,
 } from "../../../mem/lane-state.ts";
 import { armCall, disarmCall } from "../../../virtio/driver-notify.ts";
 import { LAST_USED } from "../../../virtio/driver-queue.ts";
 import { type Receiver, receiveBurst, releaseReceived } from "../../../virtio/driver-receive.ts";
-import { type Transmitter, transmitBurst } from "../../../virtio/driver-transmit.ts";
+import { reap, type Transmitter, transmitBurst } from "../../../virtio/driver-transmit.ts";
 import type { Lane } from "../../port.ts";
 
 export class VirtioNicPair implements Lane {
@@ -51,6 +53,14 @@ export class VirtioNicPair implements Lane {
     const delivered = transmitBurst(this.transmitter, batch, list, count);
     unlock(this.state, DELIVER_LOCK);
     return delivered;
+  }
+
+  reap(): void {
+    const { shared, state } = this;
+    if (acquire32(state, TX_REAPED) === acquire32(state, TX_POSTED) || state[DELIVER_STATUS] === RING_BROKEN) return;
+    if (shared) lock(state, DELIVER_LOCK);
+    reap(this.transmitter);
+    if (shared) unlock(state, DELIVER_LOCK);
   }
 
   arm(): boolean {

@@ -10,6 +10,7 @@
 import { afterEach, expect } from "bun:test";
 import { Batch, OFFLOAD_ALL } from "../../../../src/mem/batch.ts";
 import * as counter from "../../../../src/mem/counters.ts";
+import { Transmitters, type ZeroCopy } from "../../../../src/mem/held.ts";
 import { LANE_STATE_LENGTH } from "../../../../src/mem/lane-state.ts";
 import { WindowTable } from "../../../../src/mem/window.ts";
 import type { Nic, NicOptions } from "../../../../src/ports/vfio/nic.ts";
@@ -22,7 +23,11 @@ import type { VirtqueueLane } from "../../../../src/virtio/virtqueue-lane.ts";
 import { openVirtqueueLane } from "../../../../src/virtio/virtqueue-open.ts";
 import { BAR, type FakeOptions, FakeVirtioNet } from "./fake-device.ts";
 
-const ARENA_SIZE = 8 << 20;
+export const ARENA_SIZE = 16 << 20;
+/** Where the device has the memory of frames that are sent, where it may read them there (`NicRig.reach`). */
+const ARENA_IOVA = 2 ** 36 + 4096;
+/** What the lane calls itself in `Batch.heldBy`. */
+export const SELF = 7;
 
 /** One frame, in as many pieces as a test likes, perhaps with a virtio-net header that asks for offloads. */
 export interface TestFrame {
@@ -40,19 +45,26 @@ export class End {
   readonly windows = new WindowTable();
   readonly counters = new Float64Array(counter.COUNTER_COUNT);
   readonly state = new Int32Array(new SharedArrayBuffer(LANE_STATE_LENGTH * 4));
-  private readonly address = mapAnonymous(ARENA_SIZE);
+  readonly address = mapAnonymous(ARENA_SIZE);
   readonly window = this.windows.add(this.address, ARENA_SIZE);
+  readonly zeroCopy: ZeroCopy = {
+    self: SELF,
+    iova: new Float64Array(16).fill(-1),
+    transmitters: new Transmitters(new Int32Array(0)),
+  };
+  private filled = 0;
 
   context(shared = false, owner = true) {
-    const { windows, state, counters } = this;
-    return { windows, state, counters, shared, owner };
+    const { windows, state, counters, zeroCopy } = this;
+    return { windows, state, counters, shared, owner, zeroCopy };
   }
 
-  /** Fills the batch anew; returns its list of indices. */
+  /** Fills the batch anew, behind the frames of before, which may still be read; returns its list of indices. */
   fill(frames: readonly TestFrame[]): Int32Array {
     const { batch, window, windows } = this;
     batch.reset();
-    let at = 0;
+    const size = frames.reduce((sum, { pieces }) => sum + 16 + pieces.reduce((all, { length }) => all + length, 0), 0);
+    let at = this.filled + size > ARENA_SIZE ? 0 : this.filled;
     for (const { pieces, header } of frames) {
       const i = batch.count++;
       batch.first[i] = batch.pool.count;
@@ -73,6 +85,7 @@ export class End {
         at += piece.length;
       }
     }
+    this.filled = (at + 3) & ~3;
     return Int32Array.from({ length: frames.length }, (_, i) => i);
   }
 
@@ -140,12 +153,20 @@ export class NicRig {
       {
         featuresLo: lo,
         featuresHi: hi,
-        regions: this.fake.memory.map(({ iova, size, address }) => ({ guest: iova, size, address })),
+        regions: [...this.fake.memory, { iova: ARENA_IOVA, size: ARENA_SIZE, address: this.host.address }].map(
+          ({ iova, size, address }) => ({ guest: iova, size, address }),
+        ),
         deliver: this.fake.ring(0),
         fetch: this.fake.ring(1),
       },
       this.wire.context(),
     );
+  }
+
+  /** Whether the device may read frames where they lie, from now on. */
+  reach(on: boolean): void {
+    const { window, zeroCopy } = this.host;
+    zeroCopy.iova[window] = on ? ARENA_IOVA : -1;
   }
 
   /** The switch sends frames. Returns how many the lane took. */

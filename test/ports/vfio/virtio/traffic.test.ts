@@ -4,7 +4,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { MAX_FRAME, OFFLOAD_ALL } from "../../../../src/mem/batch.ts";
-import { RX_BYTES, RX_FRAMES, TX_BYTES, TX_FRAMES } from "../../../../src/mem/counters.ts";
+import { RX_BYTES, RX_FRAMES, TX_BYTES, TX_COPIED, TX_FRAMES, TX_ZERO_COPY } from "../../../../src/mem/counters.ts";
+import { TX_POSTED, TX_REAPED } from "../../../../src/mem/lane-state.ts";
 import { virtioNetDriver } from "../../../../src/ports/vfio/virtio/driver.ts";
 import { VIRTIO_NET_F_MRG_RXBUF } from "../../../../src/uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX } from "../../../../src/uapi/virtio_ring.ts";
@@ -32,7 +33,7 @@ type Frames = typeof frames extends fc.Arbitrary<infer Value> ? Value : never;
 
 const turns = fc.array(
   fc.oneof(
-    fc.record({ do: fc.constant("send" as const), frames }),
+    fc.record({ do: fc.constant("send" as const), frames, direct: fc.boolean() }),
     fc.record({ do: fc.constant("arrive" as const), frames }),
     fc.record({ do: fc.constantFrom("take" as const, "drain" as const, "rebuild" as const, "sleep" as const) }),
   ),
@@ -71,6 +72,7 @@ test(
           for (const step of steps) {
             if (step.do === "send") {
               const list = made(step.frames, offload);
+              rig.reach(step.direct);
               // One at a time, so that it is known which found room.
               for (const frame of list) if (rig.send([frame]) === 1) toWire.push(bytesOf(frame));
             } else if (step.do === "arrive") {
@@ -96,7 +98,11 @@ test(
           const sum = (list: Uint8Array[]) => list.reduce((total, { length }) => total + length, 0);
           expect([counters[TX_FRAMES], counters[TX_BYTES]]).toEqual([toWire.length, sum(toWire)]);
           expect([counters[RX_FRAMES], counters[RX_BYTES]]).toEqual([toSwitch.length, sum(toSwitch)]);
+          expect(counters[TX_ZERO_COPY] + counters[TX_COPIED]).toBe(toWire.length);
           for (const name of Object.keys(reasons)) expect(name).toBe("no_buffer");
+          rig.lane.reap();
+          expect(rig.host.state[TX_REAPED]).toBe(rig.host.state[TX_POSTED]);
+          expect(rig.host.state[TX_POSTED]).toBe(counters[TX_ZERO_COPY]);
           // Everything is free again: what the ring holds, it takes.
           expect(rig.fromWire([{ pieces: [pattern(60)] }])).toBe(1);
           expect(rig.take()).toEqual([pattern(60)]);
