@@ -42,7 +42,6 @@ interface Share {
   port: number;
   log: PortLog;
   regions: Region[];
-  warned: boolean;
 }
 
 interface Provision {
@@ -60,6 +59,8 @@ export class DmaRegistry {
   private readonly shares = new Set<Share>();
   private readonly provisions = new Set<Provision>();
   private space: DmaSpace | undefined;
+  /** Ports that were told of memory which is not mapped; `port show` has the rest. */
+  private readonly warned = new Set<number>();
   /** The last change of mappings: each waits for the one before. */
   private last: Promise<unknown> = Promise.resolve();
 
@@ -67,7 +68,7 @@ export class DmaRegistry {
 
   /** PortHost.shareMemory of port `port`. */
   async share(port: number, log: PortLog, regions: readonly SharedRegion[]): Promise<MemoryShare> {
-    const share: Share = { port, log, regions: regions.map(wholePages), warned: false };
+    const share: Share = { port, log, regions: regions.map(wholePages) };
     this.shares.add(share);
     await this.alone(() => this.map(share));
     let released: Promise<void> | undefined;
@@ -96,6 +97,7 @@ export class DmaRegistry {
   async end(port: number): Promise<void> {
     for (const provision of this.provisions) if (provision.port === port) await this.withdraw(provision);
     for (const share of this.shares) if (share.port === port) await this.release(share);
+    this.warned.delete(port);
   }
 
   /** For `port show`: nothing without NICs. */
@@ -162,8 +164,8 @@ export class DmaRegistry {
 
   private refuse(share: Share, region: Region, error: unknown): void {
     region.refused = (error as Error).message;
-    if (share.warned) return;
-    share.warned = true;
+    if (this.warned.has(share.port)) return;
+    this.warned.add(share.port);
     const next = error instanceof RingyardError ? error.next : undefined;
     share.log.warn(`memory is not mapped for the NICs, frames are copied: ${region.refused}`, next ? { next } : {});
   }

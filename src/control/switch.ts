@@ -92,7 +92,7 @@ class Switch implements SwitchApi {
       // Workers hold the table's lock for microseconds; the next second will do.
       this.log.warn({}, `fdb sweep: ${errorLine(error)}`);
     }
-    void this.dma.watch();
+    void this.dma.watch().catch((error) => this.log.warn({}, `NICs: ${errorLine(error)}`));
   }
 
   configure(settings: SwitchSettings): void {

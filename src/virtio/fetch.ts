@@ -43,9 +43,6 @@ export class Fetcher {
   /** Heads taken and not given back, in order. */
   readonly heads = new Int32Array(BURST);
   taken = 0;
-  /** Places in `heads` of chains that gave no frame, ascending: the k-th of the others is frame k of the batch. */
-  readonly malformed = new Int32Array(BURST);
-  malformedCount = 0;
 
   constructor(
     readonly ring: SplitRing,
@@ -73,7 +70,6 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
   const pending = (acquire16(ring.avail, 1) - next) & 0xffff;
   if (pending === 0 || state[FETCH_STATUS] === RING_BROKEN) return 0;
   if (pending > ring.size - fetcher.held.count) return breakRing(fetcher, FAULT_AVAIL_INDEX);
-  fetcher.malformedCount = 0;
   const { avail, desc, mask, size } = ring;
   const { counters, heads, memory, sender } = fetcher;
   const { first, length, pool, segments } = batch;
@@ -107,7 +103,6 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
         bytes += room - NET_HEADER_SIZE;
       } else {
         counters[DROP_BAD_HEADER]++;
-        fetcher.malformed[fetcher.malformedCount++] = taken;
       }
     } else {
       const outcome = fetchChain(fetcher, batch, head);
@@ -115,7 +110,6 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
       if (outcome > 0) {
         // A broken chain may have cost as much as a burst of good ones, so it ends this one: other ports are waiting.
         counters[outcome]++;
-        fetcher.malformed[fetcher.malformedCount++] = taken;
         wanted = taken + 1;
       } else {
         bytes += length[batch.count++];

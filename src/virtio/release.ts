@@ -58,19 +58,13 @@ export function releaseHeld(fetcher: Fetcher, batch: Batch): void {
   if (held.count !== before) publish32(state, HELD, held.count);
 }
 
-/** Appends the burst's heads; those of chains that gave no frame are nobody's, but keep their place. */
+/**
+ * Appends the burst's heads. Head k has frame k, or an earlier one where chains before it gave no frame: then it waits for a
+ * later frame of its burst than it has to, and for its own all the same, since that one's ticket is with a head before it.
+ */
 function holdBurst(fetcher: Fetcher, batch: Batch): void {
-  const { heads, held, malformed, malformedCount, taken } = fetcher;
+  const { heads, held, taken } = fetcher;
+  const { heldBy, ticket } = batch;
   fetcher.taken = 0;
-  let bad = 0;
-  let i = 0;
-  for (let index = 0; index < taken; index++) {
-    if (bad < malformedCount && malformed[bad] === index) {
-      bad++;
-      hold(held, heads[index], 0, 0);
-    } else {
-      hold(held, heads[index], batch.heldBy[i], batch.ticket[i]);
-      i++;
-    }
-  }
+  for (let k = 0; k < taken; k++) hold(held, heads[k], heldBy[k], ticket[k]);
 }

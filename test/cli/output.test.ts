@@ -3,7 +3,8 @@
 import { expect, test } from "bun:test";
 import { countsText, facts, table } from "../../src/cli/output.ts";
 import { portDetails } from "../../src/cli/port-view.ts";
-import { type Reading, ratesText } from "../../src/cli/stats-view.ts";
+import { type Reading, ratesText, statsText } from "../../src/cli/stats-view.ts";
+import type { PortInfo } from "../../src/control/api.ts";
 
 test("columns are aligned, numbers to the right, and no line ends in a blank", () => {
   const columns = [{ title: "NAME" }, { title: "N", right: true }, { title: "URI" }];
@@ -70,4 +71,25 @@ test("details of a port are words, and units stay what they are", () => {
   expect(text).toEndWith(
     "device mac:    02:00:00:00:00:01\nmemory MiB:    64\nfeatures:      CSUM, MAC\nqueues:        -\n",
   );
+});
+
+test("frames that a NIC read in place are told where there are any", () => {
+  const counters = { rxFrames: 1, rxBytes: 64, txFrames: 5, txBytes: 320, drops: {} };
+  const stats = (more: object): Reading["stats"] => ({
+    uptimeS: 1,
+    poll: "adaptive",
+    totals: { rxFrames: 1, rxBytes: 64, txFrames: 5, txBytes: 320, copies: 0, dropped: 0 },
+    ports: [{ name: "uplink", ...counters, ...more }],
+    workers: [],
+    control: { connections: 1, accepted: 1, requests: 1, errors: {} },
+  });
+  expect(statsText(stats({}))).not.toContain("COPY");
+  const text = statsText(stats({ txZeroCopy: 3, txCopied: 2 }));
+  expect(text).toContain("NIC     TX WITHOUT COPY  TX COPIED\nuplink                3          2\n");
+  const port: PortInfo = {
+    ...{ ...counters, name: "uplink", index: 0, kind: "vfio", uri: "vfio:x", admin: "up", carrier: true },
+    ...{ queues: [], errors: {}, details: {}, macs: 0 },
+  };
+  expect(portDetails(port)).not.toContain("without a copy");
+  expect(portDetails({ ...port, txZeroCopy: 3 })).toContain("5 frames, 320 bytes (3 frames without a copy, 0 copied)");
 });
