@@ -6,7 +6,7 @@
 const TROUBLE =
   /Kernel panic|\bBUG:|kernel BUG at|\bOops\b|WARNING: |general protection fault|Unable to handle|UBSAN:|KASAN:|refcount_t:|DMAR: .*fault|blocked for more than|unregister_netdevice: waiting/i;
 
-/** Noise of a slow emulated machine, not of the kernel: processors that had to wait for the host's. */
+/** Noise of a slow emulated machine, not of the kernel: processors that had to wait for the host's. And what means nothing. */
 const NOISE = [
   /soft lockup/,
   /rcu.*(stall|kthread starved)/i,
@@ -14,6 +14,8 @@ const NOISE = [
   /hrtimer: interrupt took/,
   /NOHZ tick-stop error/,
   /Spectre|Speculative|mitigation/i,
+  // The kernel's Intel drivers have options for 32 devices in a boot (e1000e/param.c), and count each that is bound again.
+  /no configuration for board #/,
 ];
 
 /** Lines that a kernel complains in, without the time stamps; the first `limit` of them. */

@@ -4,9 +4,8 @@
 // A program of another Debian runs here by that Debian's dynamic loader, which needs no chroot: the host's root, its kernels and
 // sockets stay where they are.
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { trixiePath, trixieRoot } from "./trixie.ts";
+import { trixieRoot } from "./trixie.ts";
 
 export const QEMU_NAMES = ["installed", "backports"] as const;
 export type QemuName = (typeof QEMU_NAMES)[number];
@@ -28,11 +27,6 @@ export const INSTALLED: Qemu = { command: ["qemu-system-x86_64"], env: {}, igb: 
 export async function findQemu(name: QemuName, say: (line: string) => void): Promise<Qemu> {
   if (name === "installed") return INSTALLED;
   return qemuIn(await trixieRoot(PACKAGES, { ...BACKPORTS, say }));
-}
-
-/** Whether it is there already. */
-export function hasQemu(name: QemuName): boolean {
-  return name === "installed" || existsSync(trixiePath(PACKAGES, BACKPORTS));
 }
 
 /** The QEMU of a folder of Debian. */

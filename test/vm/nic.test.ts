@@ -1,5 +1,5 @@
-// NICs taken from the kernel's drivers and given back, on a real kernel with a real IOMMU: by the command, and a hundred times by what
-// it calls. Who drives a NIC is here a program that only holds its group; ports have tests of their own.
+// NICs taken from the kernel's drivers and given back, on a real kernel with a real IOMMU: by the command, by ports, and a hundred times
+// by what both call; also after a process that drove one was killed.
 //
 // VM: nics
 
@@ -13,6 +13,7 @@ import { heldDifference, holdings } from "../support/leaks.ts";
 import { nicNamed, putBack, requireNics, takeAway } from "../support/nics.ts";
 import { type Finished, run, useProcesses } from "../support/process.ts";
 import { ringyard } from "../support/ringyard.ts";
+import { useSwitch } from "../support/switch.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT_MS = 240_000;
@@ -22,6 +23,7 @@ const PCI = "/sys/bus/pci/devices";
 const suite = requireNics("virtio-net-pci", "e1000e");
 const defer = useCleanup();
 const spawn = useProcesses();
+const startSwitch = useSwitch();
 const admin = machineNics();
 
 const find = (address: string): HostNic => admin.list().find((nic) => nic.address === address)!;
@@ -154,6 +156,38 @@ suite("the machine's NICs", () => {
       expect(find(address)).toMatchObject({ driver: "virtio-pci", taken: false });
       expect(await done("give", "--all")).toBe("");
       expect(records()).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "that a switch drives are the switch's, and after it was killed --all gives them back",
+    async () => {
+      const { address } = nicNamed("e1000e0");
+      const ringyardUp = await startSwitch({ uplink: `vfio:${address}` });
+      expect(find(address)).toMatchObject({ taken: true, users: [{ pid: ringyardUp.pid }] });
+      const { stderr, exitCode } = await refused("give", address);
+      expect({ exitCode, stderr }).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(`${ringyardUp.pid}`) });
+      expect(await admin.giveAll()).toMatchObject({ given: [], served: [address] });
+      await ringyardUp.kill();
+      expect(find(address)).toMatchObject({ taken: true, users: [] });
+      expect(await done("give", "--all")).toBe(`given back: ${address}\n`);
+      expect(find(address)).toMatchObject({ driver: "e1000e", taken: false });
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "that a port took by itself are given back by it, those that a person took are not",
+    async () => {
+      const [byPort, byPerson] = [nicNamed("e1000e0").address, nicNamed("virtio0").address];
+      await admin.take(byPerson);
+      defer(() => admin.giveAll());
+      const ringyardUp = await startSwitch({ a: `vfio:${byPort}`, b: `vfio:${byPerson}` });
+      expect([byPort, byPerson].map((address) => find(address).taken)).toEqual([true, true]);
+      expect(await ringyardUp.stop()).toBe(0);
+      expect([byPort, byPerson].map((address) => find(address).driver)).toEqual(["e1000e", "vfio-pci"]);
+      expect(await done("give", "--all")).toBe(`given back: ${byPerson}\n`);
     },
     LIMIT_MS,
   );
