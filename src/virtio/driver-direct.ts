@@ -26,7 +26,7 @@ export function reaches(transmitter: Transmitter, batch: Batch, i: number): bool
   const { iova, posted, queue, state, windows } = transmitter;
   const { pool } = batch;
   const first = batch.first[i];
-  // Undefined without zero copy, -1 for memory that no device reaches.
+  // The quick way out: undefined without zero copy, -1 for memory that no device reaches.
   if (!(iova[pool.window[first]] >= 0)) return false;
   const segments = batch.segments[i];
   if (batch.heldBy[i] !== 0 || segments > MAX_PIECES || segments >= queue.size) return false;

@@ -187,6 +187,14 @@ describe("a frame is copied", () => {
     });
   }
 
+  test("one of whose pieces has no bytes: a descriptor has some", async () => {
+    const rig = await open();
+    rig.reach(true);
+    expect(rig.send([{ pieces: [pattern(60), new Uint8Array(0), pattern(61)] }])).toBe(1);
+    expect(rig.toWire()).toEqual([new Uint8Array([...pattern(60), ...pattern(61)])]);
+    expect(sent(rig)).toEqual([0, 1]);
+  });
+
   test("in more pieces than the device should look for", async () => {
     const rig = await open();
     rig.reach(true);
