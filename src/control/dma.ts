@@ -33,7 +33,8 @@ export interface DmaWorkers {
 }
 
 interface Region extends SharedRegion {
-  iova?: number;
+  /** Where it is mapped: in the space of then, which may have been given up by now for another. */
+  mapped?: { space: DmaSpace; iova: number };
   /** Why it is not mapped. */
   refused?: string;
 }
@@ -42,6 +43,8 @@ interface Share {
   port: number;
   log: PortLog;
   regions: Region[];
+  /** On its way out: not mapped any more for who comes now. */
+  leaving: boolean;
 }
 
 interface Provision {
@@ -68,7 +71,7 @@ export class DmaRegistry {
 
   /** PortHost.shareMemory of port `port`. */
   async share(port: number, log: PortLog, regions: readonly SharedRegion[]): Promise<MemoryShare> {
-    const share: Share = { port, log, regions: regions.map(wholePages) };
+    const share: Share = { port, log, regions: regions.map(wholePages), leaving: false };
     this.shares.add(share);
     await this.alone(() => this.map(share));
     let released: Promise<void> | undefined;
@@ -150,15 +153,16 @@ export class DmaRegistry {
     const { space } = this;
     if (space === undefined) return;
     for (const region of share.regions) {
-      if (region.iova !== undefined || !this.shares.has(share)) continue;
+      if (region.mapped !== undefined || share.leaving) continue;
+      const { address, size } = region;
       try {
-        region.iova = space.map(region.address, region.size);
+        region.mapped = { space, iova: space.map(address, size) };
         region.refused = undefined;
       } catch (error) {
         this.refuse(share, region, error);
         continue;
       }
-      await this.workers.mapDma({ address: region.address, size: region.size, iova: region.iova });
+      await this.workers.mapDma({ address, size, iova: region.mapped.iova });
     }
   }
 
@@ -172,29 +176,32 @@ export class DmaRegistry {
 
   /** A port's memory goes: not before the NICs have read what they were given of it. */
   private async release(share: Share): Promise<void> {
-    this.shares.delete(share);
+    share.leaving = true;
     await this.alone(() => this.hide(share));
-    if (share.regions.some(({ iova }) => iova !== undefined)) await this.allSent();
-    await this.alone(async () => this.unmap(share));
+    if (share.regions.some(({ mapped }) => mapped !== undefined)) await this.allSent();
+    await this.alone(async () => {
+      this.shares.delete(share);
+      this.unmap(share);
+    });
   }
 
   private async hide(share: Share): Promise<void> {
-    for (const { address, size, iova } of share.regions) {
-      if (iova !== undefined) await this.workers.unmapDma({ address, size, iova });
+    for (const { address, size, mapped } of share.regions) {
+      if (mapped !== undefined) await this.workers.unmapDma({ address, size, iova: mapped.iova });
     }
   }
 
-  /** Takes a share out of the space. Whatever a device still meant to do there ends at the IOMMU. */
+  /** Takes a share out of its space. Whatever a device still meant to do there ends at the IOMMU. */
   private unmap(share: Share): void {
     for (const region of share.regions) {
-      if (region.iova === undefined) continue;
+      if (region.mapped === undefined) continue;
       try {
-        this.space?.unmap(region.iova);
+        region.mapped.space.unmap(region.mapped.iova);
       } catch (error) {
         // The pages stay pinned until the space goes: no device writes into memory of somebody else's.
         share.log.warn(`memory stays mapped for the NICs: ${(error as Error).message}`);
       }
-      region.iova = undefined;
+      region.mapped = undefined;
     }
   }
 
@@ -280,7 +287,7 @@ function wholePages({ address, size }: SharedRegion): Region {
 }
 
 function mebibytes(regions: readonly Region[]): string {
-  return inMiB(regions.reduce((sum, { size, iova }) => sum + (iova === undefined ? 0 : size), 0));
+  return inMiB(regions.reduce((sum, { size, mapped }) => sum + (mapped === undefined ? 0 : size), 0));
 }
 
 function inMiB(size: number): string {

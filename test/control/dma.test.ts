@@ -145,6 +145,25 @@ test("a NIC that leaves during the wait ends it", async () => {
   expect(rig.registry.details(1)).toEqual({});
 });
 
+test("a NIC that is made anew by its reset has another space, and the memory leaves the one that it was in", async () => {
+  const rig = new Rig();
+  const [before, after] = [rig.space(), rig.space()];
+  const provision = await rig.provide(0, before, async () => {
+    provision.settle();
+    await provision.withdraw();
+    await rig.provide(0, after);
+  });
+  const share = await rig.share(1, [MIB, MIB]);
+  const other = await rig.share(2, [4 * MIB, MIB]);
+  rig.lane(0, 7, 5);
+  await share.release();
+  // Both spaces number alike: the other port's memory must not go in its place.
+  expect([[...before.maps], [...after.maps.keys()]]).toEqual([[], [4 * MIB + 2 ** 40]]);
+  expect(rig.warnings).toEqual(["the NIC does not send what it was given: resetting it, since a sender's memory goes"]);
+  await other.release();
+  expect(after.maps.size).toBe(0);
+});
+
 test("mappings stay until the last NIC of the space goes", async () => {
   const rig = new Rig();
   const space = rig.space();
