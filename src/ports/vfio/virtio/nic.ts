@@ -24,6 +24,8 @@ const AT = net.struct_virtio_net_config.fields;
 /** 5.1.4.2: any higher speed, any other duplex is unknown. */
 const MAX_SPEED = 0x7fffffff;
 const HALF_DUPLEX = 0;
+const NO_LINK: NicLink = { up: false, speedMbps: 0, fullDuplex: false };
+const GAVE_UP = net.VIRTIO_CONFIG_S_NEEDS_RESET | net.VIRTIO_CONFIG_S_FAILED;
 
 export interface QueuePair {
   receive: DriverQueueConfig;
@@ -97,11 +99,13 @@ export class VirtioNic implements Nic {
 
   link(): NicLink {
     const { device, interrupts, transport } = this.parts;
-    if (this.#stopped || !transport.present) return { up: false, speedMbps: 0, fullDuplex: false };
+    if (this.#stopped || !transport.present) return NO_LINK;
     if (interrupts === "intx") {
       transport.readIsr();
       device.unmaskIntx();
     }
+    // 2.1.2: nothing moves any more.
+    if ((transport.status & GAVE_UP) !== 0) return NO_LINK;
     return transport.readConfig((registers, base) => this.readLink(registers, base));
   }
 

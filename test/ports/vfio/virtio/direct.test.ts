@@ -93,6 +93,32 @@ describe("the device reads", () => {
     expect(sent(rig)).toEqual([3, 1]);
   });
 
+  test("and a copied frame that is done says nothing of tickets", async () => {
+    const rig = await open({ queueSize: 16 });
+    const { finish, heads } = hand(rig);
+    const send = (direct: boolean) => {
+      rig.reach(direct);
+      expect(rig.send(whole(pattern(60)))).toBe(1);
+      return heads(1)[0];
+    };
+    const done = (head: number) => {
+      finish(head);
+      rig.lane.reap();
+    };
+    // The head of ticket 1 becomes a copied frame's, while ticket 17, whose place in the books is the same, is under way.
+    const first = send(true);
+    done(first);
+    done(send(true));
+    const copied = send(false);
+    expect(copied).toBe(first);
+    for (let ticket = 3; ticket <= 16; ticket++) done(send(true));
+    const last = send(true);
+    done(copied);
+    expect(tickets(rig)).toEqual([17, 16]);
+    done(last);
+    expect(tickets(rig)).toEqual([17, 17]);
+  });
+
   test("and tickets run over without a trace", async () => {
     const rig = await open({ queueSize: 64 });
     rig.reach(true);
