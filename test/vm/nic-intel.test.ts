@@ -28,6 +28,7 @@ import { heldDifference, holdings } from "../support/leaks.ts";
 import { useNamespaces } from "../support/netns.ts";
 import { type Nic as MachineNic, nics, requireNics, setCable } from "../support/nics.ts";
 import { run } from "../support/process.ts";
+import { useSwitch } from "../support/switch.ts";
 import { address, type Host, iperf, ping, randomFile, transfer, udp } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 
@@ -38,6 +39,7 @@ const EVERY = Int32Array.from({ length: BURST }, (_, i) => i);
 const MODELS = { e1000e: driver82574, igb: driver82576 } as const;
 type Model = keyof typeof MODELS;
 
+const startSwitch = useSwitch();
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-intel-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -217,8 +219,9 @@ describe.each(Object.keys(MODELS) as Model[])("%s", (model) => {
           const { path, print } = await randomFile(scratch, FILE_SIZE);
           expect(await transfer(a, b, path)).toBe(print);
           await iperf(a, b, "-n", "10M", "-P", "16");
-          // What comes in is spread over the queues that there are.
-          for (const count of end.received) expect(count).toBeGreaterThan(0);
+          // What comes in is spread over the queues: 17 connections miss two of four once in 20,000 times.
+          const used = end.received.filter((count) => count > 0).length;
+          expect(used).toBeGreaterThanOrEqual(Math.min(3, end.nic.pairs));
         }),
       LIMIT_MS,
     );
@@ -272,6 +275,30 @@ describe.each(Object.keys(MODELS) as Model[])("%s", (model) => {
           nic.setPromisc(true);
           expect(await arrives("52:54:00:99:99:98")).toBe(true);
         }),
+      LIMIT_MS,
+    );
+
+    test(
+      "sends a container's super-frames and partial checksums as the wire wants them",
+      async () => {
+        const inside = await namespace();
+        const far = await partner(left, 2);
+        const switching = await startSwitch({
+          uplink: `vfio:${left.address}`,
+          web: `tap:eth0?netns=${inside.name}`,
+        });
+        await until("the link", async () => (await switching.port("uplink")).carrier);
+        const near = await address(inside, 1);
+        await ping(near, far.ip);
+        await udp(near, far);
+        const { path, print } = await randomFile(scratch, FILE_SIZE);
+        expect(await transfer(near, far, path)).toBe(print);
+        expect(await transfer(near, far, path, far.ip6)).toBe(print);
+        const hardware = (await switching.port("uplink")).details.hardware as unknown as Record<string, number>;
+        expect(hardware.tx_tso).toBeGreaterThan(10);
+        expect(hardware.tx_tso_failed).toBe(0);
+        far.inside.remove();
+      },
       LIMIT_MS,
     );
 
