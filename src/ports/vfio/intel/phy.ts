@@ -13,6 +13,8 @@ import {
   E1000_MDIC_PHY_1,
   E1000_MDIC_READY,
   E1000_MDIC_REG_SHIFT,
+  E1000_STATUS,
+  E1000_STATUS_LU,
   MII_BMCR,
 } from "./registers.ts";
 
@@ -40,11 +42,15 @@ function access(registers: Registers, command: number): number {
   return -1;
 }
 
-/** Switches the PHY on, or off so that the other end sees no link. One that is on already keeps its link. */
+/**
+ * Switches the PHY on, or off so that the other end sees no link. One that is on and has a link keeps it; one that has none
+ * negotiates anew, for the 82576 of QEMU does not begin by itself after a reset.
+ */
 export function powerPhy(registers: Registers, on: boolean): boolean {
   const control = readPhy(registers, MII_BMCR);
   if (control < 0) return false;
   if (!on) return writePhy(registers, MII_BMCR, control | BMCR_PDOWN);
-  if ((control & BMCR_PDOWN) === 0) return true;
+  const linked = (registers.read32(E1000_STATUS) & E1000_STATUS_LU) !== 0;
+  if ((control & BMCR_PDOWN) === 0 && linked) return true;
   return writePhy(registers, MII_BMCR, (control & ~BMCR_PDOWN) | BMCR_ANENABLE | BMCR_ANRESTART);
 }
