@@ -5,7 +5,8 @@
 //   // VM: iommu
 //   // VM: nics                               the network devices of nics.ts, and an IOMMU
 //   // VM: qemu backports                     a newer QEMU (qemus.ts), whose NICs are igb, too
-//   // VM: kernels sid                        not on the others
+//   // VM: kernels sid                        not on the others; without this line on 6.12 and sid
+//   // VM: also build                         on these too, when the tests run in full (`npm run test:long`)
 //   // VM: prepare test/support/peer.ts       a program that the host runs before the boot, to fill the cache
 //
 // Files of one boot share a machine that has what each of them needs; those that want other devices or another QEMU have a boot
@@ -14,6 +15,8 @@
 import { RingyardError } from "../../src/core/errors.ts";
 import { QEMU_NAMES, type QemuName } from "./qemus.ts";
 
+const USUAL_KERNELS: readonly string[] = ["6.12", "sid"];
+
 export interface Needs {
   hugepages?: number;
   memory?: number;
@@ -21,6 +24,7 @@ export interface Needs {
   nics?: boolean;
   qemu?: QemuName;
   kernels?: readonly string[];
+  also?: readonly string[];
   prepare: readonly string[];
 }
 
@@ -30,13 +34,18 @@ export function readNeeds(text: string, path: string): Needs {
   const needs: Needs = { prepare };
   for (const [line, name, value] of text.matchAll(/^\/\/ VM: (\S+)[ \t]*(.*)$/gm)) {
     if (name === "prepare" && value !== "") prepare.push(value.trim());
-    else if (name === "kernels" && value !== "") needs.kernels = value.trim().split(/[ ,]+/);
+    else if ((name === "kernels" || name === "also") && value !== "") needs[name] = value.trim().split(/[ ,]+/);
     else if ((name === "iommu" || name === "nics") && value === "") needs[name] = true;
     else if (name === "qemu" && isQemu(value.trim())) needs.qemu = value.trim() as QemuName;
     else if ((name === "hugepages" || name === "memory") && /^\d+$/.test(value)) needs[name] = Number(value);
     else throw new RingyardError("BAD_OPTION", `${path}: "${line}" is no need`, "see scripts/vm/needs.ts");
   }
   return needs;
+}
+
+/** Whether a file with these needs runs on `kernel`; `full`: in the long run. */
+export function runsOn(kernel: string, { kernels = USUAL_KERNELS, also = [] }: Needs, full: boolean): boolean {
+  return kernels.includes(kernel) || (full && also.includes(kernel));
 }
 
 function isQemu(value: string): value is QemuName {

@@ -5,15 +5,15 @@
 
 import { join } from "node:path";
 import { errorLine, RingyardError } from "../../src/core/errors.ts";
-import { DEFAULT_KERNEL, KERNEL_NAMES } from "./kernels.ts";
+import { KERNEL_NAMES } from "./kernels.ts";
 import { bootVm, closeOnSignals, type Vm, VmGone } from "./machine.ts";
-import { machineKind, type Needs, readNeeds, together } from "./needs.ts";
+import { machineKind, type Needs, readNeeds, runsOn, together } from "./needs.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 export const IN_VM = "test/vm/";
 /** Of a test that sets none of its own: the emulated machine is 10 to 20 times slower than its host. */
 const TEST_LIMIT_MS = 60_000;
-const TEST_KERNELS = [DEFAULT_KERNEL, "sid"] as const;
+const FULL = process.env.RINGYARD_TEST_SCALE === "full";
 
 export interface FileResult {
   file: string;
@@ -23,9 +23,9 @@ export interface FileResult {
   skipped?: string;
 }
 
-/** RINGYARD_VM_KERNELS=6.12,sid says on which kernels the tests run. */
+/** RINGYARD_VM_KERNELS=6.12,sid limits the kernels that the tests run on. */
 export function testKernels(setting = process.env.RINGYARD_VM_KERNELS): readonly string[] {
-  if (setting === undefined || setting === "") return TEST_KERNELS;
+  if (setting === undefined || setting === "") return KERNEL_NAMES;
   const names = setting.split(",");
   const unknown = names.filter((name) => !KERNEL_NAMES.includes(name));
   if (unknown.length === 0) return names;
@@ -54,7 +54,7 @@ interface WantedFile {
 /** Runs files on one kernel; their output is shown as it comes. One result for each file that wants this kernel. */
 export async function* testInVm(kernel: string, files: readonly string[], seconds: number): AsyncGenerator<FileResult> {
   const all = await Promise.all(files.map(async (file) => ({ file, needs: await needsOf(file) })));
-  const wanted = all.filter(({ needs }) => needs.kernels?.includes(kernel) ?? true);
+  const wanted = all.filter(({ needs }) => runsOn(kernel, needs, FULL));
   for (const alike of Map.groupBy(wanted, ({ needs }) => machineKind(needs)).values()) {
     yield* testAlike(kernel, alike, seconds);
   }

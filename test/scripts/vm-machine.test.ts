@@ -5,7 +5,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { bootFailure, bootsAgain, complaints } from "../../scripts/vm/console.ts";
 import { MarkedStream } from "../../scripts/vm/marked-stream.ts";
-import { readNeeds, together } from "../../scripts/vm/needs.ts";
+import { readNeeds, runsOn, together } from "../../scripts/vm/needs.ts";
 import { parse } from "../../scripts/vm/options.ts";
 import { DEFAULT_OPTIONS, qemuCommand } from "../../scripts/vm/qemu.ts";
 import { guestEnvironment, script } from "../../scripts/vm/script.ts";
@@ -166,6 +166,15 @@ describe("the needs of a test file", () => {
     expect(readNeeds(text, "x")).toEqual({ hugepages: 256, kernels: ["sid", "6.12"], prepare: ["test/support/a.ts"] });
     expect(() => readNeeds("// VM: hugepages many\n", "x.test.ts")).toThrow('x.test.ts: "// VM: hugepages many"');
     expect(() => readNeeds("// VM: iommus\n", "x")).toThrow("is no need");
+  });
+
+  test("say on which kernels it runs", () => {
+    const on = (text: string, full: boolean) =>
+      ["6.12", "sid", "build"].filter((kernel) => runsOn(kernel, readNeeds(text, "x"), full)).join();
+    expect(on("", false)).toBe("6.12,sid");
+    expect(on("// VM: kernels build\n", true)).toBe("build");
+    expect(on("// VM: kernels 6.12\n// VM: also sid, build\n", false)).toBe("6.12");
+    expect(on("// VM: kernels 6.12\n// VM: also sid, build\n", true)).toBe("6.12,sid,build");
   });
 
   test("of several files become one machine's", () => {

@@ -2,6 +2,9 @@
 //
 //   acknowledged   the switch has given a frame's buffer back (used.idx): then it must have arrived, once
 //   in the ring    not yet: it may be taken again by whoever serves the ring next
+//
+// VM: kernels 6.12
+// VM: also sid
 
 import { expect, test } from "bun:test";
 import { VIRTIO_RING_F_EVENT_IDX } from "../../src/uapi/virtio_ring.ts";
