@@ -124,7 +124,7 @@ export class VirtioNic implements Nic {
     return {};
   }
 
-  /** The device has no such wish: the port drops what comes. */
+  /** Virtio has no command for it: the port drops what comes. */
   setLink(_up: boolean): void {}
 
   setPromisc(on: boolean): void {
@@ -134,7 +134,7 @@ export class VirtioNic implements Nic {
     control?.command("promiscuous mode", kind, net.VIRTIO_NET_CTRL_RX_PROMISC, [on ? 1 : 0]);
     this.#promisc = on;
     // A switch has listeners of any group behind it.
-    control?.command("all groups", kind, net.VIRTIO_NET_CTRL_RX_ALLMULTI, [1]);
+    if (!on) control?.command("all groups", kind, net.VIRTIO_NET_CTRL_RX_ALLMULTI, [1]);
   }
 
   setMac(mac: string): void {

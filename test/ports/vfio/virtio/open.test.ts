@@ -211,11 +211,10 @@ describe("what is asked for", () => {
     nic.setMac("02:00:00:00:77:01");
     expect(device.commands.slice(3)).toEqual([
       [0, 0, 1],
-      [0, 1, 1],
       [1, 1, 2, 0, 0, 0, 0x77, 1],
     ]);
     nic.setMac("02:00:00:00:77:01");
-    expect(device.commands).toHaveLength(6);
+    expect(device.commands).toHaveLength(5);
     nic.stop();
   });
 
