@@ -93,8 +93,8 @@ const mistakes: Mistake[] = [
   {
     name: "a used entry that counts its bytes",
     file: RELEASE,
-    from: "usedRing[entry + 1] = 0;",
-    to: "usedRing[entry + 1] = 12;",
+    from: "usedRing[entry] = heads[index];\n    usedRing[entry + 1] = 0;",
+    to: "usedRing[entry] = heads[index];\n    usedRing[entry + 1] = 12;",
   },
   {
     name: "a header before its buffer",
