@@ -297,6 +297,7 @@ describe.each(Object.keys(MODELS) as Model[])("%s", (model) => {
         const hardware = (await switching.port("uplink")).details.hardware as unknown as Record<string, number>;
         expect(hardware.tx_tso).toBeGreaterThan(10);
         expect(hardware.tx_tso_failed).toBe(0);
+        expect(await switching.stop()).toBe(0);
         far.inside.remove();
       },
       LIMIT_MS,
