@@ -6,9 +6,9 @@ import { insideRoot, trixieRoot } from "../../scripts/vm/trixie.ts";
 import { run } from "../../test/support/process.ts";
 import { until } from "../../test/support/until.ts";
 import type { Undo } from "../undo.ts";
+import { DPDK_PACKAGES } from "./trixie-dpdk.ts";
 import { type Host, START_LIMIT_MS, type VduseRunning, type VduseSystem, vduseName } from "./vduse-system.ts";
 
-export const DPDK_PACKAGES = ["dpdk-dev", "librte-net-vhost25", "librte-mempool-ring25", "librte-net-virtio25"];
 const PROMPT = "testpmd> ";
 
 /** The network device that virtio_vdpa has made of a device on the bus. */

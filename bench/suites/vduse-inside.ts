@@ -3,6 +3,7 @@
 //
 //   bun bench/suites/vduse-inside.ts ROUNDS SECONDS SYSTEM,SYSTEM…
 
+import { print, scoped } from "../inside.ts";
 import { vduseAdaptive, vduseBusy, vduseNoUmem } from "../peers/vduse-ringyard.ts";
 import { makeHost, type VduseSystem } from "../peers/vduse-system.ts";
 import { vduseTestpmd } from "../peers/vduse-testpmd.ts";
@@ -10,27 +11,10 @@ import { OURS } from "../stats.ts";
 import type { Sample } from "../suite.ts";
 import { Undo } from "../undo.ts";
 import { frameCost } from "./vduse-cost.ts";
-import { COST, type Line, MANY, PING_MEAN, PING_MEDIAN, PING_MIN, SMALL, TCP, TWO_PORTS } from "./vduse-subjects.ts";
-import { reach, roundTrips, smallFrames, tcp } from "./vduse-traffic.ts";
+import { COST, MANY, PING_MEAN, PING_MEDIAN, PING_MIN, SMALL, TCP, TWO_PORTS } from "./vduse-subjects.ts";
+import { frames, reach, roundTrips, tcp } from "./vduse-traffic.ts";
 
 const SYSTEMS: readonly VduseSystem[] = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseNoUmem];
-
-function print(line: Line): void {
-  console.log(JSON.stringify(line));
-}
-
-/** Runs a step with an Undo of its own; its failure is told and does not stop the others. */
-async function scoped(all: Undo, what: string, body: (undo: Undo) => Promise<void>): Promise<void> {
-  const undo = new Undo();
-  const unwind = all.defer(() => undo.unwind());
-  try {
-    await body(undo);
-  } catch (error) {
-    print({ failed: [what, error instanceof Error ? error.message : String(error)] });
-  } finally {
-    await unwind();
-  }
-}
 
 async function measure(system: VduseSystem, round: number, seconds: number, undo: Undo): Promise<void> {
   const report = (subject: string, unit: string, value: number) =>
@@ -45,7 +29,7 @@ async function measure(system: VduseSystem, round: number, seconds: number, undo
   report(PING_MIN, "ms", min);
   report(PING_MEDIAN, "ms", median);
   report(PING_MEAN, "ms", mean);
-  report(SMALL, "thousands/s", await smallFrames(a, b, seconds, undo));
+  report(SMALL, "thousands/s", await frames(a, b, seconds, undo));
   await running.stop();
 }
 

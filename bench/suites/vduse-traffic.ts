@@ -13,7 +13,7 @@ import { median } from "../stats.ts";
 import type { Undo } from "../undo.ts";
 
 const PINGS = 200;
-const FRAME_SIZE = 64;
+const SMALL_SIZE = 64;
 /** Of the checksum that pktgen's size does not count. */
 const FCS_SIZE = 4;
 /** From the start of generators until their frames are steady. */
@@ -63,22 +63,21 @@ async function loadGenerator(): Promise<void> {
   }
 }
 
-/** Starts a generator of small frames from `from` to `to`'s device, on processor `cpu`; returns what ends it. */
-export async function generate(from: Host, to: Host, cpu: number, undo: Undo): Promise<() => Promise<void>> {
+/** Starts a generator of frames (64 bytes with FCS, or `size`) from `from` to `to`'s device, on processor `cpu`; returns what ends it. */
+export async function generate(
+  from: Host,
+  to: Host,
+  cpu: number,
+  undo: Undo,
+  size = SMALL_SIZE,
+): Promise<() => Promise<void>> {
   await loadGenerator();
   const [{ address }] = JSON.parse(await to.inside.ip("-j link show eth0"));
   const lines = (file: string, ...texts: string[]) => texts.map((text) => `echo "${text}" >/proc/net/pktgen/${file}`);
   const script = [
     ...lines(`kpktgend_${cpu}`, "rem_device_all", "add_device eth0"),
     // To an address that nobody has: the receiver's kernel counts the frame and forgets it, without an answer.
-    ...lines(
-      "eth0",
-      "count 0",
-      "delay 0",
-      `pkt_size ${FRAME_SIZE - FCS_SIZE}`,
-      "dst 198.18.0.250",
-      `dst_mac ${address}`,
-    ),
+    ...lines("eth0", "count 0", "delay 0", `pkt_size ${size - FCS_SIZE}`, "dst 198.18.0.250", `dst_mac ${address}`),
   ];
   await from.inside.run(["bash", "-c", script.join(" && ")]);
   const shell = (text: string) => ["ip", "netns", "exec", from.inside.name, "bash", "-c", text];
@@ -95,9 +94,9 @@ async function received({ inside }: Host): Promise<{ frames: number; atMs: numbe
   return { frames: link.stats64.rx.packets, atMs: performance.now() };
 }
 
-/** Thousands of 64-byte frames per second that arrive. */
-export async function smallFrames(from: Host, to: Host, seconds: number, undo: Undo): Promise<number> {
-  const stop = await generate(from, to, 1, undo);
+/** Thousands of frames per second that arrive, of 64 bytes or `size`. */
+export async function frames(from: Host, to: Host, seconds: number, undo: Undo, size?: number): Promise<number> {
+  const stop = await generate(from, to, 1, undo, size);
   await Bun.sleep(WARM_UP_MS);
   const before = await received(to);
   await Bun.sleep(seconds * 1000);

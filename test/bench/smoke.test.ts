@@ -1,4 +1,4 @@
-// The bench runs, small: one short round of ringyard alone, of every suite but vduse, which needs another kernel. What it leaves
+// The bench runs, small: one short round of ringyard alone, of every suite but vduse and nic, which need another kernel. What it leaves
 // behind is looked for, too: a bench that leaks programs or hugepages spoils the next measurement.
 
 import { expect, test } from "bun:test";
