@@ -108,6 +108,12 @@ for (const family of FAMILIES) {
     test("keeps the link that it has when it is opened", () =>
       withRig(family, {}, ({ model }) => expect(model.phy[0] & 0x200).toBe(0)));
 
+    test("negotiates anew where it has none", async () => {
+      const model = new Model(family === "82576");
+      model.linkUp = false;
+      await withRig(family, {}, () => expect(model.phy[0] & 0x1200).toBe(0x1200), model);
+    });
+
     test("adds up what the registers count, from zero", async () => {
       const model = new Model(family === "82576");
       const driver = family === "82576" ? driver82576 : driver82574;
