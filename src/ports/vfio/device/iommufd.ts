@@ -94,12 +94,17 @@ export class Iommufd {
     return this.call(IOMMU_IOAS_ALLOC, "IOMMU_IOAS_ALLOC", struct_iommu_ioas_alloc, {}).get("out_ioas_id");
   }
 
-  map(ioas_id: number, iova: number, user_va: number, length: number): void {
-    const values = { flags: MAP_FLAGS, ioas_id, user_va, length, iova };
-    this.call(IOMMU_IOAS_MAP, "IOMMU_IOAS_MAP", struct_iommu_ioas_map, values);
+  /** Maps our memory at `iova`, or where the kernel finds room among what is allowed; returns where. */
+  map(ioas_id: number, iova: number | undefined, user_va: number, length: number): number {
+    const flags = iova === undefined ? MAP_FLAGS & ~IOMMU_IOAS_MAP_FIXED_IOVA : MAP_FLAGS;
+    const values = { flags, ioas_id, user_va, length, iova: iova ?? 0 };
+    return this.call(IOMMU_IOAS_MAP, "IOMMU_IOAS_MAP", struct_iommu_ioas_map, values).get("iova");
   }
 
-  /** Maps a piece of a memfd, whoever has it mapped; from Linux 6.13. */
+  /**
+   * Maps a piece of a memfd, whoever has it mapped; from Linux 6.13. That the piece ends in the file is checked when its pages are
+   * pinned: with the first device, or here.
+   */
   mapFile(ioas_id: number, iova: number, fd: number, start: number, length: number): void {
     const values = { flags: MAP_FLAGS, ioas_id, fd, start, length, iova };
     this.call(IOMMU_IOAS_MAP_FILE, "IOMMU_IOAS_MAP_FILE", struct_iommu_ioas_map_file, values);
@@ -137,7 +142,10 @@ export class Iommufd {
     });
   }
 
-  /** Promises to map inside these ranges only: a device that reserves any of them is refused then. None: no promise. */
+  /**
+   * Where the kernel may place what has no fixed address; a device that reserves any of it is refused, and so is a range that a device
+   * reserves already (EADDRINUSE). A fixed address may lie elsewhere. None: anywhere.
+   */
   allowIovas(ioas_id: number, ranges: readonly IovaRange[]): void {
     const { size, fields } = struct_iommu_iova_range;
     this.withBuffer(Math.max(ranges.length, 1) * size, (view, allowed_iovas) => {
