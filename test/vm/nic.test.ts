@@ -13,7 +13,7 @@ import { heldDifference, holdings } from "../support/leaks.ts";
 import { nicNamed, putBack, requireNics, takeAway } from "../support/nics.ts";
 import { type Finished, run, useProcesses } from "../support/process.ts";
 import { ringyard } from "../support/ringyard.ts";
-import { useSwitch } from "../support/switch.ts";
+import { RINGYARD, useSwitch } from "../support/switch.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT_MS = 240_000;
@@ -113,6 +113,21 @@ suite("the machine's NICs", () => {
       await done("take", address, "--force");
       await done("give", address);
       expect(find(address).warnings).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "are root's to take",
+    async () => {
+      const { address } = nicNamed("e1000e0");
+      const [bun, main] = RINGYARD;
+      const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+      const { stderr, exitCode } = await run([...nobody, bun, main, "nic", "take", address], { allowFailure: true });
+      expect(stderr).toMatch(
+        new RegExp(`^ringyard: ${address}: cannot write .*: taking a NIC needs root: sudo ringyard\n$`),
+      );
+      expect({ exitCode, driver: find(address).driver }).toEqual({ exitCode: 1, driver: "e1000e" });
     },
     LIMIT_MS,
   );
