@@ -9,6 +9,7 @@ import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import type { Port, PortHost, PortKind, PortProbe, PortSpec, TargetProblem } from "../port.ts";
 import { pciAddress } from "./bind/address.ts";
+import { machineNics } from "./bind/binder.ts";
 import { MAX_DESCRIPTORS, MIN_DESCRIPTORS, VfioPort } from "./port.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";
@@ -33,6 +34,10 @@ export const vfio: PortKind = {
   },
   check,
   probe,
+  async removeLeftovers() {
+    const { given, failed, served } = await machineNics().giveAll({ by: "port" });
+    return { removed: given, failed, served };
+  },
   async open(spec: PortSpec, host: PortHost): Promise<Port> {
     const wrong = check(spec.target);
     if (wrong !== undefined) throw new RingyardError("BAD_URI", `vfio ${wrong.message}`, wrong.next);

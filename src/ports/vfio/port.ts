@@ -13,10 +13,8 @@ import type { DmaProvision, Port, PortDetails, PortHost, PortOptions, PortSpec }
 import { machineNics } from "./bind/binder.ts";
 import { openVfioDevice } from "./device/open.ts";
 import type { VfioDevice } from "./device/vfio-device.ts";
-import { driver82574 } from "./intel/nic-82574.ts";
-import { driver82576 } from "./intel/nic-82576.ts";
+import { NIC_DRIVERS } from "./drivers.ts";
 import type { Nic, NicDriver, NicLink, NicOptions } from "./nic.ts";
-import { virtioNetDriver } from "./virtio/driver.ts";
 
 export const MIN_DESCRIPTORS = 64;
 export const MAX_DESCRIPTORS = 4096;
@@ -24,10 +22,8 @@ const DESCRIPTORS = 512;
 const LOOK_MS = 1000;
 const NO_LINK: NicLink = { up: false, speedMbps: 0, fullDuplex: false };
 
-const DRIVERS: readonly NicDriver[] = [virtioNetDriver, driver82574, driver82576];
-
 export class VfioPort implements Port {
-  private readonly nics = machineNics(DRIVERS);
+  private readonly nics = machineNics();
   private device: VfioDevice | undefined;
   private driver: NicDriver | undefined;
   private nic: Nic | undefined;
@@ -65,7 +61,7 @@ export class VfioPort implements Port {
       door: (spec.options.iommu ?? "auto") as "auto" | "type1" | "iommufd",
     });
     this.device = device;
-    this.driver = DRIVERS.find((each) => each.matches(device.vendor, device.device));
+    this.driver = NIC_DRIVERS.find((each) => each.matches(device.vendor, device.device));
     if (this.driver === undefined) {
       const id = `${device.vendor.toString(16)}:${device.device.toString(16)}`;
       throw new RingyardError(
@@ -122,7 +118,6 @@ export class VfioPort implements Port {
     const { nic, device } = this;
     if (nic === undefined || device === undefined) return;
     const link = nic.link();
-    if (device.interruptKind === "intx") device.unmaskIntx();
     if (link.up !== this.link.up) {
       this.host.log.info(`vfio ${this.address}: link ${link.up ? `up, ${speedText(link)}` : "down"}`);
     }

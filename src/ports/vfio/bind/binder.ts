@@ -18,7 +18,6 @@ import type {
 } from "../../../core/nics.ts";
 import { requireAddress } from "./address.ts";
 import { groupProblems, inspectNic, isNetwork, listNics, type Sources, VFIO_PCI } from "./inventory.ts";
-import type { KnownDriver } from "./known.ts";
 import { netdevsOf } from "./netdevs.ts";
 import { Records } from "./records.ts";
 import { DEVICES, DRIVERS, Sysfs } from "./sysfs.ts";
@@ -28,9 +27,9 @@ const PROBE = "sys/bus/pci/drivers_probe";
 /** What clears an override: an empty line (drivers/base/driver.c, driver_set_override). */
 const NO_OVERRIDE = "\n";
 
-/** Those of this machine, for control/wiring.ts and for ports; `drivers`: by their PCI ids, the known ones where absent. */
-export function machineNics(drivers?: readonly KnownDriver[]): NicAdmin {
-  return new Binder({ machine: new Sysfs(), ...(drivers && { drivers }) });
+/** Those of this machine, for control/wiring.ts and for ports. */
+export function machineNics(): NicAdmin {
+  return new Binder({ machine: new Sysfs() });
 }
 
 export class Binder implements NicAdmin {

@@ -5,7 +5,7 @@
 // Control thread.
 
 import type { HostNic, NicNeighbour, NicProblem } from "../../../core/nics.ts";
-import { KNOWN, type KnownDriver } from "./known.ts";
+import { type KnownDriver, NIC_DRIVERS } from "../drivers.ts";
 import { type Addresses, hostAddresses, netdevsOf, netdevUse } from "./netdevs.ts";
 import { PciIds } from "./pci-ids.ts";
 import { DEVICES, DRIVERS, type Sysfs } from "./sysfs.ts";
@@ -44,7 +44,7 @@ export function listNics(sources: Sources): HostNic[] {
 
 /** One of them. */
 export function inspectNic(sources: Sources, address: string, ids = PciIds.read(sources.machine)): HostNic {
-  const { machine, addresses = hostAddresses, drivers = KNOWN } = sources;
+  const { machine, addresses = hostAddresses, drivers = NIC_DRIVERS } = sources;
   const device = `${DEVICES}/${address}`;
   const vendor = (machine.text(`${device}/vendor`) ?? "").replace(/^0x/, "");
   const model = (machine.text(`${device}/device`) ?? "").replace(/^0x/, "");
