@@ -117,7 +117,7 @@ describe("a switch", () => {
       stdout: "",
       stderr:
         `ringyard: ${file}:2: switch.ageing: expected a whole number from 1 to 86400, found 0\n` +
-        `ringyard: ${file}:4: ports.a: unknown port kind "nul": did you mean null? known kinds: memory, null, tap, vduse, vhost-user\n`,
+        `ringyard: ${file}:4: ports.a: unknown port kind "nul": did you mean null? known kinds: memory, null, tap, vduse, vfio, vhost-user\n`,
       exitCode: 1,
     });
   });
