@@ -168,7 +168,7 @@ describe("a mistake names file, line and key", () => {
       "an unknown kind",
       '[ports]\nweb = "tab:web"',
       [
-        'ringyard.toml:2: ports.web: unknown port kind "tab": did you mean tap? known kinds: memory, null, tap, vduse, vfio, vhost-user',
+        'ringyard.toml:2: ports.web: unknown port kind "tab": did you mean tap? known kinds: memory, null, tap, vduse, vhost-user',
       ],
     ],
     [

@@ -100,7 +100,7 @@ describe("requests", () => {
       "port.add",
       { name: "web", uri: "tab:x" },
       "BAD_URI",
-      'port web: unknown port kind "tab": did you mean tap? known kinds: memory, null, tap, vduse, vfio, vhost-user',
+      'port web: unknown port kind "tab": did you mean tap? known kinds: memory, null, tap, vduse, vhost-user',
     ],
     [
       "port.add",

@@ -61,10 +61,10 @@ describe("a uri with a mistake", () => {
     [":web", 'BAD_URI port p: ":web" is not a port uri: write KIND:TARGET, for example tap:web'],
     [
       "tapp:web",
-      'BAD_URI port p: unknown port kind "tapp": did you mean tap? known kinds: memory, null, tap, vduse, vfio, vhost-user',
+      'BAD_URI port p: unknown port kind "tapp": did you mean tap? known kinds: memory, null, tap, vduse, vhost-user',
     ],
-    ["e1000:0", 'BAD_URI port p: unknown port kind "e1000": known kinds: memory, null, tap, vduse, vfio, vhost-user'],
-    ["toString:x", 'BAD_URI port p: unknown port kind "toString": known kinds: memory, null, tap, vduse, vfio, vhost-user'],
+    ["e1000:0", 'BAD_URI port p: unknown port kind "e1000": known kinds: memory, null, tap, vduse, vhost-user'],
+    ["toString:x", 'BAD_URI port p: unknown port kind "toString": known kinds: memory, null, tap, vduse, vhost-user'],
     ["tap:", "BAD_URI port p: tap: missing NAME: write tap:NAME"],
     ["tap:?mtu=1500", "BAD_URI port p: tap: missing NAME: write tap:NAME"],
     ["tap:taken?mtu=1", "BAD_URI port p: tap: is taken: choose another"],

@@ -3,6 +3,8 @@
 //
 // VM: nics
 // VM: qemu backports
+// VM: kernels 6.12
+// VM: also sid build
 
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";

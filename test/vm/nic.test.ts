@@ -2,6 +2,8 @@
 // by what both call; also after a process that drove one was killed.
 //
 // VM: nics
+// VM: kernels 6.12
+// VM: also sid build
 
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";

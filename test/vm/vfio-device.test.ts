@@ -3,7 +3,8 @@
 // away, is somebody else's, or was never ours.
 //
 // VM: nics
-// VM: also build
+// VM: kernels 6.12
+// VM: also sid build
 
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";

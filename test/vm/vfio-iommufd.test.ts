@@ -2,7 +2,7 @@
 // asserted as a refusal, so that the day it has it is seen.
 //
 // VM: nics
-// VM: also build
+// VM: kernels build
 
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readlinkSync, writeFileSync } from "node:fs";

@@ -4,7 +4,8 @@
 //   namespace a - partner ══ virtio0 - driver - this loop - driver - virtio1 ══ partner - namespace b
 //
 // VM: nics
-// VM: also build
+// VM: kernels 6.12
+// VM: also sid build
 
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
