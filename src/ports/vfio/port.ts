@@ -7,6 +7,7 @@
 // All that changes the device happens one after the other. Control thread only.
 
 import { errorLine, RingyardError } from "../../core/errors.ts";
+import { DELIVER_STATUS, FETCH_STATUS, RING_BROKEN } from "../../mem/lane-state.ts";
 import { clearSignal } from "../../sys/fd.ts";
 import { offloadForms } from "../../virtio/features.ts";
 import type { DmaProvision, Port, PortDetails, PortHost, PortOptions, PortSpec } from "../port.ts";
@@ -123,6 +124,17 @@ export class VfioPort implements Port {
     }
     this.link = link;
     this.host.setCarrier(link.up && this.linkUp);
+    if (this.isBroken(nic)) void this.inTurn(() => this.afterError()).catch(() => undefined);
+  }
+
+  /** The device says so, or wrote into a ring what it must not. */
+  private isBroken(nic: Nic): boolean {
+    if (nic.details().needs_reset === true) return true;
+    for (let pair = 0; pair < nic.pairs; pair++) {
+      const state = this.host.laneState(pair);
+      if (state[FETCH_STATUS] === RING_BROKEN || state[DELIVER_STATUS] === RING_BROKEN) return true;
+    }
+    return false;
   }
 
   /** Stops all DMA; what waited to be sent is lost. The device starts again right behind. */
@@ -150,8 +162,9 @@ export class VfioPort implements Port {
   }
 
   private async afterError(): Promise<void> {
+    if (this.nic === undefined) return;
     this.host.countError("device_error");
-    this.host.log.warn(`vfio ${this.address}: the device reports an error that it cannot correct`, { next: "dmesg" });
+    this.host.log.warn(`vfio ${this.address}: the device has an error that it cannot correct: resetting it`);
     await this.reset();
   }
 
