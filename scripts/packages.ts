@@ -67,15 +67,15 @@ export const systemPackages: readonly SystemPackage[] = [
     purposes: ["bench"],
   },
   { name: "openvswitch-common", proof: "ovsdb-server", why: "the same", purposes: ["bench"] },
-  { name: "make", proof: "make", why: "a kernel of our own configuration", purposes: ["kernel"] },
-  { name: "flex", proof: "flex", why: "a kernel of our own configuration", purposes: ["kernel"] },
-  { name: "bison", proof: "bison", why: "a kernel of our own configuration", purposes: ["kernel"] },
-  { name: "bc", proof: "bc", why: "a kernel of our own configuration", purposes: ["kernel"] },
+  { name: "make", proof: "make", why: "a kernel of our own configuration", purposes: ["test", "kernel"] },
+  { name: "flex", proof: "flex", why: "a kernel of our own configuration", purposes: ["test", "kernel"] },
+  { name: "bison", proof: "bison", why: "a kernel of our own configuration", purposes: ["test", "kernel"] },
+  { name: "bc", proof: "bc", why: "a kernel of our own configuration", purposes: ["test", "kernel"] },
   {
     name: "libelf-dev",
     proof: "/usr/include/libelf.h",
     why: "a kernel of our own configuration",
-    purposes: ["kernel"],
+    purposes: ["test", "kernel"],
   },
 ];
 

@@ -2,7 +2,7 @@
 // packaged kernels lack: IOMMUFD, the VFIO character devices. Six minutes on two idle cores, once; needs what the purpose
 // "kernel" of packages.ts lists.
 
-import { mkdir, readFile, rename } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
@@ -14,12 +14,20 @@ import type { Kernel } from "./kernels.ts";
 import { newest } from "./versions.ts";
 
 const CONFIG = join(import.meta.dir, "kernel.config");
+/** In the cache, beside the kernel: what its configuration was made from. */
+const WANTED = "kernel.config";
 const SOURCE = /^linux-source-([0-9.]+)$/;
 
 /** Options that were asked for and are not in the resulting configuration: their dependencies are not met. */
 export function refusedOptions(wanted: string, got: string): string[] {
   const lines = new Set(got.split("\n"));
   return wanted.split("\n").filter((line) => line.startsWith("CONFIG_") && !lines.has(line));
+}
+
+/** Whether a kernel was built with the options that are asked for today. */
+export async function isCurrent(folder: string): Promise<boolean> {
+  const built = await readFile(join(folder, WANTED), "utf8").catch(() => undefined);
+  return built === (await readFile(CONFIG, "utf8"));
 }
 
 /** Builds it into a folder of `cache`. */
@@ -54,7 +62,9 @@ export async function buildKernel(cache: string, say: (line: string) => void): P
     await mkdir(join(made, "modules"), { recursive: true });
     await rename(join(source, "arch/x86/boot/bzImage"), join(made, "vmlinuz"));
     await rename(join(source, ".config"), join(made, "config"));
+    await copyFile(CONFIG, join(made, WANTED));
     const folder = join(cache, `build@${release}`);
+    await rm(folder, { recursive: true, force: true });
     await place(made, folder);
     return { name: "build", version: release, folder };
   });

@@ -8,7 +8,7 @@ import { mkdir, readdir, rename } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { RingyardError } from "../../src/core/errors.ts";
 import { PrivateApt } from "./apt.ts";
-import { buildKernel } from "./build.ts";
+import { buildKernel, isCurrent } from "./build.ts";
 import { cacheFolder, place, withWorkFolder } from "./cache.ts";
 import { newest } from "./versions.ts";
 
@@ -55,8 +55,11 @@ export async function findKernel(name: string, say: (line: string) => void): Pro
   }
   const cache = cacheFolder("vm");
   const cached = newest(await readdir(cache), new RegExp(`^${RegExp.escape(name)}@(.+)$`));
-  if (cached !== undefined) return { name, version: cached.version, folder: join(cache, cached.name) };
   const packaged = PACKAGED[name];
+  if (cached !== undefined) {
+    const folder = join(cache, cached.name);
+    if (packaged !== undefined || (await isCurrent(folder))) return { name, version: cached.version, folder };
+  }
   return packaged === undefined ? await buildKernel(cache, say) : await fetchKernel(cache, name, packaged, say);
 }
 
