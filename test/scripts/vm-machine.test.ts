@@ -38,7 +38,7 @@ describe("the command line", () => {
     expect(() => quiet([])).toThrow("missing required argument");
     expect(() => testKernels("6.12,5.4")).toThrow("no kernel 5.4");
     expect(testKernels("sid")).toEqual(["sid"]);
-    expect(testKernels("")).toEqual(["6.12", "sid"]);
+    expect(testKernels("")).toEqual(["6.12", "sid", "build"]);
   });
 
   test("hugepages must fit into the memory", () => {
