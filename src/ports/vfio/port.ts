@@ -21,6 +21,11 @@ export const MIN_DESCRIPTORS = 64;
 export const MAX_DESCRIPTORS = 4096;
 const DESCRIPTORS = 512;
 const LOOK_MS = 1000;
+/** A device that is broken again within so long of its start is given time, and in the end given up. */
+const QUICK_MS = 10_000;
+const QUICK_FAILURES = 5;
+/** Addresses that ports of this process have. */
+const taken = new Set<string>();
 const NO_LINK: NicLink = { up: false, speedMbps: 0, fullDuplex: false };
 
 export class VfioPort implements Port {
@@ -37,6 +42,10 @@ export class VfioPort implements Port {
   private mac: string | undefined;
   private state: "running" | "taken back by the kernel" | "failed" = "running";
   private resets = 0;
+  private startedMs = 0;
+  private quickFailures = 0;
+  private restarting: Timer | undefined;
+  private owns = false;
   private turn: Promise<unknown> = Promise.resolve();
   private closed: Promise<void> | undefined;
 
@@ -52,6 +61,11 @@ export class VfioPort implements Port {
 
   /** Takes the NIC where it is still the kernel's. Throws RingyardError; `close` undoes what was done by then. */
   async start(): Promise<void> {
+    if (taken.has(this.address)) {
+      throw new RingyardError("BUSY", `${this.address}: another port has this NIC`, "ringyard port list shows which");
+    }
+    taken.add(this.address);
+    this.owns = true;
     await this.nics.take(this.address, { by: "port" });
     await this.bringUp();
   }
@@ -78,10 +92,11 @@ export class VfioPort implements Port {
     nic.start();
     if (!this.linkUp) nic.setLink(false);
     this.state = "running";
+    this.startedMs = performance.now();
     this.watch(nic.managementVector < 0 ? -1 : device.interruptFd(nic.managementVector), () => this.look());
     this.watch(device.requestFd, () => this.inTurn(() => this.giveUp()));
     this.watch(device.errorFd, () => this.inTurn(() => this.afterError()));
-    this.timer = setInterval(() => this.look(), LOOK_MS);
+    this.timer = setInterval(() => this.lookAtAll(), LOOK_MS);
     this.timer.unref();
     this.look();
   }
@@ -115,6 +130,12 @@ export class VfioPort implements Port {
     return done;
   }
 
+  /** Statistics, too: their counters are short, and begin anew or stop at their largest. */
+  private lookAtAll(): void {
+    this.nic?.counters();
+    this.look();
+  }
+
   private look(): void {
     const { nic, device } = this;
     if (nic === undefined || device === undefined) return;
@@ -137,14 +158,15 @@ export class VfioPort implements Port {
     return false;
   }
 
-  /** Stops all DMA; what waited to be sent is lost. The device starts again right behind. */
-  private async reset(): Promise<void> {
+  /** Stops all DMA; what waited to be sent is lost. The device starts again, at once or after a while. */
+  private async reset(delayMs = 0): Promise<void> {
     if (this.nic === undefined) return;
     this.resets++;
     this.host.countError("reset");
     await this.silence();
     this.provision?.settle();
-    void this.inTurn(() => this.restart()).catch(() => undefined);
+    this.restarting = setTimeout(() => void this.inTurn(() => this.restart()).catch(() => undefined), delayMs);
+    this.restarting.unref();
   }
 
   private async restart(): Promise<void> {
@@ -153,24 +175,31 @@ export class VfioPort implements Port {
       await this.release();
       await this.bringUp();
     } catch (error) {
-      await this.release();
-      this.state = "failed";
-      this.host.countError("restart_failed");
-      const next = `ringyard port del ${this.spec.name}, and add it again`;
-      this.host.log.warn(`vfio ${this.address}: cannot be started again: ${errorLine(error)}`, { next });
+      await this.fail(errorLine(error));
     }
+  }
+
+  private async fail(why: string): Promise<void> {
+    this.state = "failed";
+    await this.release();
+    this.host.countError("restart_failed");
+    const next = `ringyard port del ${this.spec.name}, and add it again`;
+    this.host.log.warn(`vfio ${this.address}: not started again: ${why}`, { next });
   }
 
   private async afterError(): Promise<void> {
     if (this.nic === undefined) return;
     this.host.countError("device_error");
+    this.quickFailures = performance.now() - this.startedMs < QUICK_MS ? this.quickFailures + 1 : 0;
+    if (this.quickFailures > QUICK_FAILURES) return await this.fail("it breaks again and again");
     this.host.log.warn(`vfio ${this.address}: the device has an error that it cannot correct: resetting it`);
-    await this.reset();
+    await this.reset(this.quickFailures * LOOK_MS);
   }
 
   /** The kernel wants the device: it is pulled out, or unbound. It waits until we have let go. */
   private async giveUp(): Promise<void> {
     if (this.device === undefined) return;
+    clearTimeout(this.restarting);
     this.state = "taken back by the kernel";
     this.host.countError("device_gone");
     const next = `ringyard port del ${this.spec.name}`;
@@ -188,7 +217,12 @@ export class VfioPort implements Port {
     this.nic = undefined;
     if (nic === undefined) return;
     for (let pair = 0; pair < nic.pairs; pair++) await this.host.closeLane(pair);
-    nic.stop();
+    try {
+      nic.stop();
+    } catch (error) {
+      // It does no DMA any more: bus master is off. Its close resets it once more.
+      this.host.log.warn(`vfio ${this.address}: ${errorLine(error)}`);
+    }
   }
 
   private async release(): Promise<void> {
@@ -242,15 +276,32 @@ export class VfioPort implements Port {
     return true;
   }
 
-  /** Gives the NIC back to the kernel's driver where the port took it. Nothing holds on to a NIC, so `keep` says nothing. */
+  /**
+   * Gives the NIC back to the kernel's driver where the port took it. Nothing holds on to a NIC, so `keep` says nothing. A NIC that
+   * cannot be given back keeps no port from going.
+   */
   close(): Promise<void> {
     this.closed ??= this.inTurn(async () => {
+      clearTimeout(this.restarting);
       await this.release();
-      if (this.state === "taken back by the kernel") return;
-      const { warnings } = await this.nics.give(this.address, { by: "port" });
-      for (const warning of warnings) this.host.log.warn(`vfio ${this.address}: ${warning}`);
+      if (!this.owns) return;
+      const warnings = await this.giveBack();
+      taken.delete(this.address);
+      for (const warning of warnings) {
+        this.host.log.warn(`vfio ${this.address}: ${warning}`, { next: `ringyard nic give ${this.address}` });
+      }
     });
     return this.closed;
+  }
+
+  private async giveBack(): Promise<string[]> {
+    try {
+      return (await this.nics.give(this.address, { by: "port" })).warnings;
+    } catch (error) {
+      // Pulled out: there is nothing to give.
+      if (error instanceof RingyardError && error.code === "NOT_FOUND") return [];
+      return [errorLine(error)];
+    }
   }
 }
 

@@ -14,12 +14,13 @@ import type {
   NicAdmin,
   NicChange,
   NicProblem,
+  NicTaker,
   TakeOptions,
 } from "../../../core/nics.ts";
 import { requireAddress } from "./address.ts";
 import { groupProblems, inspectNic, isNetwork, listNics, type Sources, VFIO_PCI } from "./inventory.ts";
 import { netdevsOf } from "./netdevs.ts";
-import { Records } from "./records.ts";
+import { type NicRecord, Records } from "./records.ts";
 import { DEVICES, DRIVERS, Sysfs } from "./sysfs.ts";
 import { userText } from "./users.ts";
 
@@ -60,7 +61,7 @@ export class Binder implements NicAdmin {
     }
     requireTakeable(nic, problems, force);
     const override = this.override(address);
-    const record = { driver: driver ?? "", override: override === VFIO_PCI ? "" : override, by };
+    const record = this.recordOf(address, driver, override, by);
     this.records.write(address, record);
     try {
       await this.write(address, `${DEVICES}/${address}/driver_override`, VFIO_PCI);
@@ -68,7 +69,9 @@ export class Binder implements NicAdmin {
       this.requireBound(address);
     } catch (error) {
       await this.restore(address, record.driver, record.override).catch(() => undefined);
-      this.records.remove(address);
+      // What could not be put back is remembered, for nic give.
+      const back = (this.driver(address) ?? "") === record.driver && this.override(address) !== VFIO_PCI;
+      if (back) this.records.remove(address);
       throw error;
     }
     const netdevs = nic.netdevs.map(({ name }) => name);
@@ -114,6 +117,12 @@ export class Binder implements NicAdmin {
       }
     }
     return result;
+  }
+
+  /** What to go back to. Where an earlier take ended half way, that is what it had found. */
+  private recordOf(address: string, driver: string | undefined, override: string, by: NicTaker): NicRecord {
+    if (override !== VFIO_PCI) return { driver: driver ?? "", override, by };
+    return this.records.read(address) ?? { driver: driver ?? "", override: "", by };
   }
 
   private inspect(text: string): HostNic {

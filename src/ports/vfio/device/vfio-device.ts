@@ -1,7 +1,7 @@
 // A PCI device that this process drives, whichever door it came through: its BARs, configuration space, interrupts and memory.
 //
 //   regions 0..5 BARs | 7 configuration space        irqs 0..2 INTx, MSI, MSI-X | 3 error | 4 request
-//   open: reset, bus master off ... close: interrupts off, bus master off, reset, memory unmapped, file closed
+//   open: bus master off ... close: interrupts off, bus master off, reset, memory unmapped, file closed
 //
 // The kernel does the same when a process dies (vfio_pci_core_disable), so a crash leaves no DMA running. Control thread;
 // workers have `barConfig`, eventfds and IOVAs as plain numbers.

@@ -162,11 +162,14 @@ export class VirtioNic implements Nic {
     if (this.#stopped) return;
     this.#stopped = true;
     const { books, device, transport } = this.parts;
-    const quiet = transport.reset();
-    device.setBusMaster(false);
-    // What does not confirm its reset is reset as a whole.
-    if (!quiet) device.reset();
-    for (const { address, size } of books.splice(0)) unmap(address, size);
+    try {
+      const quiet = transport.reset();
+      device.setBusMaster(false);
+      // What does not confirm its reset is reset as a whole.
+      if (!quiet) device.reset();
+    } finally {
+      for (const { address, size } of books.splice(0)) unmap(address, size);
+    }
   }
 
   details(): Record<string, string | number | boolean> {
@@ -179,7 +182,8 @@ export class VirtioNic implements Nic {
       rx_buffer: pairs[0].receive.chunk,
       tx_buffer: pairs[0].transmit.chunk,
       promisc: this.#promisc,
-      needs_reset: (status & net.VIRTIO_CONFIG_S_NEEDS_RESET) !== 0,
+      // A device that is not there any more has all bits set.
+      needs_reset: status !== 0xff && (status & net.VIRTIO_CONFIG_S_NEEDS_RESET) !== 0,
     };
   }
 }
