@@ -13,6 +13,8 @@ const ROOT = join(import.meta.dir, "../..");
 export const IN_VM = "test/vm/";
 /** Of a test that sets none of its own: the emulated machine is 10 to 20 times slower than its host. */
 const TEST_LIMIT_MS = 60_000;
+/** What a machine may lack to run the tests; every other failure to boot is one. */
+const LACKING: ReadonlySet<string> = new Set(["MISSING", "UNREACHABLE", "PERMISSION"]);
 const FULL = process.env.RINGYARD_TEST_SCALE === "full";
 
 export interface FileResult {
@@ -54,6 +56,10 @@ interface WantedFile {
 /** Runs files on one kernel; their output is shown as it comes. One result for each file that wants this kernel. */
 export async function* testInVm(kernel: string, files: readonly string[], seconds: number): AsyncGenerator<FileResult> {
   const all = await Promise.all(files.map(async (file) => ({ file, needs: await needsOf(file) })));
+  for (const { file, needs } of all) {
+    const unknown = [...(needs.kernels ?? []), ...(needs.also ?? [])].find((name) => !KERNEL_NAMES.includes(name));
+    if (unknown !== undefined) throw new RingyardError("BAD_OPTION", `${file}: no kernel "${unknown}"`);
+  }
   const wanted = all.filter(({ needs }) => runsOn(kernel, needs, FULL));
   for (const alike of Map.groupBy(wanted, ({ needs }) => machineKind(needs)).values()) {
     yield* testAlike(kernel, alike, seconds);
@@ -65,14 +71,21 @@ async function* testAlike(kernel: string, files: readonly WantedFile[], seconds:
   const { prepare: _, ...machine } = together(files.map(({ needs }) => needs));
   let vm: Vm | undefined;
   let unavailable: string | undefined;
+  let failure: string | undefined;
   closeOnSignals(() => vm);
   try {
     for (const { file } of files) {
       if (unavailable === undefined && vm === undefined) {
         vm = await bootVm({ kernel, ...machine }).catch((error) => {
+          if (!(error instanceof RingyardError && LACKING.has(error.code))) failure = errorLine(error);
           unavailable = errorLine(error);
           return undefined;
         });
+      }
+      if (vm === undefined && failure !== undefined) {
+        console.error(`${file} on ${kernel}: ${failure}`);
+        yield { file, output: "", exitCode: 70 };
+        continue;
       }
       if (vm === undefined) {
         yield { file, output: "", exitCode: 1, skipped: unavailable };
@@ -116,8 +129,8 @@ async function testFile(vm: Vm, file: string, seconds: number): Promise<{ result
     const exitCode = complaints.length > 0 ? 70 : code;
     return { result: { file, output, exitCode }, usable: !timedOut && complaints.length === 0 };
   } catch (error) {
-    if (!(error instanceof VmGone)) throw error;
-    console.error(`${file}: ${error.message}`);
+    // Whatever it was: the others have a machine of their own.
+    console.error(`${file}: ${error instanceof VmGone ? error.message : errorLine(error)}`);
     return { result: { file, output, exitCode: 70 }, usable: false };
   }
 }

@@ -11,8 +11,8 @@
 import { RingyardError } from "../core/errors.ts";
 import { WINDOW_OVERLAP, WINDOW_SPAN, type WindowTable } from "./window.ts";
 
-/** Windows of one driver: 64 GiB, or as many regions as vhost-user memory slots are offered, and some. */
-const MAX_RANGES = 256;
+/** Windows of one driver: the 256 GiB that a port may have, and the pieces that it comes in. */
+export const MAX_RANGES = 320;
 /** An address word above this makes the address 2^53 or more. */
 const MAX_HIGH_WORD = 0x1fffff;
 

@@ -16,6 +16,9 @@ export class ServedControlQueue {
   private readonly memory = new GuestMemory(new WindowTable());
   private readonly queue: ControlQueue;
   private readonly token: number;
+  /** One turn at a time: two would answer the same command twice. */
+  private last: Promise<void> = Promise.resolve();
+  private closed = false;
 
   /** Serves the ring from index `next` on; `call` interrupts the driver. Throws RingyardError for a ring that cannot be. */
   constructor(
@@ -37,12 +40,18 @@ export class ServedControlQueue {
     void this.serve();
   }
 
-  private async serve(): Promise<void> {
-    if ((await this.queue.serve(this.handle)) > 0) this.call();
+  private serve(): Promise<void> {
+    this.last = this.last.then(async () => {
+      if (!this.closed && (await this.queue.serve(this.handle)) > 0) this.call();
+    });
+    return this.last;
   }
 
-  close(): void {
+  /** Resolves when the ring is touched no more: its memory may go then. */
+  async close(): Promise<void> {
+    this.closed = true;
     this.reactor.unwatch(this.token);
+    await this.last;
     this.memory.clear();
   }
 }

@@ -9,6 +9,8 @@
 
 import { fstatSync, readlinkSync } from "node:fs";
 import { RingyardError } from "../../core/errors.ts";
+import { MAX_RANGES } from "../../mem/guest-memory.ts";
+import { WINDOW_SPAN } from "../../mem/window.ts";
 import { EACCES, ENOMEM, EPERM, SysError } from "../../sys/errno.ts";
 import { closeFd } from "../../sys/fd.ts";
 import { raiseLockedMemoryLimit } from "../../sys/limits.ts";
@@ -108,6 +110,8 @@ export class Iotlb {
       if (this.totalSize + entry.size > MAX_MEMORY_SIZE) {
         throw new RingyardError("LIMIT", `more than ${MAX_MEMORY_SIZE / 2 ** 30} GiB of memory`);
       }
+      const windows = this.mappings.reduce((sum, { size }) => sum + windowsOf(size), windowsOf(entry.size));
+      if (windows > MAX_RANGES) throw new RingyardError("LIMIT", "too many pieces of a GiB");
       const size = (entry.size + 3) & ~3;
       if (ofKernel) {
         this.kernelDriver = true;
@@ -181,6 +185,11 @@ export class Iotlb {
     this.kernelDriver = false;
     this.hasBounceArea = false;
   }
+}
+
+/** How many of a worker's windows a region takes. */
+function windowsOf(size: number): number {
+  return Math.ceil(size / WINDOW_SPAN);
 }
 
 /** Whether `next` is the same file's continuation of `piece`, in both address spaces. */

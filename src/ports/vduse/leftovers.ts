@@ -49,7 +49,9 @@ async function removeDevice(name: string, control: VduseControl, clerk: Clerk, r
     await responder.remove(fd);
     closeFd(fd);
   }
-  control.destroy(name);
+  if (control.destroy(name) === "busy") {
+    throw new RingyardError("BUSY", `vduse ${name}: still in use`, "ringyard down --remove, once more");
+  }
   return true;
 }
 

@@ -8,6 +8,7 @@
 // is of no use to anybody; the next attach makes it anew, as every detach does. Control thread only.
 
 import { RingyardError } from "../../core/errors.ts";
+import { EPERM, SysError } from "../../sys/errno.ts";
 import { closeFd } from "../../sys/fd.ts";
 import { struct_virtio_net_config, VIRTIO_NET_S_LINK_UP } from "../../uapi/virtio_net.ts";
 import { type Features, featureNames } from "../../virtio/features.ts";
@@ -61,7 +62,7 @@ export class VdusePort implements Port {
       this.device = new VduseDevice(openDevice(name), this.adopted ? 0 : control.apiVersion);
       // A container outlives a switch that is down for longer than any timeout: what asks meanwhile waits.
       setDeviceAttribute(name, "msg_timeout", 0);
-      if (this.adopted) this.device.setConfig(0, this.configSpace());
+      if (this.adopted) this.showConfig(this.device);
       else this.prepare(this.device);
       keepCallsOff(name, this.queueCount, this.host.workerCpus);
       const options = { ...this.queues, umem: this.spec.options.umem !== "off" };
@@ -108,6 +109,15 @@ export class VdusePort implements Port {
       throw new RingyardError("BUSY", `vduse ${name}: another process or port serves this device`, next);
     }
     this.create(control);
+  }
+
+  /** An adopted device may be broken, and refuses everything then: its session says so, and `attach` makes it anew. */
+  private showConfig(device: VduseDevice): void {
+    try {
+      device.setConfig(0, this.configSpace());
+    } catch (error) {
+      if (!(error instanceof SysError && error.errno === EPERM)) throw error;
+    }
   }
 
   private prepare(device: VduseDevice): void {

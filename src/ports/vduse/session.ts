@@ -9,6 +9,7 @@
 
 import { errorLine } from "../../core/errors.ts";
 import { DELIVER_NEXT, FETCH_AVAIL } from "../../mem/lane-state.ts";
+import { clearSignal } from "../../sys/fd.ts";
 import { VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_NET_F_CTRL_VQ } from "../../uapi/virtio_net.ts";
 import { type Features, hasFeature } from "../../virtio/features.ts";
 import type { NetCommand } from "../../virtio/net-ctrl.ts";
@@ -23,6 +24,9 @@ import type { DeviceEvents, Responder } from "./responder.ts";
 /** We look whether the kernel has taken our answer to DRIVER_OK: it does within microseconds, unless who waited was killed. */
 const FIRST_LOOK_MS = 1;
 const LAST_LOOK_MS = 100;
+
+/** Lines about memory that a session logs. */
+const MOST_TOLD = 32;
 
 export interface SessionOptions {
   pairs: number;
@@ -178,7 +182,8 @@ export class Session implements DeviceEvents {
 
   /** Once each: a VM's firmware is mapped read-only every time anew. */
   private tell(why: string): void {
-    if (this.told.has(why)) return;
+    // Not without end: whoever maps memory chooses the addresses.
+    if (this.told.has(why) || this.told.size >= MOST_TOLD) return;
     this.told.add(why);
     this.host.log.info(`vduse: memory not used: ${why}`);
   }
@@ -186,8 +191,11 @@ export class Session implements DeviceEvents {
   /** Maps the memory and opens the lanes; while the driver has no buffers, its first kick brings us back here. */
   private async openLanes(adopted = false): Promise<void> {
     await this.dropMemory();
+    // Before the look, so that a kick behind it wakes us once more; opened lanes kick themselves.
+    for (const kick of this.lanes.kicks) clearSignal(kick);
     this.iotlb.resolve(this.options.umem);
     if (!this.iotlb.complete) {
+      if (this.iotlb.count === 0) this.tell("the driver shares none (QEMU: share=on for its memory)");
       this.waiting = this.lanes.kicks.map((kick) => this.host.reactor.watch(kick, () => this.kicked()));
       return;
     }
@@ -245,7 +253,7 @@ export class Session implements DeviceEvents {
 
   private async closeLanes(): Promise<void> {
     this.unwatch();
-    this.control?.close();
+    await this.control?.close();
     this.control = undefined;
     await this.lanes.close();
   }
