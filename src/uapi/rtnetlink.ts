@@ -4,6 +4,7 @@
 export const RTM_GETLINK = 18;
 export const RTM_SETLINK = 19;
 export const RTM_NEWADDR = 20;
+export const RTM_GETADDR = 22;
 
 export const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;

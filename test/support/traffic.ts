@@ -42,16 +42,23 @@ const UDP_SINK = (address: string) => `
   } });
   console.log("listening");`;
 
-/** Sends datagrams of 1 to 1472 bytes and some that go in fragments, fewer than a socket holds; prints the same of each. */
+/**
+ * Sends datagrams of 1 to 1472 bytes and some that go in fragments, and prints the same of each; some at each line that it reads, so that
+ * a busy receiver's socket is never full.
+ */
 const UDP_SOURCE = (ip: string) => `
+  const sizes = [];
+  for (let size = 1; size < 6000; size += size < 1472 ? 30 + (size % 2) : 1500) sizes.push(size);
   const hash = (bytes) => new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
   const socket = await Bun.udpSocket({ connect: { hostname: "${ip}", port: ${UDP_PORT} } });
-  for (let size = 1; size < 6000; size += size < 1472 ? 30 + (size % 2) : 1500) {
-    const bytes = crypto.getRandomValues(new Uint8Array(size));
-    if (!socket.send(bytes)) throw new Error("send");
-    console.log("datagram " + size + " " + hash(bytes));
-  }
-  socket.close();`;
+  for await (const _ of console) {
+    for (const size of sizes.splice(0, 8)) {
+      const bytes = crypto.getRandomValues(new Uint8Array(size));
+      if (!socket.send(bytes)) throw new Error("send");
+      console.log("datagram " + size + " " + hash(bytes));
+    }
+    if (sizes.length === 0) console.log("sent all");
+  }`;
 
 const datagrams = (output: string) => output.match(/^datagram \d+ [0-9a-f]{64}$/gm) ?? [];
 
@@ -65,15 +72,20 @@ export async function udpSink(inside: Namespace, address: string): Promise<{ sin
 /** Sends some 50 datagrams, and fails unless each arrives as it was. */
 export async function udp(from: Host, to: Host): Promise<void> {
   const { sink, seen } = await udpSink(to.inside, "0.0.0.0");
+  const source = from.inside.spawn([process.execPath, "-e", UDP_SOURCE(to.ip)]);
   try {
-    const { stdout } = await from.inside.run([process.execPath, "-e", UDP_SOURCE(to.ip)]);
-    const sent = datagrams(stdout).sort();
-    await until("all datagrams to arrive", () => {
-      const arrived = seen().sort();
-      if (sent.length > 40 && arrived.join() === sent.join()) return true;
-      throw new Error(`${arrived.length} of ${sent.length}`);
-    });
+    for (let sent: string[] = []; !source.output.includes("sent all"); ) {
+      const before = sent.length;
+      source.write("\n");
+      await until("the next datagrams to arrive", () => {
+        sent = datagrams(source.output).sort();
+        const arrived = seen().sort();
+        if (sent.length > before && arrived.join() === sent.join()) return true;
+        throw new Error(`${arrived.length} of ${sent.length} ${source.output.slice(-200)}`);
+      });
+    }
   } finally {
+    await source.stop();
     await sink.stop();
   }
 }

@@ -1,4 +1,4 @@
-// IP addresses with prefix lengths: from text, and onto a network device of the calling thread's namespace.
+// IP addresses with prefix lengths: from text, onto a network device of the calling thread's namespace, and those that are there.
 //
 //   RTM_NEWADDR:  ifaddrmsg (8) | IFA_LOCAL | IFA_ADDRESS            both the same address: no peer
 //
@@ -6,8 +6,8 @@
 
 import { isIP, isIPv4 } from "node:net";
 import { RingyardError } from "../../core/errors.ts";
-import { attribute, NETLINK_ROUTE, netlinkCall } from "../../sys/netlink.ts";
-import { IFA_ADDRESS, IFA_LOCAL, RTM_NEWADDR, struct_ifaddrmsg } from "../../uapi/rtnetlink.ts";
+import { attribute, attributesOf, NETLINK_ROUTE, netlinkCall, netlinkDump } from "../../sys/netlink.ts";
+import { IFA_ADDRESS, IFA_LOCAL, RTM_GETADDR, RTM_NEWADDR, struct_ifaddrmsg } from "../../uapi/rtnetlink.ts";
 
 // From <sys/socket.h>.
 const AF_INET = 2;
@@ -62,4 +62,30 @@ export function addAddress(index: number, { address, prefixLength }: Cidr): void
   head.setUint32(fields.ifa_index[0], index, true);
   const attributes = [attribute(IFA_LOCAL, address), attribute(IFA_ADDRESS, address)];
   netlinkCall(NETLINK_ROUTE, RTM_NEWADDR, Buffer.concat([new Uint8Array(head.buffer), ...attributes]), "RTM_NEWADDR");
+}
+
+/**
+ * The addresses of this namespace, as `10.0.0.1/24`, by the index of their device: also of devices that are down or have no carrier,
+ * which getifaddrs(3) as Node.js uses it leaves out. Throws SysError.
+ */
+export function listAddresses(): Map<number, string[]> {
+  const { size, fields } = struct_ifaddrmsg;
+  const found = new Map<number, string[]>();
+  for (const answer of netlinkDump(NETLINK_ROUTE, RTM_GETADDR, new Uint8Array(size), "RTM_GETADDR")) {
+    const attributes = attributesOf(answer, size);
+    const view = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
+    if (view === undefined) continue;
+    const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    const index = answer.getUint32(fields.ifa_index[0], true);
+    const text = `${addressText(bytes)}/${answer.getUint8(fields.ifa_prefixlen[0])}`;
+    found.set(index, [...(found.get(index) ?? []), text]);
+  }
+  return found;
+}
+
+function addressText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const groups = Array.from({ length: 8 }, (_, group) => ((bytes[group * 2] << 8) | bytes[group * 2 + 1]).toString(16));
+  // The shortest form, by the URL standard (RFC 5952).
+  return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { RingyardError } from "../../../src/core/errors.ts";
-import { addAddress, parseCidr } from "../../../src/ports/link/address.ts";
+import { addAddress, listAddresses, parseCidr } from "../../../src/ports/link/address.ts";
 import { findLink } from "../../../src/ports/link/link.ts";
 import { enter, openNetns } from "../../../src/ports/link/netns.ts";
 import { closeFd } from "../../../src/sys/fd.ts";
@@ -76,4 +76,10 @@ requireNamespaces()("on a device", () => {
       closeFd(fd);
     }
   });
+});
+
+test("the addresses that there are are listed by device, the loopback's among them", () => {
+  const all = listAddresses();
+  expect(all.get(1)).toContain("127.0.0.1/8");
+  for (const text of [...all.values()].flat()) expect(parseCidr(text).prefixLength).toBeGreaterThan(0);
 });

@@ -4,20 +4,25 @@
 //
 // A device that was moved into a container's namespace is not to be seen from here. Control thread.
 
-import { networkInterfaces } from "node:os";
 import type { HostNetdev } from "../../../core/nics.ts";
-import { DEVICES, type Sysfs } from "./sysfs.ts";
+import { listAddresses } from "../../link/address.ts";
+import { DEVICES, Sysfs } from "./sysfs.ts";
+
+const NETDEVS = "sys/class/net";
 
 /** `eth0` -> `10.0.0.1/24`, …; the tests hand in others. */
 export type Addresses = () => ReadonlyMap<string, readonly string[]>;
 
 /** Addresses of this namespace that somebody chose: the kernel gives link-local ones to every device that is up. */
 export function hostAddresses(): ReadonlyMap<string, readonly string[]> {
-  const all = Object.entries(networkInterfaces()).map(([name, addresses = []]) => {
-    const chosen = addresses.filter(({ address }) => !/^fe[89ab][0-9a-f]:/i.test(address));
-    return [name, chosen.map(({ address, cidr }) => cidr ?? address)] as const;
+  const machine = new Sysfs();
+  const names = new Map(
+    machine.list(NETDEVS).map((name) => [Number(machine.text(`${NETDEVS}/${name}/ifindex`)), name]),
+  );
+  const chosen = [...listAddresses()].map(([index, addresses]) => {
+    return [names.get(index) ?? "", addresses.filter((address) => !/^fe[89ab][0-9a-f]:/i.test(address))] as const;
   });
-  return new Map(all);
+  return new Map(chosen);
 }
 
 /** The network devices of the NIC at a PCI address. */

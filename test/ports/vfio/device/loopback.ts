@@ -87,7 +87,9 @@ export class Loopback {
     registers.write32(RDT, next);
     registers.write32(TDT, next);
     const words = new Int32Array(view.buffer);
-    await until("the frame to be sent", () => (Atomics.load(words, (transmit + 12) >> 2) & 1) !== 0);
+    const done = (descriptor: number) => (Atomics.load(words, (descriptor + 12) >> 2) & 1) !== 0;
+    await until("the frame to be sent", () => done(transmit));
+    await until("the frame to come back", () => done(receive));
     return words[(receive + 8) >> 2] & 0xffff;
   }
 
