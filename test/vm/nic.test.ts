@@ -15,11 +15,12 @@ import { heldDifference, holdings } from "../support/leaks.ts";
 import { nicNamed, putBack, requireNics, takeAway } from "../support/nics.ts";
 import { type Finished, run, useProcesses } from "../support/process.ts";
 import { ringyard } from "../support/ringyard.ts";
+import { sized } from "../support/scale.ts";
 import { RINGYARD, useSwitch } from "../support/switch.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT_MS = 240_000;
-const CYCLES = 100;
+const CYCLES = sized(10, 100);
 const PCI = "/sys/bus/pci/devices";
 
 const suite = requireNics("virtio-net-pci", "e1000e");

@@ -21,7 +21,7 @@ import { attach, container, deviceName, requireVduse, vduseDevices } from "../su
 
 const LIMIT_MS = 240_000;
 const MANY = 16;
-const CYCLES = sized(40, 1000);
+const CYCLES = sized(12, 1000);
 
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-vduse-"));
 useCleanup()(() => rmSync(scratch, { recursive: true, force: true }));
