@@ -27,6 +27,14 @@ export function complaints(messages: string, limit = 20): string[] {
     .slice(0, limit);
 }
 
+/**
+ * Whether a panic is the emulator's: a processor met the breakpoint that the kernel puts where it is about to patch its own code,
+ * which it had taken away again by then. Seen in one boot of 25, and hours later, where a first packet socket is opened.
+ */
+export function isEmulatorsFault(console: string): boolean {
+  return console.includes("Oops: int3");
+}
+
 /** How a boot failed: what the console says, and whether QEMU was still there when the time was over. */
 export type BootFailure = "panicked" | "stood still" | "was ended";
 

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { RingyardError } from "../../src/core/errors.ts";
 import { PROGRAM_PATH } from "../packages.ts";
 import { cacheRoot } from "./cache.ts";
-import { bootFailure, bootsAgain, complaints } from "./console.ts";
+import { bootFailure, bootsAgain, complaints, isEmulatorsFault } from "./console.ts";
 import { vmInitramfs } from "./initramfs.ts";
 import { DEFAULT_KERNEL, findKernel, type Kernel } from "./kernels.ts";
 import { keepText, sweepFolders } from "./leftovers.ts";
@@ -60,7 +60,15 @@ export interface RunResult {
 }
 
 /** The machine is no more: it panicked, or hung and was ended. Its console is kept. */
-export class VmGone extends Error {}
+export class VmGone extends Error {
+  constructor(
+    message: string,
+    /** Whether the emulator is to blame, and a new machine may do. */
+    readonly emulatorsFault: boolean,
+  ) {
+    super(message);
+  }
+}
 
 /** Programs that the host must have. */
 export function missingPrograms(): string[] {
@@ -213,7 +221,8 @@ export class Vm {
     const what = !this.running ? "ended" : `did not answer ${GRACE_MS / 1000} s after the limit`;
     this.process.kill("SIGKILL");
     const path = await this.keepConsole(`${what}: ${command}`);
-    throw new VmGone(`the virtual machine (${this.kernel.version}) ${what}; its console: ${path}\n${this.lastWords()}`);
+    const message = `the virtual machine (${this.kernel.version}) ${what}; its console: ${path}\n${this.lastWords()}`;
+    throw new VmGone(message, isEmulatorsFault(this.console()));
   }
 
   /** Waits for what the guest will say: true when it came, false when the machine or the time ended before. */

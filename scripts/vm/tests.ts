@@ -15,6 +15,8 @@ export const IN_VM = "test/vm/";
 const TEST_LIMIT_MS = 60_000;
 /** What a machine may lack to run the tests; every other failure to boot is one. */
 const LACKING: ReadonlySet<string> = new Set(["MISSING", "UNREACHABLE", "PERMISSION"]);
+/** For a file whose machine the emulator lost. */
+const ATTEMPTS = 3;
 const FULL = process.env.RINGYARD_TEST_SCALE === "full";
 
 export interface FileResult {
@@ -74,7 +76,9 @@ async function* testAlike(kernel: string, files: readonly WantedFile[], seconds:
   let failure: string | undefined;
   closeOnSignals(() => vm);
   try {
-    for (const { file } of files) {
+    const waiting = files.map(({ file }) => ({ file, attempt: 1 }));
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const { file, attempt } = next;
       if (unavailable === undefined && vm === undefined) {
         vm = await bootVm({ kernel, ...machine }).catch((error) => {
           if (!(error instanceof RingyardError && LACKING.has(error.code))) failure = errorLine(error);
@@ -92,20 +96,31 @@ async function* testAlike(kernel: string, files: readonly WantedFile[], seconds:
         continue;
       }
       console.error(`\n${kernel}: ${file}`);
-      const { result, usable } = await testFile(vm, file, seconds);
+      const { result, usable, emulatorsFault } = await testFile(vm, file, seconds);
       if (!usable) {
         await vm.close();
         vm = undefined;
       }
-      yield result;
+      if (emulatorsFault && attempt < ATTEMPTS) {
+        console.error(
+          `${file}: the emulator lost the machine (attempt ${attempt} of ${ATTEMPTS}): once more in a new one`,
+        );
+        waiting.unshift({ file, attempt: attempt + 1 });
+      } else yield result;
     }
   } finally {
     await vm?.close();
   }
 }
 
+interface FileRun {
+  result: FileResult;
+  usable: boolean;
+  emulatorsFault: boolean;
+}
+
 /** `usable`: whether the machine is good for another file. */
-async function testFile(vm: Vm, file: string, seconds: number): Promise<{ result: FileResult; usable: boolean }> {
+async function testFile(vm: Vm, file: string, seconds: number): Promise<FileRun> {
   let output = "";
   const sink = (stream: NodeJS.WriteStream) => {
     const decoder = new TextDecoder();
@@ -127,10 +142,12 @@ async function testFile(vm: Vm, file: string, seconds: number): Promise<{ result
     }
     // A test process that ends with 0 while its kernel does not is a failure that its summary does not tell.
     const exitCode = complaints.length > 0 ? 70 : code;
-    return { result: { file, output, exitCode }, usable: !timedOut && complaints.length === 0 };
+    const usable = !timedOut && complaints.length === 0;
+    return { result: { file, output, exitCode }, usable, emulatorsFault: false };
   } catch (error) {
     // Whatever it was: the others have a machine of their own.
     console.error(`${file}: ${error instanceof VmGone ? error.message : errorLine(error)}`);
-    return { result: { file, output, exitCode: 70 }, usable: false };
+    const emulatorsFault = error instanceof VmGone && error.emulatorsFault;
+    return { result: { file, output, exitCode: 70 }, usable: false, emulatorsFault };
   }
 }

@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { bootFailure, bootsAgain, complaints } from "../../scripts/vm/console.ts";
+import { bootFailure, bootsAgain, complaints, isEmulatorsFault } from "../../scripts/vm/console.ts";
 import { MarkedStream } from "../../scripts/vm/marked-stream.ts";
 import { readNeeds, runsOn, together } from "../../scripts/vm/needs.ts";
 import { parse } from "../../scripts/vm/options.ts";
@@ -150,6 +150,8 @@ describe("a kernel's messages", () => {
   test("a boot is tried again after a panic or a standstill, not for ever, and not where QEMU ends by itself", () => {
     const panic = "[    0.3] Oops: int3\n[    0.3] Kernel panic - not syncing: Fatal exception in interrupt";
     expect(bootFailure(panic, false)).toBe("panicked");
+    expect(isEmulatorsFault(panic)).toBe(true);
+    expect(isEmulatorsFault("[ 9.1] Oops: general protection fault\n[ 9.1] Kernel panic")).toBe(false);
     expect(bootFailure("[    0.3] Oops: int3", true)).toBe("stood still");
     expect(bootFailure("qemu-system-x86_64: -device: unknown", false)).toBe("was ended");
     expect(bootsAgain("panicked", 1, 3)).toBe(true);
