@@ -27,6 +27,7 @@ const [TDBAL, TDBAH, TDLEN, TDH, TDT] = [0x3800, 0x3804, 0x3808, 0x3810, 0x3818]
 const CTRL_SLU = 1 << 6;
 const STATUS_LU = 1 << 1;
 /** Enabled, unicast and multicast promiscuous, MAC loopback, broadcast accepted, buffers of 2048. */
+const RFCTL = 0x5008;
 const RCTL_LOOP = (1 << 1) | (1 << 3) | (1 << 4) | (1 << 6) | (1 << 15);
 /** Enabled, short frames padded. */
 const TCTL_ON = (1 << 1) | (1 << 3);
@@ -55,6 +56,8 @@ export class Loopback {
     const loop = new Loopback(device, device.allocate(3 * PAGE_SIZE), target);
     device.setBusMaster(true);
     const { registers, memory } = loop;
+    // Legacy descriptors, whatever the driver before us wanted.
+    registers.write32(RFCTL, 0);
     registers.write32(CTRL, registers.read32(CTRL) | CTRL_SLU);
     await until("the link", () => (registers.read32(STATUS) & STATUS_LU) !== 0);
     for (const [low, high, length, iova] of [
