@@ -26,8 +26,8 @@ const [TDBAL, TDBAH, TDLEN, TDH, TDT] = [0x3800, 0x3804, 0x3808, 0x3810, 0x3818]
 
 const CTRL_SLU = 1 << 6;
 const STATUS_LU = 1 << 1;
-/** Enabled, unicast and multicast promiscuous, MAC loopback, broadcast accepted, buffers of 2048. */
 const RFCTL = 0x5008;
+/** Enabled, unicast and multicast promiscuous, MAC loopback, broadcast accepted, buffers of 2048. */
 const RCTL_LOOP = (1 << 1) | (1 << 3) | (1 << 4) | (1 << 6) | (1 << 15);
 /** Enabled, short frames padded. */
 const TCTL_ON = (1 << 1) | (1 << 3);
