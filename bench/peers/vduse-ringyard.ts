@@ -48,5 +48,5 @@ function system(name: string, poll: "busy" | "adaptive", query = ""): VduseSyste
 
 export const vduseBusy = system(OURS, "busy");
 export const vduseAdaptive = system(`${OURS}-adaptive`, "adaptive");
-/** With the kernel's bounce area as it is, without memory of ringyard's in its place. */
-export const vduseNoUmem = system(`${OURS}-no-umem`, "busy", "?umem=off");
+/** With memory of its own in the place of the kernel's bounce area. */
+export const vduseUmem = system(`${OURS}-umem`, "busy", "?umem=on");

@@ -4,7 +4,7 @@
 //   bun bench/suites/vduse-inside.ts ROUNDS SECONDS SYSTEM,SYSTEM…
 
 import { print, scoped } from "../inside.ts";
-import { vduseAdaptive, vduseBusy, vduseNoUmem } from "../peers/vduse-ringyard.ts";
+import { vduseAdaptive, vduseBusy, vduseUmem } from "../peers/vduse-ringyard.ts";
 import { makeHost, type VduseSystem } from "../peers/vduse-system.ts";
 import { vduseTestpmd } from "../peers/vduse-testpmd.ts";
 import { OURS } from "../stats.ts";
@@ -14,7 +14,7 @@ import { frameCost } from "./vduse-cost.ts";
 import { COST, MANY, PING_MEAN, PING_MEDIAN, PING_MIN, SMALL, TCP, TWO_PORTS } from "./vduse-subjects.ts";
 import { frames, reach, roundTrips, tcp } from "./vduse-traffic.ts";
 
-const SYSTEMS: readonly VduseSystem[] = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseNoUmem];
+const SYSTEMS: readonly VduseSystem[] = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseUmem];
 
 async function measure(system: VduseSystem, round: number, seconds: number, undo: Undo): Promise<void> {
   const report = (subject: string, unit: string, value: number) =>

@@ -6,7 +6,7 @@
 import { trixieRoot } from "../../scripts/vm/trixie.ts";
 import { runInside } from "../inside.ts";
 import { DPDK_PACKAGES } from "../peers/trixie-dpdk.ts";
-import { vduseAdaptive, vduseBusy, vduseNoUmem } from "../peers/vduse-ringyard.ts";
+import { vduseAdaptive, vduseBusy, vduseUmem } from "../peers/vduse-ringyard.ts";
 import { vduseTestpmd } from "../peers/vduse-testpmd.ts";
 import type { Context, Suite } from "../suite.ts";
 import { COST, PING_MEAN, PING_MEDIAN, PING_MIN, TCP, TWO_PORTS } from "./vduse-subjects.ts";
@@ -18,7 +18,7 @@ const HUGEPAGES = 256;
  * without, and read(2) of as much 158 us and 50 us. With it, what is measured is mostly iperf3's copies.
  */
 export const CPU = "max,-erms,-fsrm";
-export const VDUSE_SYSTEM_NAMES = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseNoUmem].map(({ name }) => name);
+export const VDUSE_SYSTEM_NAMES = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseUmem].map(({ name }) => name);
 
 async function run(context: Context): Promise<void> {
   const systems = VDUSE_SYSTEM_NAMES.filter((name) => context.systems.includes(name));

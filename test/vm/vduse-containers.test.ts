@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Attached } from "../../src/ports/port.ts";
 import { useNamespaces } from "../support/netns.ts";
 import { useSwitch } from "../support/switch.ts";
-import { type Host, iperf, ping, randomFile, transfer, udp } from "../support/traffic.ts";
+import { type Host, iperf, ping, randomFile, transfer, udp, udpSegments } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 import { attach, container, deviceName, requireVduse, vduseDevices } from "../support/vduse.ts";
 
@@ -72,6 +72,10 @@ suite("two containers on VDUSE ports", () => {
         expect(details.features).toContain(feature);
       }
       expect(drops.malformed ?? 0).toBe(0);
+      // UDP's super-frames go in one piece between ports that both take them.
+      const { rxFrames } = await ringyard.port("a");
+      expect(await udpSegments(a, b, b.ip, 1000, [30_000])).toBe(30);
+      expect((await ringyard.port("a")).rxFrames - rxFrames).toBeLessThan(20);
       await iperf(a, b, "-n", "20M");
       expect(await ringyard.stop()).toBe(0);
     },

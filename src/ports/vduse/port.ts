@@ -65,7 +65,7 @@ export class VdusePort implements Port {
       if (this.adopted) this.showConfig(this.device);
       else this.prepare(this.device);
       keepCallsOff(name, this.queueCount, this.host.workerCpus);
-      const options = { ...this.queues, umem: this.spec.options.umem !== "off" };
+      const options = { ...this.queues, umem: this.spec.options.umem === "on" };
       this.session = new Session(this.device, options, this.responder, this.host, () => this.onBreak());
       if (!this.adopted) return;
       const live = await this.session.adopt();
