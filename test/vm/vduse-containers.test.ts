@@ -84,13 +84,15 @@ suite("two containers on VDUSE ports", () => {
   );
 
   test(
-    "and without: one port offers none",
+    "and without: one port offers none, the other has memory of ours in the bounce area's place",
     async () => {
       const names = [deviceName(), deviceName()];
-      const ringyard = await startSwitch({ a: `vduse:${names[0]}`, b: `vduse:${names[1]}?offload=none` });
+      const ringyard = await startSwitch({ a: `vduse:${names[0]}?umem=on`, b: `vduse:${names[1]}?offload=none` });
       const a = await container(ringyard, "a", await namespace(), 1);
       const b = await container(ringyard, "b", await namespace(), 2);
       await allTraffic(a, b);
+      expect((await ringyard.port("b")).details).toMatchObject({ umem: false });
+      expect((await ringyard.port("a")).details).toMatchObject({ umem: true });
       expect((await ringyard.port("b")).details.features).not.toContain("CSUM");
     },
     LIMIT_MS,
