@@ -3,14 +3,14 @@
 //   bun bench/suites/nic-inside.ts ROUNDS SECONDS SYSTEM,SYSTEM…
 
 import { print, scoped } from "../inside.ts";
-import { nicRingyard } from "../peers/nic-ringyard.ts";
+import { nicBusy, nicRingyard } from "../peers/nic-ringyard.ts";
 import { ends, NIC_MODELS, type NicModel, type NicSystem } from "../peers/nic-system.ts";
 import { nicTestpmd } from "../peers/nic-testpmd.ts";
 import { Undo } from "../undo.ts";
 import { FRAME_SIZES, framesOf, pingOf } from "./nic-subjects.ts";
 import { frames, reach, roundTrips } from "./vduse-traffic.ts";
 
-const SYSTEMS: readonly NicSystem[] = [nicRingyard, nicTestpmd];
+const SYSTEMS: readonly NicSystem[] = [nicRingyard, nicBusy, nicTestpmd];
 
 async function measure(system: NicSystem, model: NicModel, round: number, seconds: number, undo: Undo): Promise<void> {
   const report = (subject: string, unit: string, value: number) =>

@@ -3,7 +3,7 @@
 
 import { trixieRoot } from "../../scripts/vm/trixie.ts";
 import { runInside } from "../inside.ts";
-import { nicRingyard } from "../peers/nic-ringyard.ts";
+import { nicBusy, nicRingyard } from "../peers/nic-ringyard.ts";
 import { NIC_MODELS } from "../peers/nic-system.ts";
 import { nicTestpmd } from "../peers/nic-testpmd.ts";
 import { DPDK_PACKAGES } from "../peers/trixie-dpdk.ts";
@@ -13,7 +13,7 @@ import { CPU } from "./vduse.ts";
 
 const HUGEPAGES = 256;
 
-export const NIC_SYSTEM_NAMES = [nicRingyard.name, nicTestpmd.name];
+export const NIC_SYSTEM_NAMES = [nicRingyard.name, nicBusy.name, nicTestpmd.name];
 
 async function run(context: Context): Promise<void> {
   const systems = NIC_SYSTEM_NAMES.filter((name) => context.systems.includes(name));
