@@ -9,6 +9,16 @@
 // 8200 4.1 recommends a packet to have of these kinds; no fragments, since only the first one has the header we look for.
 // Any worker thread; the result array is the caller's.
 
+import { ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6 } from "../../uapi/if_ether.ts";
+import {
+  IPPROTO_DSTOPTS,
+  IPPROTO_FRAGMENT,
+  IPPROTO_HOPOPTS,
+  IPPROTO_ROUTING,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+} from "../../uapi/in.ts";
+
 /** Slots of the result; offsets count from the start of `bytes`, and are valid only as far as the outcome says. */
 export const PARSED_L3 = 0;
 export const PARSED_L4 = 1;
@@ -43,26 +53,14 @@ export const REFUSED_NOT_UDP = -14;
 /** Length of an array indexed by `-outcome`. */
 export const REFUSED_SLOTS = 15;
 
-export const PROTOCOL_TCP = 6;
-export const PROTOCOL_UDP = 17;
-
-const ETHERNET_SIZE = 14;
 const VLAN_TAG_SIZE = 4;
 const MAX_VLAN_TAGS = 2;
-const TYPE_IPV4 = 0x0800;
-const TYPE_8021Q = 0x8100;
-const TYPE_8021AD = 0x88a8;
-const TYPE_IPV6 = 0x86dd;
 
 const IPV4_MIN_SIZE = 20;
 /** More-fragments and the 13-bit offset, without don't-fragment (RFC 791 3.1). */
 const IPV4_FRAGMENT_MASK = 0x3fff;
 export const IPV6_SIZE = 40;
 const MAX_EXTENSIONS = 8;
-const NEXT_HOP_BY_HOP = 0;
-const NEXT_ROUTING = 43;
-const NEXT_FRAGMENT = 44;
-const NEXT_DESTINATION = 60;
 const TCP_MIN_SIZE = 20;
 export const UDP_SIZE = 8;
 
@@ -78,18 +76,18 @@ export function write16(bytes: Uint8Array, offset: number, value: number): void 
 /** Finds L3, L4, END, version and protocol. 0, or REFUSED_*; with REFUSED_NOT_IP, L3 is valid. */
 export function parseIp(bytes: Uint8Array, frameOffset: number, frameLength: number, parsed: Int32Array): number {
   const end = frameOffset + frameLength;
-  if (frameOffset < 0 || frameLength < ETHERNET_SIZE || end > bytes.length) return REFUSED_TRUNCATED;
-  let l3 = frameOffset + ETHERNET_SIZE;
+  if (frameOffset < 0 || frameLength < ETH_HLEN || end > bytes.length) return REFUSED_TRUNCATED;
+  let l3 = frameOffset + ETH_HLEN;
   let type = read16(bytes, l3 - 2);
-  for (let tags = 0; tags < MAX_VLAN_TAGS && (type === TYPE_8021Q || type === TYPE_8021AD); tags++) {
+  for (let tags = 0; tags < MAX_VLAN_TAGS && (type === ETH_P_8021Q || type === ETH_P_8021AD); tags++) {
     l3 += VLAN_TAG_SIZE;
     if (l3 > end) return REFUSED_TRUNCATED;
     type = read16(bytes, l3 - 2);
   }
   parsed[PARSED_L3] = l3;
   parsed[PARSED_VERSION] = 0;
-  if (type === TYPE_IPV4) return parseIpv4(bytes, l3, end, parsed);
-  if (type === TYPE_IPV6) return parseIpv6(bytes, l3, end, parsed);
+  if (type === ETH_P_IP) return parseIpv4(bytes, l3, end, parsed);
+  if (type === ETH_P_IPV6) return parseIpv6(bytes, l3, end, parsed);
   return REFUSED_NOT_IP;
 }
 
@@ -120,7 +118,7 @@ function parseIpv6(bytes: Uint8Array, l3: number, frameEnd: number, parsed: Int3
   const end = payload === 0 ? frameEnd : l3 + IPV6_SIZE + payload;
   let at = l3 + IPV6_SIZE;
   let next = bytes[l3 + 6];
-  for (let count = 0; next === NEXT_HOP_BY_HOP || next === NEXT_ROUTING || next === NEXT_DESTINATION; count++) {
+  for (let count = 0; next === IPPROTO_HOPOPTS || next === IPPROTO_ROUTING || next === IPPROTO_DSTOPTS; count++) {
     if (count === MAX_EXTENSIONS) return REFUSED_EXTENSIONS;
     if (end - at < 8) return REFUSED_TRUNCATED;
     next = bytes[at];
@@ -128,7 +126,7 @@ function parseIpv6(bytes: Uint8Array, l3: number, frameEnd: number, parsed: Int3
     at += (bytes[at + 1] + 1) << 3;
     if (at > end) return REFUSED_TRUNCATED;
   }
-  if (next === NEXT_FRAGMENT) return REFUSED_FRAGMENT;
+  if (next === IPPROTO_FRAGMENT) return REFUSED_FRAGMENT;
   parsed[PARSED_L4] = at;
   parsed[PARSED_END] = end;
   parsed[PARSED_VERSION] = 6;
@@ -138,7 +136,7 @@ function parseIpv6(bytes: Uint8Array, l3: number, frameEnd: number, parsed: Int3
 
 /** Finds PAYLOAD after a successful `parseIp`. 0, or REFUSED_*. */
 export function parseTcp(bytes: Uint8Array, parsed: Int32Array): number {
-  if (parsed[PARSED_PROTOCOL] !== PROTOCOL_TCP) return REFUSED_NOT_TCP;
+  if (parsed[PARSED_PROTOCOL] !== IPPROTO_TCP) return REFUSED_NOT_TCP;
   const l4 = parsed[PARSED_L4];
   const left = parsed[PARSED_END] - l4;
   if (left < TCP_MIN_SIZE) return REFUSED_TRUNCATED;
@@ -151,7 +149,7 @@ export function parseTcp(bytes: Uint8Array, parsed: Int32Array): number {
 
 /** Finds PAYLOAD after a successful `parseIp`. 0, or REFUSED_*. Only the whole rest of the packet may be the datagram. */
 export function parseUdp(bytes: Uint8Array, parsed: Int32Array): number {
-  if (parsed[PARSED_PROTOCOL] !== PROTOCOL_UDP) return REFUSED_NOT_UDP;
+  if (parsed[PARSED_PROTOCOL] !== IPPROTO_UDP) return REFUSED_NOT_UDP;
   const l4 = parsed[PARSED_L4];
   const left = parsed[PARSED_END] - l4;
   if (left < UDP_SIZE) return REFUSED_TRUNCATED;

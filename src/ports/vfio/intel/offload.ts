@@ -11,6 +11,8 @@
 
 import { type Batch, OFFLOAD_SEGMENTATION } from "../../../mem/batch.ts";
 import { DROP_OFFLOAD, DROP_OVERSIZED } from "../../../mem/counters.ts";
+import { ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6 } from "../../../uapi/if_ether.ts";
+import { IPPROTO_TCP, IPPROTO_UDP } from "../../../uapi/in.ts";
 import { VIRTIO_NET_HDR_GSO_TCPV4 } from "../../../uapi/virtio_net.ts";
 import { addWords, fold, put16 } from "./checksum.ts";
 import {
@@ -34,18 +36,11 @@ import {
 import { TX_BUFFER_SIZE } from "./layout.ts";
 import type { Transmitter } from "./transmitter.ts";
 
-const ETHERNET_SIZE = 14;
 const VLAN_TAG_SIZE = 4;
 const MAX_VLAN_TAGS = 2;
-const TYPE_IPV4 = 0x0800;
-const TYPE_8021Q = 0x8100;
-const TYPE_8021AD = 0x88a8;
-const TYPE_IPV6 = 0x86dd;
 const IPV4_MIN_SIZE = 20;
 const IPV6_SIZE = 40;
 const TCP_MIN_SIZE = 20;
-const PROTOCOL_TCP = 6;
-const PROTOCOL_UDP = 17;
 const TCP_CSUM_AT = 16;
 const UDP_CSUM_AT = 6;
 /** Linux's least (TCP_MIN_MSS is 88 with its options): below, a frame would cost the device more than its sender. */
@@ -79,7 +74,7 @@ export function prepareOffload(
     if (!fits || csumStart < l3 + (v4 ? IPV4_MIN_SIZE : IPV6_SIZE)) return DROP_OFFLOAD;
     return prepareSegmentation(tx, at, head, length, l3, csumStart, v4, batch.gsoSize[i]);
   }
-  const protocol = csumOffset === TCP_CSUM_AT ? PROTOCOL_TCP : csumOffset === UDP_CSUM_AT ? PROTOCOL_UDP : 0;
+  const protocol = csumOffset === TCP_CSUM_AT ? IPPROTO_TCP : csumOffset === UDP_CSUM_AT ? IPPROTO_UDP : 0;
   const known = protocol !== 0 && !isDoubleTagged(bytes, at, l3) && csumStart + csumOffset + 2 <= head;
   if (known && isPlain(bytes, at + l3, version, csumStart - l3, protocol)) {
     putChecksumContext(tx, l3, csumStart, csumOffset, version, protocol);
@@ -90,21 +85,21 @@ export function prepareOffload(
 
 /** Offset of the IP header behind at most two VLAN tags, times 16, plus its version as the EtherType says it; 0 without IP. */
 function findNetwork(bytes: Uint8Array, at: number, head: number): number {
-  if (head < ETHERNET_SIZE + MAX_VLAN_TAGS * VLAN_TAG_SIZE + IPV4_MIN_SIZE) return 0;
-  let l3 = ETHERNET_SIZE;
+  if (head < ETH_HLEN + MAX_VLAN_TAGS * VLAN_TAG_SIZE + IPV4_MIN_SIZE) return 0;
+  let l3 = ETH_HLEN;
   let type = (bytes[at + 12] << 8) | bytes[at + 13];
-  for (let tags = 0; tags < MAX_VLAN_TAGS && (type === TYPE_8021Q || type === TYPE_8021AD); tags++) {
+  for (let tags = 0; tags < MAX_VLAN_TAGS && (type === ETH_P_8021Q || type === ETH_P_8021AD); tags++) {
     l3 += VLAN_TAG_SIZE;
     type = (bytes[at + l3 - 2] << 8) | bytes[at + l3 - 1];
   }
-  if (type === TYPE_IPV4) return (l3 << 4) | 4;
-  return type === TYPE_IPV6 ? (l3 << 4) | 6 : 0;
+  if (type === ETH_P_IP) return (l3 << 4) | 4;
+  return type === ETH_P_IPV6 ? (l3 << 4) | 6 : 0;
 }
 
 /** More than one 802.1Q tag: not every device that parses for itself knows these. */
 function isDoubleTagged(bytes: Uint8Array, at: number, l3: number): boolean {
-  if (l3 === ETHERNET_SIZE) return false;
-  return l3 !== ETHERNET_SIZE + VLAN_TAG_SIZE || ((bytes[at + 12] << 8) | bytes[at + 13]) !== TYPE_8021Q;
+  if (l3 === ETH_HLEN) return false;
+  return l3 !== ETH_HLEN + VLAN_TAG_SIZE || ((bytes[at + 12] << 8) | bytes[at + 13]) !== ETH_P_8021Q;
 }
 
 /** Whether a whole packet of `protocol` follows an IP header of `size` bytes without anything in between. */
@@ -128,7 +123,7 @@ function putChecksumContext(
 ): void {
   tx.needsContext = true;
   tx.options |= E1000_TXD_POPTS_TXSM;
-  const tcp = protocol === PROTOCOL_TCP;
+  const tcp = protocol === IPPROTO_TCP;
   if (tx.advanced) {
     tx.context0 = (l4 - l3) | (l3 << E1000_ADVTXD_MACLEN_SHIFT);
     tx.context1 = 0;
@@ -160,7 +155,7 @@ function prepareSegmentation(
   const bytes = tx.bytes;
   if (l4 + TCP_MIN_SIZE > head || bytes[at + l3] >> 4 !== (v4 ? 4 : 6)) return DROP_OFFLOAD;
   // IPv6 may have extension headers in between, which stay as they are in every segment.
-  if (v4 && !isPlain(bytes, at + l3, 4, l4 - l3, PROTOCOL_TCP)) return DROP_OFFLOAD;
+  if (v4 && !isPlain(bytes, at + l3, 4, l4 - l3, IPPROTO_TCP)) return DROP_OFFLOAD;
   const tcpSize = (bytes[at + l4 + 12] >> 4) << 2;
   const header = l4 + tcpSize;
   if (tcpSize < TCP_MIN_SIZE || header > MAX_HEADER_SIZE || header > head || header >= length) return DROP_OFFLOAD;
@@ -176,7 +171,7 @@ function blankLengths(bytes: Uint8Array, l3: number, l4: number, v4: boolean): v
   const addresses = v4 ? l3 + 12 : l3 + 8;
   put16(bytes, v4 ? l3 + 2 : l3 + 4, 0);
   if (v4) put16(bytes, l3 + 10, 0);
-  put16(bytes, l4 + TCP_CSUM_AT, fold(addWords(bytes, addresses, addresses + (v4 ? 8 : 32), PROTOCOL_TCP)));
+  put16(bytes, l4 + TCP_CSUM_AT, fold(addWords(bytes, addresses, addresses + (v4 ? 8 : 32), IPPROTO_TCP)));
 }
 
 function putSegmentationContext(
@@ -232,7 +227,7 @@ function completeHere(
   }
   let value = ~fold(sum) & 0xffff;
   // RFC 768: zero would say that there is none.
-  if (value === 0 && protocol === PROTOCOL_UDP) value = 0xffff;
+  if (value === 0 && protocol === IPPROTO_UDP) value = 0xffff;
   put16(bytes, place < first ? at + place : tx.buffersAt + place - first, value);
   return 0;
 }
