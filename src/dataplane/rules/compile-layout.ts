@@ -1,0 +1,56 @@
+// Where things lie in the tables of compiled rules: one Int32Array without addresses, so that it can be copied into memory
+// that workers share. compile-tables.ts writes it; the generated functions (emit.ts) and program.ts read it.
+//
+//   header   magic | rules | words in all | 0
+//   slices   of all tuples, each once: | filter | shift |
+//   groups   | best rank |, then for each of its tuples | best rank | slots | shift | filter | shift | four indices of slices |
+//   filters  the bit at `hash >>> shift` is set where an entry has such a slice, or all of its tuple's first four slices
+//   slots    open addressing from `hash of all slices >>> shift`, at least half of them SLOT_EMPTY: | answer | slices |
+//   chains   for answers < 0, at ~answer: | rank << 1 | continues | checks, or 0 | … | -1 |
+//   checks   ranges that are no prefix: | word | mask | low | high | … | -1 |, compared as signed after flipping bit 31
+//
+// A tuple without slices has its answer in place of `slots`. Groups come as the generated functions try them.
+
+/** Ranks share a word with a flag, and counters are per rank and worker: 64 K of those are a few MiB. */
+export const RULES_MAX = 65_536;
+/** What one rule's lists may multiply to. */
+export const RULE_ENTRIES_MAX = 4096;
+/** Four for each rule; 4 to 44 MiB of tables, by how much of the key they ask for. */
+export const ENTRIES_MAX = 262_144;
+/** Measured with 867: 290 ns for a new flow, 126 KB of source. */
+export const SHAPES_MAX = 1024;
+/** A bit of a word for each. */
+export const GROUP_TUPLES_MAX = 32;
+
+/** No rule: worse than every rank. */
+export const RANK_NONE = RULES_MAX;
+
+export const TABLES_MAGIC = 0x72756c31; // "rul1"
+export const TABLES_AT_MAGIC = 0;
+export const TABLES_AT_RULES = 1;
+export const TABLES_AT_SIZE = 2;
+export const TABLES_SLICES = 4;
+
+export const SLICE_WORDS = 2;
+export const SLICE_FILTER = 0;
+export const SLICE_SHIFT = 1;
+
+export const GROUP_BEST = 0;
+export const GROUP_TUPLES = 1;
+
+export const TUPLE_BEST = 0;
+export const TUPLE_SLOTS = 1;
+export const TUPLE_SHIFT = 2;
+export const TUPLE_FILTER = 3;
+export const TUPLE_FILTER_SHIFT = 4;
+export const TUPLE_SLICES = 5;
+/** Slices that a tuple's filter is made of; those that are not there have the index behind the last slice. */
+export const FILTER_SLICES = 4;
+export const TUPLE_WORDS = TUPLE_SLICES + FILTER_SLICES;
+
+export const SLOT_EMPTY = 0x7fffffff;
+export const CHAIN_END = -1;
+export const CHECK_WORDS = 4;
+export const CHECK_END = -1;
+/** Flips bit 31, so that words compare as unsigned by a signed comparison. */
+export const SIGN = -0x80000000;
