@@ -17,7 +17,7 @@ import { dropVerdict, VERDICT_FLOOD } from "./verdict.ts";
 const RESERVED_LO = 0x00c28001;
 const BAD_SOURCE = dropVerdict(DROP_BAD_SOURCE);
 const OWN_PORT = dropVerdict(DROP_OWN_PORT);
-const RESERVED = dropVerdict(DROP_RESERVED);
+export const RESERVED = dropVerdict(DROP_RESERVED);
 
 /**
  * Writes batch.verdict for each frame that came in on `port`. Sets tables.uniform where all frames go to one port, and
@@ -78,8 +78,14 @@ export function classify(tables: Tables, batch: Batch, port: number): void {
   tables.longest = longest;
 }
 
-function destination(tables: Tables, lo: number, hi: number, port: number, nowS: number): number {
-  if ((lo & 1) !== 0) return lo === RESERVED_LO && (hi & 0xf0ff) === 0 ? RESERVED : VERDICT_FLOOD;
+/** The verdict on a frame to this address that came in on `port`. */
+export function destination(tables: Tables, lo: number, hi: number, port: number, nowS: number): number {
+  if ((lo & 1) !== 0) return isReserved(lo, hi) ? RESERVED : VERDICT_FLOOD;
   const out = fdbLookup(tables.fdb, lo, hi, nowS);
   return out === port ? OWN_PORT : out;
+}
+
+/** Whether this is one of the addresses 01-80-C2-00-00-0X. */
+export function isReserved(lo: number, hi: number): boolean {
+  return lo === RESERVED_LO && (hi & 0xf0ff) === 0;
 }

@@ -11,7 +11,7 @@ import type { LaneConfig } from "../ports/port.ts";
 import { closeFd, eventFd } from "../sys/fd.ts";
 import type { Fdb } from "./fdb-layout.ts";
 import { MailboxClient } from "./mailbox.ts";
-import { CLOCK_S, MAX_PAIRS, SharedState } from "./shared.ts";
+import { CLOCK_S, MAX_PAIRS, PORT_UP, SharedState } from "./shared.ts";
 import type { WorkerRequest, WorkerStart } from "./worker.ts";
 
 /** How long a lane waits for its held frames: a NIC's ring empties within milliseconds, unless the NIC stands still. */
@@ -147,13 +147,29 @@ export class Dispatcher {
     this.dmaRanges.delete(address);
   }
 
-  /** Awaits that every worker has passed a breath boundary and answers. */
+  /** Awaits that every worker has passed a breath boundary and answers. Where some refuse, the others have done as asked. */
   async callAll(request: WorkerRequest): Promise<void> {
-    await Promise.all(this.running.map(({ mailbox }) => mailbox.call(request)));
+    const results = await Promise.allSettled(this.running.map(({ mailbox }) => mailbox.call(request)));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
   }
 
   isOpen(port: number, pair: number): boolean {
     return this.lanes.has(port * MAX_PAIRS + pair);
+  }
+
+  isUp(port: number): boolean {
+    return this.shared.control[SharedState.portWord(port, PORT_UP)] !== 0;
+  }
+
+  /** Whether frames may be sent to the port now: it is up, and has a lane that delivers. */
+  delivers(port: number): boolean {
+    if (!this.isUp(port)) return false;
+    for (let pair = 0; pair < MAX_PAIRS; pair++) {
+      const config = this.lanes.get(port * MAX_PAIRS + pair);
+      if (config !== undefined && (config.driver !== "virtqueue" || config.deliver?.enabled === true)) return true;
+    }
+    return false;
   }
 
   /** How many open lanes this worker fetches from. */

@@ -5,7 +5,8 @@
 //             [2 f 3 x 2]    lists: port 2 {0,1,4}  port 3 {1,2}  (f floods to every port but its own)  x counted
 //
 // Each frame that a port refuses is counted at that port, each that the switch drops at the port it came from, so that
-// rx + copies = tx + drops. One call per burst; the batch is released by the caller.
+// rx + copies = tx + drops. One call per burst; the batch is released by the caller. Where there are rules,
+// rules/forward-planned.ts takes this file's `forward`'s place and uses the rest of it.
 
 import type { Batch } from "../mem/batch.ts";
 import { COPIES, DROP_LINK_DOWN, DROP_NO_DESTINATION, DROP_OVERSIZED } from "../mem/counters.ts";
@@ -53,7 +54,7 @@ export function forward(tables: Tables, fallback: Fallback, batch: Batch, port: 
 }
 
 /** Appends frame `i` to the list of every other port that is up. */
-function flood(tables: Tables, i: number, port: number, counters: Float64Array): void {
+export function flood(tables: Tables, i: number, port: number, counters: Float64Array): void {
   const lists = tables.lists;
   const listCount = tables.listCount;
   let copies = -1;
@@ -67,8 +68,8 @@ function flood(tables: Tables, i: number, port: number, counters: Float64Array):
   else counters[COPIES] += copies;
 }
 
-/** Delivers frames `list[0..count)` to a port that has lanes, through one of them or several. */
-function deliverTo(
+/** Delivers frames `list[0..count)`, a burst at most, to a port that has lanes, through one of them or several. */
+export function deliverTo(
   tables: Tables,
   fallback: Fallback,
   batch: Batch,

@@ -1,11 +1,12 @@
 // What one worker knows: its lanes, by the port they lead to and in the order it serves them. Changed between two bursts
 // (cold, by the mailbox), read by the hot files.
 
-import { Batch, BURST } from "../mem/batch.ts";
+import { Batch, BURST, BURST_FORMS } from "../mem/batch.ts";
 import { Transmitters } from "../mem/held.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Lane } from "../ports/port.ts";
 import type { Fdb } from "./fdb-layout.ts";
+import type { Plan } from "./rules/plan.ts";
 import { MAX_LANES, MAX_PAIRS, MAX_PORTS, type SharedState } from "./shared.ts";
 
 export class Tables {
@@ -28,8 +29,8 @@ export class Tables {
   /** Every lane that other lanes may have to wait for. */
   readonly transmitters: Transmitters;
 
-  readonly batch = new Batch();
-  /** Frame lists per output port, filled and emptied within one burst. */
+  readonly batch = new Batch(BURST_FORMS);
+  /** Frame lists per output port, filled and emptied within one burst; twice its length, since a port may get mirrored ones too. */
   readonly lists: Int32Array[] = [];
   readonly listCount = new Int32Array(MAX_PORTS);
   /** 0, 1, 2, ...: the list of a burst that goes to one port whole. */
@@ -38,6 +39,8 @@ export class Tables {
   /** The same lists split over the lanes of one multi-queue port. */
   readonly steered: Int32Array[] = [];
   readonly steeredCount = new Int32Array(MAX_PAIRS);
+  /** The rules in force, or null: then nothing of rules/ runs. */
+  plan: Plan | null = null;
   /** Results of the last classification. */
   uniform = false;
   longest = 0;
@@ -53,7 +56,7 @@ export class Tables {
     readonly worker: number,
   ) {
     this.transmitters = new Transmitters(shared.lanes);
-    for (let port = 0; port < MAX_PORTS; port++) this.lists.push(new Int32Array(BURST));
+    for (let port = 0; port < MAX_PORTS; port++) this.lists.push(new Int32Array(BURST_FORMS));
     for (let pair = 0; pair < MAX_PAIRS; pair++) this.steered.push(new Int32Array(BURST));
   }
 

@@ -1,6 +1,7 @@
 // The dataplane worker's loop: breathe (serve every lane once), and when nothing moved for a while, sleep.
 //
-//   breath: mailbox? -> for each lane: fetch a burst -> forward -> release (of what no NIC still reads)
+//   breath: mailbox? -> for each lane: fetch a burst -> forward (by the plan's rules, if there is one) -> release (of what no
+//           NIC still reads)
 //   idle   busy       never sleeps
 //          adaptive   polls for IDLE_MS after the last frame, then arms all kicks and sleeps in epoll_wait
 //          interrupt  sleeps as soon as a breath was empty
@@ -18,6 +19,8 @@ import { Fallback } from "./fallback.ts";
 import { viewFdb } from "./fdb-layout.ts";
 import { forward } from "./forward.ts";
 import { MailboxServer } from "./mailbox.ts";
+import { forwardPlanned } from "./rules/forward-planned.ts";
+import { type PlanConfig, PlanRunner } from "./rules/plan.ts";
 import {
   MAX_PAIRS,
   POLL_BUSY,
@@ -61,6 +64,8 @@ export type WorkerRequest =
   | { op: "ping" }
   /** Off: what drivers have sent and nobody took stays in their rings. */
   | { op: "fetch"; on: boolean }
+  /** The rules in force from the next burst on; null: none. What the plan before used, this worker uses no more. */
+  | { op: "plan"; plan: PlanConfig | null }
   | { op: "stop" };
 
 export class DataplaneWorker {
@@ -72,6 +77,7 @@ export class DataplaneWorker {
   /** For lanes whose device has another address space, or none. */
   private readonly noIova = new Float64Array(0);
   private stopping = false;
+  private planRunner: PlanRunner | undefined;
 
   constructor(
     private readonly start: WorkerStart,
@@ -113,6 +119,7 @@ export class DataplaneWorker {
     }
     for (const lane of this.tables.lanes) lane.close();
     this.fallback.close();
+    this.planRunner?.close();
     this.waiter.close();
   }
 
@@ -137,7 +144,18 @@ export class DataplaneWorker {
     else if (request.op === "dma") this.setDma(request.range);
     else if (request.op === "reap") for (const lane of this.tables.lanes) lane.reap?.();
     else if (request.op === "fetch") this.tables.setFetching(request.on);
+    else if (request.op === "plan") this.setPlan(request.plan);
     else if (request.op === "stop") this.stopping = true;
+  }
+
+  private setPlan(plan: PlanConfig | null): void {
+    if (plan === null) {
+      this.tables.plan = null;
+      return;
+    }
+    const { batch, windows } = this.tables;
+    this.planRunner ??= new PlanRunner(windows, batch, this.start.worker);
+    this.tables.plan = this.planRunner.open(plan);
   }
 
   private setDma(range: DmaRange | Omit<DmaRange, "iova">): void {
@@ -197,7 +215,9 @@ function breathe(tables: Tables, fallback: Fallback): number {
     batch.reset();
     const count = lane.fetch(batch);
     if (count > 0) {
-      forward(tables, fallback, batch, tables.inPorts[k], tables.inCounters[k]);
+      const plan = tables.plan;
+      if (plan === null) forward(tables, fallback, batch, tables.inPorts[k], tables.inCounters[k]);
+      else forwardPlanned(tables, fallback, plan, batch, tables.inPorts[k], tables.inCounters[k]);
       moved += count;
     }
     lane.release(batch);

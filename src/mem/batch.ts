@@ -6,10 +6,13 @@
 //             flags, gsoType, gsoSize, csumStart, csumOffset (virtio-net header, validated, without the hdr_len hint)
 //             heldBy, ticket: written by the NIC lane that reads the frame in its sender's memory (held.ts)
 //
-// All frames of a batch come from one lane. One batch per worker, preallocated; nothing here allocates after start.
+// All frames of a batch come from one lane. A worker has one batch that it fetches into, and others for what it makes of those
+// frames; preallocated, nothing here allocates after start.
 
 /** Frames in one burst. */
 export const BURST = 64;
+/** Slots of a batch whose frames may go out in a second form: that of frame i is BURST + i (dataplane/rules/header-arena.ts). */
+export const BURST_FORMS = 2 * BURST;
 /** Segment pool: a burst of frames of 17 pages (Linux MAX_SKB_FRAGS) and some; a burst ends early when it runs low. */
 export const MAX_SEGMENTS = 2048;
 /** Longest frame: a 64 KiB super-frame (65535 bytes of IP) with Ethernet and two VLAN tags. */
@@ -55,26 +58,43 @@ export class Batch {
   anyHeld = 0;
 
   /** Bytes of the frame, without the virtio-net header. */
-  readonly length = new Int32Array(BURST);
-  readonly first = new Int32Array(BURST);
-  readonly segments = new Int32Array(BURST);
+  readonly length: Int32Array;
+  readonly first: Int32Array;
+  readonly segments: Int32Array;
   /** OFFLOAD_* bits this frame's form requires of a receiver. */
-  readonly needs = new Int32Array(BURST);
+  readonly needs: Int32Array;
   /** virtio_net_hdr flags, with only the bits a receiver may be told. */
-  readonly flags = new Int32Array(BURST);
-  readonly gsoType = new Int32Array(BURST);
-  readonly gsoSize = new Int32Array(BURST);
-  readonly csumStart = new Int32Array(BURST);
-  readonly csumOffset = new Int32Array(BURST);
+  readonly flags: Int32Array;
+  readonly gsoType: Int32Array;
+  readonly gsoSize: Int32Array;
+  readonly csumStart: Int32Array;
+  readonly csumOffset: Int32Array;
   /** Output port, or a negative verdict (see dataplane/verdict.ts). */
-  readonly verdict = new Int32Array(BURST);
+  readonly verdict: Int32Array;
   /** Who reads the frame after `deliver` has returned: 0 nobody, else 1 + the index of a NIC's lane. */
-  readonly heldBy = new Int32Array(BURST);
+  readonly heldBy: Int32Array;
   /** What that lane's TX_REAPED has to reach before the frame's buffer may be given back. */
-  readonly ticket = new Int32Array(BURST);
+  readonly ticket: Int32Array;
 
   /** All frames' segments; frame i has `segments[i]` of them from `first[i]` on. */
-  readonly pool = new SegmentList(MAX_SEGMENTS);
+  readonly pool: SegmentList;
+
+  /** Slots for frames and segments. With `of`, the same frames as those of another batch, but segments of their own. */
+  constructor(frames = BURST, segments = MAX_SEGMENTS, of?: Batch) {
+    this.length = of?.length ?? new Int32Array(frames);
+    this.first = new Int32Array(frames);
+    this.segments = new Int32Array(frames);
+    this.needs = of?.needs ?? new Int32Array(frames);
+    this.flags = of?.flags ?? new Int32Array(frames);
+    this.gsoType = of?.gsoType ?? new Int32Array(frames);
+    this.gsoSize = of?.gsoSize ?? new Int32Array(frames);
+    this.csumStart = of?.csumStart ?? new Int32Array(frames);
+    this.csumOffset = of?.csumOffset ?? new Int32Array(frames);
+    this.verdict = of?.verdict ?? new Int32Array(frames);
+    this.heldBy = of?.heldBy ?? new Int32Array(frames);
+    this.ticket = of?.ticket ?? new Int32Array(frames);
+    this.pool = new SegmentList(segments);
+  }
 
   /** Empties the batch; the arrays keep stale values. */
   reset(): void {

@@ -43,16 +43,20 @@ export const DROP_DESC_LENGTH = 23;
 export const DROP_DESC_DIRECTION = 24;
 export const DROP_DESC_NESTED = 25;
 export const DROP_DESC_INDIRECT = 26;
+// What the operator asked for. Indices up to FIRST_FAULT are room for more of it.
+export const DROP_RULE = 27;
+export const DROP_METER = 28;
 
 /** Faults of a ring as a whole or of posted receive buffers: no frame is lost by them, so they are not in the sum. */
-export const FIRST_FAULT = 28;
-export const FAULT_AVAIL_INDEX = 28;
-export const FAULT_AVAIL_HEAD = 29;
-export const FAULT_BUFFER = 30;
+export const FIRST_FAULT = 48;
+export const FAULT_AVAIL_INDEX = 48;
+export const FAULT_AVAIL_HEAD = 49;
+export const FAULT_BUFFER = 50;
 /** A NIC reported a buffer that it did not have, or more bytes than it holds. */
-export const FAULT_COMPLETION = 31;
+export const FAULT_COMPLETION = 51;
 
-export const COUNTER_COUNT = 32;
+/** A multiple of 8: every lane's row begins with a cache line of its own. */
+export const COUNTER_COUNT = 56;
 
 /** Names of drops and faults, as `port show` and `stats` print them; index = counter. */
 export const COUNTER_NAMES: readonly (string | undefined)[] = (() => {
@@ -76,6 +80,8 @@ export const COUNTER_NAMES: readonly (string | undefined)[] = (() => {
   names[DROP_DESC_DIRECTION] = "desc_direction";
   names[DROP_DESC_NESTED] = "desc_nested";
   names[DROP_DESC_INDIRECT] = "desc_indirect";
+  names[DROP_RULE] = "rule";
+  names[DROP_METER] = "meter";
   names[FAULT_AVAIL_INDEX] = "avail_index";
   names[FAULT_AVAIL_HEAD] = "avail_head";
   names[FAULT_BUFFER] = "bad_buffer";

@@ -1,0 +1,183 @@
+// HOT
+// The frames of a burst as rules judge them: the first HEADER_BYTES bytes of each are copied into private memory, where their
+// sender can no longer change them, and everything behind stays where it is. What is delivered begins with that copy.
+//
+//   fetched:   [ 300 bytes in the sender's memory ]
+//   judged:    [ slot i: 128 bytes ][ the same memory, from byte 128 on ]
+//
+//   slot       | 16 headroom, 4 of it for a tag | 128 header | pad |        SLOT_SIZE bytes; the header is 4-byte aligned
+//   segments   0, 1: frame 0   2, 3: frame 1 ...   then, as they come: frames that were scattered, second forms
+//
+// `judged` is the worker's batch once more: the same lengths and offloads, other segments. Slot i is the form that goes out; slot
+// BURST + i, where it is needed, the frame as it was received; they share the bytes behind the header. No NIC reads a judged
+// frame where it lies: the arena has no IOVA, so it is copied. One arena per worker, made with its first rules.
+
+import { Batch, BURST, BURST_FORMS, MAX_SEGMENTS } from "../../mem/batch.ts";
+import type { WindowTable } from "../../mem/window.ts";
+import { mapAnonymous, unmap } from "../../sys/memory.ts";
+import { HEADER_BYTES } from "./key.ts";
+
+const HEADROOM = 16;
+/** Three cache lines. */
+const SLOT_SIZE = 192;
+export const SLOT_WORDS = SLOT_SIZE >> 2;
+const ARENA_SIZE = BURST_FORMS * SLOT_SIZE;
+/** Where segments without a fixed place begin: a form has one more than the frame that was fetched, so they never run out. */
+const MORE_SEGMENTS = 2 * BURST;
+const SEGMENTS = MORE_SEGMENTS + 2 * (MAX_SEGMENTS + BURST);
+
+export class HeaderArena {
+  readonly judged: Batch;
+  /** Frames were given other segments than those of their fixed places, or begin elsewhere in their slots. */
+  moved = 1;
+  readonly window: number;
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  private readonly address = mapAnonymous(ARENA_SIZE);
+
+  /** Maps and registers the slots. `fetched` is the batch whose frames are judged, with BURST_FORMS slots. */
+  constructor(
+    readonly windows: WindowTable,
+    readonly fetched: Batch,
+  ) {
+    this.judged = new Batch(BURST_FORMS, SEGMENTS, fetched);
+    this.window = windows.add(this.address, ARENA_SIZE);
+    this.words = windows.i32[this.window];
+    this.bytes = windows.u8[this.window];
+    this.view = windows.view[this.window];
+  }
+
+  /** Unmaps the slots; the worker ends. Cold. */
+  close(): void {
+    this.windows.remove(this.window);
+    unmap(this.address, ARENA_SIZE);
+  }
+}
+
+/** Where the header of form `i` begins before anything is done to it. */
+export function slotStart(i: number): number {
+  return i * SLOT_SIZE + HEADROOM;
+}
+
+/** Takes the frames of `fetched` over as those of `judged`. */
+export function takeBurst(arena: HeaderArena): void {
+  const { fetched, judged, windows, words } = arena;
+  const { first, length, pool: pieces, segments: pieceCount } = fetched;
+  const { pool, segments } = judged;
+  const views = windows.view;
+  if (arena.moved !== 0) restorePlaces(arena);
+  pool.count = MORE_SEGMENTS;
+  judged.anyNeeds = fetched.anyNeeds;
+  const count = fetched.count;
+  for (let i = 0; i < count; i++) {
+    if (pieceCount[i] !== 1) {
+      takePieces(arena, i);
+      continue;
+    }
+    const s = first[i];
+    const whole = length[i];
+    const view = views[pieces.window[s]];
+    const offset = pieces.offset[s];
+    const wanted = Math.min(whole, HEADER_BYTES);
+    // Of the ways to read what may lie at any address this is the quickest up to HEADER_BYTES: measured on an EPYC, 64 bytes
+    // in 12 ns, 128 in 17, where libc's memcpy takes 22.
+    let word = (i * SLOT_SIZE + HEADROOM) >> 2;
+    let at = offset;
+    for (const end = offset + wanted - 15; at < end; at += 16) {
+      words[word] = view.getInt32(at, true);
+      words[word + 1] = view.getInt32(at + 4, true);
+      words[word + 2] = view.getInt32(at + 8, true);
+      words[word + 3] = view.getInt32(at + 12, true);
+      word += 4;
+    }
+    const end = offset + wanted;
+    if (at < end) copyBytes(arena, word << 2, view, at, end);
+    const to = 2 * i;
+    pool.length[to] = wanted;
+    segments[i] = 1;
+    if (whole === wanted) continue;
+    pool.window[to + 1] = pieces.window[s];
+    pool.offset[to + 1] = end;
+    pool.length[to + 1] = whole - wanted;
+    segments[i] = 2;
+  }
+}
+
+/** Every frame has its two fixed segments again, of which the first is its slot. */
+function restorePlaces(arena: HeaderArena): void {
+  const { judged, window } = arena;
+  const { first, pool } = judged;
+  arena.moved = 0;
+  for (let i = 0; i < BURST; i++) {
+    first[i] = 2 * i;
+    pool.window[2 * i] = window;
+    pool.offset[2 * i] = slotStart(i);
+  }
+}
+
+/** A frame whose header may lie in many pieces. */
+function takePieces(arena: HeaderArena, i: number): void {
+  const { fetched, judged, windows } = arena;
+  const { pool: pieces } = fetched;
+  const { pool } = judged;
+  const wanted = Math.min(fetched.length[i], HEADER_BYTES);
+  const slot = slotStart(i);
+  const end = fetched.first[i] + fetched.segments[i];
+  const start = pool.count;
+  let to = start + 1;
+  let left = wanted;
+  for (let s = fetched.first[i]; s < end; s++) {
+    const length = pieces.length[s];
+    const offset = pieces.offset[s];
+    const taken = Math.min(left, length);
+    copyBytes(arena, slot + wanted - left, windows.view[pieces.window[s]], offset, offset + taken);
+    left -= taken;
+    if (taken === length) continue;
+    pool.window[to] = pieces.window[s];
+    pool.offset[to] = offset + taken;
+    pool.length[to] = length - taken;
+    to++;
+  }
+  pool.window[start] = arena.window;
+  pool.offset[start] = slot;
+  pool.length[start] = wanted;
+  judged.first[i] = start;
+  judged.segments[i] = to - start;
+  pool.count = to;
+  arena.moved = 1;
+}
+
+/** Copies the bytes `at` to `end` of a window to the arena. */
+function copyBytes(arena: HeaderArena, to: number, from: DataView, at: number, end: number): void {
+  const { bytes } = arena;
+  for (let k = at; k < end; k++) bytes[to + k - at] = from.getUint8(k);
+}
+
+/** Keeps frame `i` as it is now as form BURST + `i`. */
+export function keepForm(arena: HeaderArena, i: number): void {
+  const { judged, words } = arena;
+  const { pool } = judged;
+  const kept = BURST + i;
+  const first = judged.first[i];
+  const count = judged.segments[i];
+  const to = pool.count;
+  judged.length[kept] = judged.length[i];
+  judged.first[kept] = to;
+  judged.segments[kept] = count;
+  judged.needs[kept] = judged.needs[i];
+  judged.flags[kept] = judged.flags[i];
+  judged.gsoType[kept] = judged.gsoType[i];
+  judged.gsoSize[kept] = judged.gsoSize[i];
+  judged.csumStart[kept] = judged.csumStart[i];
+  judged.csumOffset[kept] = judged.csumOffset[i];
+  for (let s = 0; s < count; s++) {
+    pool.window[to + s] = pool.window[first + s];
+    pool.offset[to + s] = pool.offset[first + s];
+    pool.length[to + s] = pool.length[first + s];
+  }
+  pool.offset[to] += BURST * SLOT_SIZE;
+  pool.count = to + count;
+  const from = i * SLOT_WORDS;
+  words.copyWithin(from + BURST * SLOT_WORDS, from, from + SLOT_WORDS);
+}

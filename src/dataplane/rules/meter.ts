@@ -1,0 +1,110 @@
+// HOT
+// Meters: token buckets that rules and workers share, in shared memory. A token is a byte or a frame.
+//
+//   bucket (one cache line)   0 tokens | 1 refill lock | 2-3 when it was filled last (ms, a double) | ...
+//
+// Taking tokens is one compare-and-swap, so workers never wait for one another. Filling happens at most once per burst and
+// meter, by whoever gets the lock first; the others go on with what is there. What is less than a token stays in the
+// time of the last filling, so nothing is lost by filling often. A frame larger than the whole bucket passes when that is
+// full, and leaves a debt: the rate holds, and a super-frame is not refused for ever.
+// The clock is read once per burst, and only where a frame meets a meter. Buckets outlive plans, what they hold with them.
+
+import { acquire32 } from "../../mem/access.ts";
+import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES, ROW_LENGTH } from "./plan-layout.ts";
+
+const TOKENS = 0;
+const LOCK = 1;
+const FILLED = 1;
+const BUCKET_WORDS = 16;
+const BUCKET_DOUBLES = 8;
+export const BUCKET_SIZE = BUCKET_WORDS * 4;
+/** Most tokens that a bucket holds: 2 GiB of frames. */
+export const TOKENS_MAX = 0x7fffffff;
+/** Each failure is another worker's success; more in a row than workers could cause are not waited for. */
+const MAX_TRIES = 256;
+
+/** Numbers of one meter in a plan, as doubles. */
+export const METER_LENGTH = 4;
+export const METER_BUCKET = 0;
+/** 1: a token is a byte, 0: a frame. */
+export const METER_BYTES = 1;
+export const METER_PER_MS = 2;
+export const METER_BURST = 3;
+
+/** performance.now() counts from the start of its thread, but all threads have to tell the same time. */
+const ORIGIN_MS = performance.timeOrigin;
+
+/** The meters of one plan at one worker. */
+export class Meters {
+  /** Time of this burst, -1 while nobody has asked. */
+  nowMs = -1;
+  /** Number of the burst, and of the one in which each meter was filled last. */
+  turn = 0;
+  readonly filled: Int32Array;
+
+  constructor(
+    /** METER_LENGTH numbers each. */
+    readonly specs: Float64Array,
+    /** All buckets, as words and as doubles. */
+    readonly words: Int32Array,
+    readonly doubles: Float64Array,
+    /** This worker's counters: a row for each bucket. */
+    readonly counters: Float64Array,
+  ) {
+    this.filled = new Int32Array(specs.length / METER_LENGTH);
+  }
+}
+
+/** A burst begins; `nowMs` is given by tests. */
+export function beginTurn(meters: Meters, nowMs = -1): void {
+  meters.turn = (meters.turn + 1) | 0;
+  meters.nowMs = nowMs;
+}
+
+/** Takes what a frame of `length` bytes costs from meter `m` and counts it. Returns whether it was there. */
+export function passMeter(meters: Meters, m: number, length: number): boolean {
+  const { counters, specs, words } = meters;
+  const spec = m * METER_LENGTH;
+  const bucket = specs[spec + METER_BUCKET] | 0;
+  if (meters.filled[m] !== meters.turn) {
+    meters.filled[m] = meters.turn;
+    if (meters.nowMs < 0) meters.nowMs = ORIGIN_MS + performance.now();
+    fill(meters, bucket, specs[spec + METER_PER_MS], specs[spec + METER_BURST], meters.nowMs);
+  }
+  const cost = specs[spec + METER_BYTES] === 0 ? 1 : length;
+  const row = bucket * ROW_LENGTH;
+  counters[row + ROW_FRAMES]++;
+  counters[row + ROW_BYTES] += length;
+  const passes = take(words, bucket * BUCKET_WORDS + TOKENS, cost, Math.min(cost, specs[spec + METER_BURST]));
+  if (!passes) counters[row + ROW_DROPPED]++;
+  return passes;
+}
+
+function take(words: Int32Array, at: number, cost: number, needed: number): boolean {
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const tokens = acquire32(words, at);
+    if (tokens < needed) return false;
+    if (Atomics.compareExchange(words, at, tokens, tokens - cost) === tokens) return true;
+  }
+  return false;
+}
+
+function fill(meters: Meters, bucket: number, perMs: number, burst: number, nowMs: number): void {
+  const { doubles, words } = meters;
+  const at = bucket * BUCKET_WORDS;
+  if (Atomics.compareExchange(words, at + LOCK, 0, 1) !== 0) return;
+  const last = bucket * BUCKET_DOUBLES + FILLED;
+  const earned = Math.floor((nowMs - doubles[last]) * perMs);
+  if (earned > 0) {
+    // Others only take meanwhile, so there is at least this much room.
+    const room = burst - acquire32(words, at + TOKENS);
+    if (earned < room) {
+      Atomics.add(words, at + TOKENS, earned);
+      doubles[last] += earned / perMs;
+    } else {
+      Atomics.add(words, at + TOKENS, room);
+      doubles[last] = nowMs;
+    }
+  }
+  Atomics.store(words, at + LOCK, 0);
+}

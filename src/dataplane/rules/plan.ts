@@ -1,0 +1,132 @@
+// The rules in force at one worker: the views that its hot code uses, made between two bursts from plain numbers.
+//
+//   control thread: table.ts builds an image, maps it, sends a PlanConfig --mailbox--> PlanRunner.set() -> tables.plan
+//
+//   image    one mapping for all workers, read only by them, unmapped when every worker has the next one
+//            | matches (compile.ts) | ranks, actions (plan-layout.ts) | meters (meter.ts) | source of the functions |
+//   memory   one mapping for as long as the switch runs (rule-memory.ts): buckets, and for each worker counters and a ring
+//
+// A worker runs one plan from one burst's begin to its end, so no frame meets a mix of two. Cold; worker threads.
+
+import type { Batch } from "../../mem/batch.ts";
+import type { WindowTable } from "../../mem/window.ts";
+import { viewOf } from "../../sys/memory.ts";
+import { MAX_PORTS } from "../shared.ts";
+import { EventRing } from "./event-ring.ts";
+import { FlowMemo } from "./flow-memo.ts";
+import { HeaderArena } from "./header-arena.ts";
+import { Meters } from "./meter.ts";
+import { RuleProgram } from "./program.ts";
+import { memoryLayout } from "./rule-memory.ts";
+
+/** A piece of a mapping: bytes from its start, and how many. */
+export interface Piece {
+  at: number;
+  size: number;
+}
+
+/** Plain data: it crosses the mailbox. */
+export interface PlanConfig {
+  image: { address: number; size: number; matches: Piece; ranks: Piece; actions: Piece; meters: Piece; source: Piece };
+  memory: { address: number; workers: number };
+}
+
+const NO_COUNTERS = new Float64Array(0);
+const NO_ANSWER = new Int32Array(1);
+
+/** What hot code runs; replaced whole. */
+export class Plan {
+  // Within a burst: the port it came in on, the clock, and the counters of its lane.
+  port = 0;
+  nowS = 0;
+  laneCounters: Float64Array = NO_COUNTERS;
+  // Within a burst: addresses that were learned and looked up last, and what was found. Zero is no source, -1 the end of none.
+  sourceLo = 0;
+  sourceHi = 0;
+  lo = 0;
+  hi = -1;
+  toward = 0;
+  // Within a burst, of the flow met last: its answer (count, ranks) and where that is, what those rules do, the classes of its key
+  // and its type.
+  answers: Int32Array = NO_ANSWER;
+  answer = 0;
+  kinds = 0;
+  classes = 0;
+  type = 0;
+  readonly memo = new FlowMemo();
+  /** Goes up where verdicts in the memo hold no longer: with each burst, and when an address was learned. */
+  turn = 0;
+  /** Which frame of the burst each port got a mirrored copy of last: 1 + its index. */
+  readonly mirrored: Int32Array;
+  anyMirrored = 0;
+
+  constructor(
+    readonly program: RuleProgram,
+    readonly arena: HeaderArena,
+    readonly ranks: Int32Array,
+    readonly actions: Int32Array,
+    /** This worker's counters of rules. */
+    readonly counters: Float64Array,
+    readonly meters: Meters,
+    readonly ring: EventRing,
+  ) {
+    this.mirrored = new Int32Array(MAX_PORTS);
+  }
+}
+
+type WorkerMemory = ReturnType<typeof openMemory>;
+
+function openMemory({ address, workers }: PlanConfig["memory"], worker: number) {
+  const { size, buckets, rules, meters, ring } = memoryLayout(workers, worker);
+  const buffer = viewOf(address, 0, size);
+  const doubles = (piece: Piece) => new Float64Array(buffer, piece.at, piece.size >> 3);
+  return {
+    rules: doubles(rules),
+    meters: doubles(meters),
+    buckets: new Int32Array(buffer, buckets.at, buckets.size >> 2),
+    bucketTimes: doubles(buckets),
+    ring: new EventRing(buffer, ring.at, ring.size),
+  };
+}
+
+/** What a worker keeps from plan to plan. Made with its first. */
+export class PlanRunner {
+  private readonly arena: HeaderArena;
+  private program: RuleProgram | undefined;
+  private memory: WorkerMemory | undefined;
+
+  constructor(
+    windows: WindowTable,
+    /** Where the worker fetches into. */
+    batch: Batch,
+    private readonly worker: number,
+  ) {
+    this.arena = new HeaderArena(windows, batch);
+  }
+
+  /** Throws what is wrong with the plan; then the one before is still whole. */
+  open({ image, memory }: PlanConfig): Plan {
+    const bytes = viewOf(image.address, 0, image.size);
+    const words = ({ at, size }: Piece) => new Int32Array(bytes, at, size >> 2);
+    const source = new TextDecoder().decode(new Uint8Array(bytes, image.source.at, image.source.size));
+    if (this.program === undefined) this.program = new RuleProgram(words(image.matches), source);
+    else this.program.swap(words(image.matches), source);
+    this.memory ??= openMemory(memory, this.worker);
+    const { rules, buckets, bucketTimes, meters, ring } = this.memory;
+    const specs = new Float64Array(bytes, image.meters.at, image.meters.size >> 3);
+    return new Plan(
+      this.program,
+      this.arena,
+      words(image.ranks),
+      words(image.actions),
+      rules,
+      new Meters(specs, buckets, bucketTimes, meters),
+      ring,
+    );
+  }
+
+  /** The worker ends. */
+  close(): void {
+    this.arena.close();
+  }
+}

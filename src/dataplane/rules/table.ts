@@ -1,0 +1,265 @@
+// The rule table of the running switch, from the control thread: rules in, counters and traces out.
+//
+//   replace(rules) -> compile -> image (plan-image.ts) -> mailbox of every worker -> all run it -> what only the plan before
+//                                                                                     had is given back
+//
+// Replacements run one after the other. Where one fails, on whichever worker, all are told the plan before once more: it is
+// whole until the last step. Counters hang on a rule's id and a meter's name, and go on over replacements that keep those; a
+// meter whose figures are the same keeps its tokens, too. Without rules and meters there is no plan, and workers run the code
+// of a switch that knows no rules.
+
+import { RingyardError } from "../../core/errors.ts";
+import type { Dispatcher } from "../dispatch.ts";
+import type { Fdb } from "../fdb-layout.ts";
+import { CLOCK_S } from "../shared.ts";
+import { EVENT_LOGGED, LOGGED_HEADER_SIZE } from "./apply-actions.ts";
+import { RuleCompiler } from "./compile.ts";
+import { type EventRing, lostEvents, readEvents } from "./event-ring.ts";
+import type { PlanConfig } from "./plan.ts";
+import { meterTokens, PlanImage } from "./plan-image.ts";
+import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES, ROW_LAST_S } from "./plan-layout.ts";
+import { byRank, type MeterSpec, type Rule } from "./rule.ts";
+import { METERS_MAX, RuleMemory } from "./rule-memory.ts";
+import { traceFrame } from "./trace.ts";
+import type { TraceStep } from "./trace-step.ts";
+
+/** What a RuleTable needs of the switch. */
+export interface RuleTableParts {
+  dispatcher: Pick<Dispatcher, "callAll" | "delivers" | "isUp" | "shared" | "workers">;
+  fdb: Fdb;
+  /** Ports by index, for texts; `String(index)` where there is none. */
+  portName(index: number): string;
+  /** Hears of frames that `log` actions picked, from `drain`. */
+  onLog(entry: LoggedFrame): void;
+}
+
+/** A frame that a rule's `log` action picked. */
+export interface LoggedFrame {
+  /** Id of the rule. */
+  rule: number;
+  /** Port it came in on. */
+  port: number;
+  /** Its whole length, and its first bytes as received. */
+  length: number;
+  head: Uint8Array;
+}
+
+export interface RuleCounters {
+  frames: number;
+  bytes: number;
+  /** Seconds since the last frame, -1 for never. */
+  lastHitS: number;
+}
+
+export interface MeterCounters {
+  frames: number;
+  bytes: number;
+  /** Frames, of those, that exceeded it. */
+  dropped: number;
+}
+
+const NOTHING_METERED: MeterCounters = { frames: 0, bytes: 0, dropped: 0 };
+
+interface RunningMeter {
+  spec: MeterSpec;
+  bucket: number;
+  /** What it had counted before its figures changed. */
+  before: MeterCounters;
+}
+
+/** Rules and meters that all workers run, and what they have of the memory. */
+interface Running {
+  rules: readonly Rule[];
+  meters: readonly MeterSpec[];
+  image: PlanImage | null;
+  rows: ReadonlyMap<number, number>;
+  buckets: ReadonlyMap<string, RunningMeter>;
+}
+
+export class RuleTable {
+  private readonly compiler = new RuleCompiler();
+  private memory: RuleMemory | undefined;
+  private running: Running = { rules: [], meters: [], image: null, rows: new Map(), buckets: new Map() };
+  private tail: Promise<unknown> = Promise.resolve();
+  private closed = false;
+  private lost = 0;
+
+  constructor(private readonly parts: RuleTableParts) {}
+
+  /**
+   * Compiles and swaps; resolves when every worker runs the new rules, and only then the old ones' memory goes. Rejects with a
+   * RingyardError where it cannot, and the old rules stay. Calls are queued in order. Rules come in any order and do not change
+   * afterwards: one that is the same object as before costs next to nothing.
+   */
+  replace(rules: readonly Rule[], meters: readonly MeterSpec[]): Promise<void> {
+    const result = this.tail.then(() => this.change(rules, meters));
+    this.tail = result.catch(() => undefined);
+    return result;
+  }
+
+  private async change(rules: readonly Rule[], meters: readonly MeterSpec[]): Promise<void> {
+    if (this.closed) throw new RingyardError("BUSY", "the switch is shutting down");
+    const next = this.build(rules.toSorted(byRank), meters);
+    const before = this.running;
+    try {
+      await this.send(next);
+    } catch (error) {
+      await this.send(before);
+      this.retire(next, before);
+      throw error;
+    }
+    for (const [name, meter] of next.buckets) this.inherit(meter, before.buckets.get(name));
+    this.running = next;
+    this.retire(before, next);
+  }
+
+  private send({ image }: Running): Promise<void> {
+    const { dispatcher } = this.parts;
+    const plan: PlanConfig | null =
+      image === null || this.memory === undefined
+        ? null
+        : { image: image.config, memory: { address: this.memory.address, workers: dispatcher.workers } };
+    return dispatcher.callAll({ op: "plan", plan });
+  }
+
+  /** The plan of `rules`, in rank order, with rows and buckets of the running one where they are the same. */
+  private build(rules: readonly Rule[], meters: readonly MeterSpec[]): Running {
+    checkUnique(rules, meters);
+    const { rows, buckets } = this.running;
+    if (rules.length === 0 && meters.length === 0) {
+      return { rules, meters, image: null, rows: new Map(), buckets: new Map() };
+    }
+    const compiled = this.compiler.compile(rules);
+    const tokens = meters.map(meterTokens);
+    this.memory ??= new RuleMemory(this.parts.dispatcher.workers);
+    const { memory } = this;
+    const next: Running = {
+      rules,
+      meters,
+      image: null,
+      rows: new Map(rules.map(({ id }) => [id, rows.get(id) ?? memory.takeRow()])),
+      buckets: new Map(
+        meters.map((spec, m) => {
+          const running = buckets.get(spec.name);
+          const isSame = running !== undefined && isSameMeter(running.spec, spec);
+          const meter = isSame ? running : { spec, bucket: memory.takeBucket(tokens[m]), before: NOTHING_METERED };
+          return [spec.name, meter];
+        }),
+      ),
+    };
+    try {
+      const bucketNumbers = [...next.buckets.values()].map(({ bucket }) => bucket);
+      next.image =
+        rules.length === 0 ? null : new PlanImage(compiled, rules, [...next.rows.values()], meters, bucketNumbers);
+      return next;
+    } catch (error) {
+      this.retire(next, this.running);
+      throw error;
+    }
+  }
+
+  /** A meter with new figures goes on counting where the one before stopped. */
+  private inherit(meter: RunningMeter, before: RunningMeter | undefined): void {
+    if (before !== undefined && before !== meter) meter.before = this.metered(before);
+  }
+
+  /** Gives back what `old` has and `kept` has not: no worker runs it. */
+  private retire(old: Running, kept: Running): void {
+    old.image?.close();
+    const { memory } = this;
+    if (memory === undefined) return;
+    for (const [id, row] of old.rows) if (kept.rows.get(id) !== row) memory.giveRow(row);
+    for (const [name, meter] of old.buckets) if (kept.buckets.get(name) !== meter) memory.giveBucket(meter.bucket);
+  }
+
+  /** Sums over workers; counters of an id survive replacements that keep the id. Zeroes for an id that is not there. */
+  counters(id: number): RuleCounters {
+    const row = this.running.rows.get(id);
+    const { memory } = this;
+    if (row === undefined || memory === undefined) return { frames: 0, bytes: 0, lastHitS: -1 };
+    const lastS = Math.max(...memory.rule(row, ROW_LAST_S));
+    return {
+      frames: sum(memory.rule(row, ROW_FRAMES)),
+      bytes: sum(memory.rule(row, ROW_BYTES)),
+      lastHitS: lastS === 0 ? -1 : Math.max(0, this.parts.dispatcher.shared.control[CLOCK_S] - lastS),
+    };
+  }
+
+  /** By name; counters survive replacements that keep the name. Zeroes for a name that is not there. */
+  meterCounters(name: string): MeterCounters {
+    const meter = this.running.buckets.get(name);
+    return meter === undefined ? { ...NOTHING_METERED } : this.metered(meter);
+  }
+
+  private metered({ bucket, before }: RunningMeter): MeterCounters {
+    const { memory } = this;
+    if (memory === undefined) return { ...before };
+    return {
+      frames: before.frames + sum(memory.meter(bucket, ROW_FRAMES)),
+      bytes: before.bytes + sum(memory.meter(bucket, ROW_BYTES)),
+      dropped: before.dropped + sum(memory.meter(bucket, ROW_DROPPED)),
+    };
+  }
+
+  /** What would become of this frame: steps in order, nothing is sent, learned or counted. Meters are taken to have tokens. */
+  trace(port: number, frame: Uint8Array): TraceStep[] {
+    const { rules, meters } = this.running;
+    return traceFrame(this.parts, rules, meters, port, frame);
+  }
+
+  /**
+   * Hands what `log` actions picked since the last call to `onLog`; the switch calls it about once a second. Returns how many
+   * frames found no room to be logged meanwhile.
+   */
+  drain(): number {
+    const rings = this.memory?.rings ?? [];
+    for (const ring of rings) {
+      readEvents(ring, (kind, at) => {
+        if (kind === EVENT_LOGGED) this.parts.onLog(readLogged(ring, at));
+      });
+    }
+    const lost = sum(rings.map(lostEvents));
+    const more = lost - this.lost;
+    this.lost = lost;
+    return more;
+  }
+
+  /** Gives all memory back; the workers have stopped. */
+  close(): void {
+    this.closed = true;
+    this.running.image?.close();
+    this.memory?.close();
+    this.memory = undefined;
+    this.running = { rules: [], meters: [], image: null, rows: new Map(), buckets: new Map() };
+  }
+}
+
+function readLogged(ring: EventRing, at: number): LoggedFrame {
+  const [rule, port, length, size] = ring.words.subarray(at >> 2, (at >> 2) + 4);
+  const start = at + LOGGED_HEADER_SIZE;
+  return { rule, port, length, head: ring.bytes.slice(start, start + size) };
+}
+
+function isSameMeter(a: MeterSpec, b: MeterSpec): boolean {
+  return a.unit === b.unit && a.rate === b.rate && a.burst === b.burst;
+}
+
+function checkUnique(rules: readonly Rule[], meters: readonly MeterSpec[]): void {
+  const next = "give each its own";
+  const ids = new Set<number>();
+  for (const { id } of rules) {
+    if (ids.has(id)) throw new RingyardError("BAD_OPTION", `two rules have the id ${id}`, next);
+    ids.add(id);
+  }
+  const names = new Set<string>();
+  for (const { name } of meters) {
+    if (names.has(name)) throw new RingyardError("BAD_OPTION", `two meters have the name ${name}`, next);
+    names.add(name);
+  }
+  if (meters.length <= METERS_MAX) return;
+  throw new RingyardError("LIMIT", `${meters.length} meters are more than ${METERS_MAX}`, "share some");
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

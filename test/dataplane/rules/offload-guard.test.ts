@@ -1,0 +1,129 @@
+// A partial checksum that would be written over what rules have looked at: the frame goes nowhere, whoever would have written it.
+
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { HEADER_BYTES, KEY_WORDS } from "../../../src/dataplane/rules/key.ts";
+import { parseKey } from "../../../src/dataplane/rules/parse.ts";
+import { OFFLOAD_ALL } from "../../../src/mem/batch.ts";
+import { complete, mac, NEEDS_CSUM, netHeader } from "../../support/frames.ts";
+import { anyFrame } from "../../support/random-frames.ts";
+import { sized } from "../../support/scale.ts";
+import { pattern, spec4, spec6 } from "../offload/reference.ts";
+import { type PlanRig, usePlanRig } from "./plan-rig.ts";
+import { rulesOf } from "./rules-of.ts";
+
+const newRig = usePlanRig();
+
+/** Sends a frame whose checksum field is at `field`; tells whether it arrived. */
+function arrives(rig: PlanRig, bytes: Uint8Array, field: number): boolean {
+  rig.lanes[1].given.length = 0;
+  rig.put(bytes, netHeader({ flags: NEEDS_CSUM, csumStart: Math.min(14, field), csumOffset: Math.max(0, field - 14) }));
+  rig.run(0);
+  return rig.lanes[1].given.length === 1;
+}
+
+function passing(): PlanRig {
+  const rig = newRig({}, { accepts: OFFLOAD_ALL });
+  rig.rules(rulesOf([1, {}, { do: "forward", ports: [1] }]));
+  return rig;
+}
+
+const ARP = Uint8Array.from([
+  ...[...mac(2), ...mac(1), 8, 6, 0, 1, 8, 0, 6, 4, 0, 2],
+  ...[...mac(1), 10, 0, 0, 1, ...mac(2), 10, 0, 0, 2],
+  ...new Array(18).fill(0),
+]);
+const sctp = complete(mac(2), mac(1), spec4({ transport: "udp", payload: pattern(30) }));
+sctp[23] = 132;
+
+describe("the field of a checksum", () => {
+  const FRAMES: [string, Uint8Array, number][] = [
+    ["TCP over IPv4: behind the flags", complete(mac(2), mac(1), spec4({ payload: pattern(30) })), 48],
+    [
+      "UDP over IPv4: behind the ports",
+      complete(mac(2), mac(1), spec4({ transport: "udp", payload: pattern(30) })),
+      38,
+    ],
+    ["SCTP: behind the ports", sctp, 38],
+    ["TCP over IPv6", complete(mac(2), mac(1), spec6({ payload: pattern(30) })), 54 + 14],
+    [
+      "TCP behind a tag",
+      complete(mac(2), mac(1), spec4({ tags: [{ type: 0x8100, tci: 5 }], payload: pattern(30) })),
+      52,
+    ],
+    ["ARP: behind its addresses", ARP, 42],
+  ];
+  test.each(FRAMES)("of %s", (_, bytes, from) => {
+    const rig = passing();
+    expect(arrives(rig, bytes, from - 1)).toBe(false);
+    for (let field = from; field + 2 <= bytes.length; field++)
+      expect([field, arrives(rig, bytes, field)]).toEqual([field, true]);
+    expect(rig.drops(0)).toEqual({ offload: 1 });
+  });
+
+  test("is refused for a frame that is like the one before it, too, and rules do not count it", () => {
+    const rig = passing();
+    const [, bytes, from] = FRAMES[0];
+    const header = (field: number) => netHeader({ flags: NEEDS_CSUM, csumStart: 34, csumOffset: field - 34 });
+    for (const field of [50, from - 1, 50, 36, 50]) rig.put(bytes, header(field));
+    rig.run(0);
+    expect(rig.lanes[1].given.map(({ csumOffset }) => csumOffset)).toEqual([16, 16, 16]);
+    expect([rig.drops(0), rig.counted(1)[0]]).toEqual([{ offload: 2 }, 3]);
+  });
+});
+
+describe("a frame has no place for a checksum", () => {
+  const six = (kind: number, body: number[]) =>
+    complete(mac(2), mac(1), spec6({ payload: pattern(40), extensions: [{ kind, body }] }));
+  const changed = (bytes: Uint8Array, at: number, value: number) => bytes.map((byte, k) => (k === at ? value : byte));
+  const v4 = complete(mac(2), mac(1), spec4({ payload: pattern(60) }));
+  const v6 = complete(mac(2), mac(1), spec6({ payload: pattern(60) }));
+
+  test.each([
+    ["a fragment", changed(v4, 20, 0x20)],
+    ["an IPv4 header that is too short", changed(v4, 14, 0x44)],
+    ["an IPv4 packet that ends in its header", changed(changed(v4, 16, 0), 17, 10)],
+    ["IPv6 of another version", changed(v6, 14, 0x50)],
+    ["an ARP packet of another network", changed(ARP, 15, 6)],
+    ["a fragment header", six(44, [0, 0, 0, 0, 0, 1])],
+    ["an authentication header", six(51, new Array(14).fill(0))],
+  ])("that is %s", (_, bytes) => {
+    const rig = passing();
+    for (let field = 0; field + 2 <= Math.min(bytes.length, HEADER_BYTES); field++)
+      expect([field, arrives(rig, bytes, field)]).toEqual([field, false]);
+  });
+
+  test("in its extension headers, whatever length these say they have", () => {
+    const rig = passing();
+    const bytes = six(60, new Array(14).fill(0));
+    expect([arrives(rig, bytes, 54 + 16 + 13), arrives(rig, bytes, 54 + 16 + 14)]).toEqual([false, true]);
+    const long = changed(bytes, 55, 200);
+    for (let field = 0; field + 2 <= Math.min(bytes.length, HEADER_BYTES); field++)
+      expect([field, arrives(rig, long, field)]).toEqual([field, false]);
+  });
+});
+
+test("whatever is written there, the frame's key stays the same", () => {
+  const keyOf = (bytes: Uint8Array) => {
+    const header = new Uint8Array(HEADER_BYTES);
+    header.set(bytes.subarray(0, HEADER_BYTES));
+    const key = new Int32Array(KEY_WORDS);
+    parseKey(new DataView(header.buffer), 0, bytes.length, 0, key);
+    return [...key];
+  };
+  const anyWritten = fc.oneof(fc.nat(0xffff), fc.constantFrom(0, 0xffff, 0x0608, 0x4500, 0x0000, 0x1100, 0x0600));
+  const anyCase = fc.record({ frame: anyFrame, field: fc.nat(130), written: anyWritten });
+  const rig = passing();
+  let passed = 0;
+  fc.assert(
+    fc.property(anyCase, ({ frame, field, written }) => {
+      if (field + 2 > frame.length || !arrives(rig, frame, field)) return;
+      passed++;
+      const after = frame.slice();
+      after.set([written >> 8, written & 0xff], field);
+      expect(keyOf(after)).toEqual(keyOf(frame));
+    }),
+    { numRuns: sized(10_000, 500_000) },
+  );
+  expect(passed).toBeGreaterThan(300);
+}, 120_000);
