@@ -7,6 +7,7 @@ export type ErrorCode =
   | "BAD_CONFIG"
   | "BAD_OPTION"
   | "BAD_REQUEST"
+  | "BAD_RULE"
   | "BAD_URI"
   | "BUSY"
   | "EXISTS"

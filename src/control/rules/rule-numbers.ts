@@ -1,0 +1,92 @@
+// Which ids rules get. Of one priority the lower id is tried first, so ids say an order, and they carry the counters. Pure.
+//
+//   table            wanted (a file, read again)          numbered
+//   1 in a drop      in a drop                            1 in a drop       kept
+//   2 in b drop      in c drop     (new, in between)      3 in c drop       new: above all that ever were
+//                    in b drop                            4 in b drop       new too: 2 would stand before 3
+//
+// So a file that is changed and read again gives the same order as a start with it does, and a rule that is added later stands
+// behind the others. An id that the switch gave is never given again while it runs.
+
+import { RingyardError } from "../../core/errors.ts";
+import { formatRule } from "./format-rule.ts";
+import type { NamedRule } from "./named-rule.ts";
+import type { TableRule } from "./rules-api.ts";
+
+/** A rule's id is below 2^31 (dataplane/rules/rule.ts). */
+export const RULE_ID_MAX = 2 ** 31 - 1;
+
+/** Thousands of rules are compared by their texts again and again, and never change. */
+const texts = new WeakMap<NamedRule, string>();
+
+/** The text of a rule without its id: rules that say the same have the same. */
+export function ruleText(rule: NamedRule): string {
+  let text = texts.get(rule);
+  if (text === undefined) {
+    text = formatRule({ ...rule, id: undefined });
+    texts.set(rule, text);
+  }
+  return text;
+}
+
+/** What `RulesApi.number` says; `greatest` is the greatest id that there ever was. Throws EXISTS and LIMIT. */
+export function numberRules(
+  wanted: readonly NamedRule[],
+  table: readonly TableRule[],
+  greatest: number,
+): { rules: TableRule[]; taken: Set<number> } {
+  const chosen = chosenIds(wanted);
+  const free = idsByText(table, chosen);
+  const taken = new Set<number>(table.flatMap(({ id }) => (chosen.has(id) ? [id] : [])));
+  const last = new Map<number, number>();
+  let fresh = greatest;
+  for (const id of chosen) fresh = Math.max(fresh, id);
+  const rules = wanted.map((rule) => {
+    const after = last.get(rule.priority) ?? 0;
+    const same = rule.id === undefined ? free.get(ruleText(rule)) : undefined;
+    const kept = takeAbove(same, after);
+    // The rule that it repeats goes even where its id cannot stay.
+    const repeated = kept ?? same?.shift();
+    if (repeated !== undefined) taken.add(repeated);
+    const id = rule.id ?? kept ?? freshId(fresh++);
+    last.set(rule.priority, Math.max(after, id));
+    return { id, rule };
+  });
+  return { rules, taken };
+}
+
+/** The id behind `greatest`; throws LIMIT. */
+export function freshId(greatest: number): number {
+  if (greatest < RULE_ID_MAX) return greatest + 1;
+  throw new RingyardError("LIMIT", `no rule id above ${RULE_ID_MAX}`, "choose an id, or restart the switch");
+}
+
+/** Ids that people chose; throws where one is there twice. */
+function chosenIds(wanted: readonly NamedRule[]): Set<number> {
+  const chosen = new Set<number>();
+  for (const { id } of wanted) {
+    if (id === undefined) continue;
+    if (chosen.has(id)) throw new RingyardError("EXISTS", `two rules have the id ${id}`, "give each its own, or none");
+    chosen.add(id);
+  }
+  return chosen;
+}
+
+/** Ids that rules of the table can hand on, ascending, by the rule's text. */
+function idsByText(table: readonly TableRule[], chosen: ReadonlySet<number>): Map<string, number[]> {
+  const ids = new Map<string, number[]>();
+  for (const { id, rule } of table.toSorted((a, b) => a.id - b.id)) {
+    if (chosen.has(id)) continue;
+    const text = ruleText(rule);
+    const same = ids.get(text);
+    if (same === undefined) ids.set(text, [id]);
+    else same.push(id);
+  }
+  return ids;
+}
+
+/** Takes the lowest id above `after` out of an ascending list. */
+function takeAbove(ids: number[] | undefined, after: number): number | undefined {
+  const at = ids?.findIndex((id) => id > after) ?? -1;
+  return at < 0 ? undefined : ids?.splice(at, 1)[0];
+}

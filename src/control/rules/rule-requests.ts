@@ -1,0 +1,87 @@
+// The operations of the control socket about rules and meters: the schemas of their arguments and the calls, for requests.ts.
+// Rules come as texts and are read here again, whoever sent them. Control thread.
+
+import { z } from "zod";
+import type { MeterSpec } from "../../dataplane/rules/rule.ts";
+import { MAX_FRAME } from "../../mem/batch.ts";
+import type { FrameArgs, MeterArgs, Operations } from "../protocol.ts";
+import type { Running } from "../running.ts";
+import { meterFromObject } from "./meter-spec.ts";
+import { parseRule } from "./parse-rule.ts";
+import { ruleText } from "./rule-numbers.ts";
+import type { FrameSample } from "./rules-api.ts";
+
+const WORD_MAX = 64;
+/** Ethernet addresses and type: less is no frame. */
+const FRAME_MIN = 14;
+/** Of a frame's beginning; a request has to fit. */
+const FRAME_HEAD_MAX = 4096;
+
+const rule = z.string({ error: "expected the text of a rule" });
+const name = (what: string) => z.string({ error: `expected the name of a ${what}` }).max(WORD_MAX);
+const ids = z.array(z.int({ error: "expected ids of rules" }), { error: "expected ids of rules" });
+const meter = z.strictObject({
+  name: name("meter"),
+  rate: z.string({ error: "expected a rate such as 100 Mbit/s" }).max(WORD_MAX),
+  burst: z.string({ error: "expected a burst such as 1 Mbit" }).max(WORD_MAX).optional(),
+});
+const wrongFrame = { error: `expected ${FRAME_MIN} to ${FRAME_HEAD_MAX} bytes` };
+const wrongLength = { error: `expected the length of the whole frame, up to ${MAX_FRAME}` };
+const frame = {
+  port: name("port"),
+  frame: z
+    .instanceof(Uint8Array, wrongFrame)
+    .refine(({ length }) => length >= FRAME_MIN && length <= FRAME_HEAD_MAX, wrongFrame),
+  length: z.int(wrongLength).min(FRAME_MIN, wrongLength).max(MAX_FRAME, wrongLength).optional(),
+};
+
+export const ruleSchemas = {
+  "rule.list": z.strictObject({}),
+  "rule.add": z.strictObject({ rule }),
+  "rule.del": z.strictObject({ ids }),
+  "rule.replace": z.strictObject({
+    rules: z.array(rule, { error: "expected the texts of rules" }),
+    meters: z.array(meter, { error: "expected meters" }).optional(),
+  }),
+  "rule.test": z.strictObject({ rule, ...frame }),
+  trace: z.strictObject(frame),
+  "meter.list": z.strictObject({}),
+  "meter.set": meter,
+  "meter.del": z.strictObject({ name: name("meter") }),
+} satisfies { [O in RuleOperation]: z.ZodType<Operations[O]["args"]> };
+
+type RuleOperation = Extract<keyof Operations, `rule.${string}` | `meter.${string}` | "trace">;
+type Result<O extends RuleOperation> = Operations[O]["result"];
+type RuleCalls = { [O in RuleOperation]: (args: Operations[O]["args"]) => Result<O> | Promise<Result<O>> };
+
+export function ruleCalls(running: Running): RuleCalls {
+  const { rules } = running.api;
+  return {
+    "rule.list": () => ({ rules: rules.list() }),
+    "rule.add": async ({ rule }) => ({ rule: await running.addRule(parseRule(rule)) }),
+    "rule.del": async ({ ids }) => {
+      await running.deleteRules(ids);
+      return {};
+    },
+    "rule.replace": async ({ rules: texts, meters = [] }) => {
+      const replaced = await running.replaceRules(texts.map(parseRule), meters.map(meterOf));
+      return { ...replaced, rules: replaced.rules.map(({ id, rule }) => ({ id, text: ruleText(rule) })) };
+    },
+    "rule.test": ({ rule, port, ...sample }) => rules.test(parseRule(rule), port, sampleOf(sample)),
+    trace: ({ port, ...sample }) => ({ steps: rules.trace(port, sampleOf(sample)) }),
+    "meter.list": () => ({ meters: rules.meters() }),
+    "meter.set": async (meter) => ({ meter: await running.setMeter(meterOf(meter)) }),
+    "meter.del": async ({ name }) => {
+      await running.deleteMeter(name);
+      return {};
+    },
+  };
+}
+
+function meterOf({ name, ...meter }: MeterArgs): MeterSpec {
+  return meterFromObject(name, meter);
+}
+
+function sampleOf({ frame, length = frame.length }: Omit<FrameArgs, "port">): FrameSample {
+  return { bytes: frame, length: Math.max(length, frame.length) };
+}

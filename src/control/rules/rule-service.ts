@@ -1,0 +1,246 @@
+// The rules and meters of a running switch: kept with names, given to the dataplane with numbers, and resolved anew whenever a
+// port of a name that a rule has comes or goes.
+//
+//   rules, meters   ports (name -> index)             RuleTable (dataplane): compiled, run by the workers
+//        └──────────────┴── resolve, all at once ──────────┘
+//
+// The order keeps an index that is used again from meaning the old port: a port that comes is made known before its lanes open,
+// one that goes after they are closed. Where the dataplane refuses to forget a port that has gone, nothing else changes, and the
+// next port to come must succeed in it first. One change at a time: `alone` is the switch's own row of changes. Control thread.
+
+import { RingyardError } from "../../core/errors.ts";
+import type { MeterSpec } from "../../dataplane/rules/rule.ts";
+import type { RuleTable } from "../../dataplane/rules/table.ts";
+import { suggest } from "../nearest.ts";
+import { quoted, word } from "../quote.ts";
+import { formatBurst, formatRate } from "./meter-spec.ts";
+import type { NamedRule } from "./named-rule.ts";
+import { lookupOf, RuleEntry } from "./rule-entry.ts";
+import { freshId, numberRules, ruleText } from "./rule-numbers.ts";
+import { testRule } from "./rule-test.ts";
+import { waitsFor } from "./rule-waiting.ts";
+import type {
+  AbsentPorts,
+  FrameSample,
+  MeterInfo,
+  RuleInfo,
+  RuleSet,
+  RulesApi,
+  RuleTest,
+  TableRule,
+  TraceInfo,
+} from "./rules-api.ts";
+import { traceInfo, wholeFrame } from "./trace-info.ts";
+
+/** A rule's text goes over the control socket in one frame (control/frame.ts), with what is said of it. */
+const RULE_TEXT_MAX = 15_000;
+
+/** What the service needs of the dataplane. */
+export type RulePlane = Pick<RuleTable, "replace" | "counters" | "meterCounters" | "trace">;
+
+export class RuleService implements RulesApi {
+  /** In the order in which they are tried. */
+  #entries: readonly RuleEntry[] = [];
+  #meters: readonly MeterSpec[] = [];
+  readonly #ports = new Map<string, number>();
+  /** Of these ports and meters; made anew with each change of them. */
+  #lookup = lookupOf(this.#ports, this.#meters);
+  /** The dataplane still runs rules that mean a port which has gone, or has another index. */
+  #stale = false;
+  #greatestId = 0;
+
+  constructor(
+    private readonly table: RulePlane,
+    private readonly alone: <T>(change: () => Promise<T>) => Promise<T>,
+  ) {}
+
+  list(): RuleInfo[] {
+    return this.#entries.map((entry) => this.#info(entry));
+  }
+
+  set(): RuleSet {
+    return { rules: this.#entries.map(({ id, rule }) => ({ id, rule })), meters: this.#meters };
+  }
+
+  number(wanted: readonly NamedRule[]): { rules: TableRule[]; taken: Set<number> } {
+    return numberRules(wanted, this.#entries, this.#greatestId);
+  }
+
+  put(set: RuleSet, absent: AbsentPorts = "refuse"): Promise<void> {
+    return this.alone(() => this.#put(set, absent));
+  }
+
+  add(rule: NamedRule): Promise<RuleInfo> {
+    return this.alone(async () => {
+      const id = rule.id ?? freshId(this.#greatestId);
+      await this.#put({ rules: [...this.#entries, { id, rule }], meters: this.#meters }, "refuse");
+      return this.#info(this.#entries.find((entry) => entry.id === id)!);
+    });
+  }
+
+  delete(ids: readonly number[]): Promise<void> {
+    return this.alone(() => {
+      const gone = new Set(ids);
+      const rules = this.#entries.filter(({ id }) => !gone.delete(id));
+      for (const id of gone) throw new RingyardError("NOT_FOUND", `no rule ${id}`, "ringyard rule list shows them");
+      return this.#put({ rules, meters: this.#meters }, "refuse");
+    });
+  }
+
+  meters(): MeterInfo[] {
+    return this.#meters.map((meter) => this.#meterInfo(meter));
+  }
+
+  setMeter(meter: MeterSpec): Promise<MeterInfo> {
+    return this.alone(async () => {
+      // In its old place, so that the rules that name it need not be compiled again.
+      const known = this.#meters.some(({ name }) => name === meter.name);
+      const meters = known
+        ? this.#meters.map((old) => (old.name === meter.name ? meter : old))
+        : [...this.#meters, meter];
+      await this.#put({ rules: this.#entries, meters }, "refuse");
+      return this.#meterInfo(meter);
+    });
+  }
+
+  deleteMeter(name: string): Promise<void> {
+    return this.alone(() => {
+      const meters = this.#meters.filter((meter) => meter.name !== name);
+      if (meters.length === this.#meters.length) throw this.#noMeter(name, this.#meters);
+      const users = this.#users(name);
+      if (users.length > 0) {
+        const rules = users.length === 1 ? `rule ${users[0]}` : `rules ${users.join(", ")}`;
+        throw new RingyardError("BUSY", `meter ${word(name)} is used by ${rules}`, "delete what uses it first");
+      }
+      return this.#put({ rules: this.#entries, meters }, "refuse");
+    });
+  }
+
+  test(rule: NamedRule, port: string, frame: FrameSample): RuleTest {
+    return testRule(rule, { name: port, index: this.#index(port) }, frame);
+  }
+
+  trace(port: string, frame: FrameSample): TraceInfo[] {
+    const names = new Map([...this.#ports].map(([name, index]) => [index, name]));
+    const texts = new Map(this.#entries.map(({ id, rule }) => [id, rule]));
+    const textOf = (id: number | null) => {
+      const rule = id === null ? undefined : texts.get(id);
+      return rule && ruleText(rule);
+    };
+    const steps = this.table.trace(this.#index(port), wholeFrame(frame));
+    return steps.map((step) => traceInfo(step, (index) => names.get(index) ?? String(index), textOf));
+  }
+
+  /** Before the lanes of a new port open; where it rejects, the port must not come. In the row of changes. */
+  async portComes(name: string, index: number): Promise<void> {
+    this.#ports.set(name, index);
+    try {
+      await this.#portsChanged(name);
+    } catch (error) {
+      this.#ports.delete(name);
+      this.#lookup = lookupOf(this.#ports, this.#meters);
+      throw error;
+    }
+  }
+
+  /** When no frame of the port is under way any more. In the row of changes. Where it rejects, the port has gone all the same. */
+  async portGoes(name: string): Promise<void> {
+    this.#ports.delete(name);
+    await this.#portsChanged(name);
+  }
+
+  async #portsChanged(name: string): Promise<void> {
+    this.#lookup = lookupOf(this.#ports, this.#meters);
+    if (!this.#stale && !this.#entries.some(({ names }) => names.ports.includes(name))) return;
+    this.#stale = true;
+    await this.#run(this.#entries, this.#meters);
+  }
+
+  async #put({ rules, meters }: RuleSet, absent: AbsentPorts): Promise<void> {
+    const now = new Map(this.#entries.map((entry) => [entry.id, entry]));
+    const ids = new Set<number>();
+    const meterNames = new Set(meters.map(({ name }) => name));
+    const entries = rules.map(({ id, rule }) => {
+      if (ids.has(id)) throw new RingyardError("EXISTS", `rule ${id} exists`, "choose another id, or delete it first");
+      ids.add(id);
+      const old = now.get(id);
+      const entry = old?.says(rule) ? old.with(rule) : new RuleEntry(id, rule);
+      // A rule that is there already may have lost its port meanwhile.
+      if (!old?.says(rule)) this.#check(entry, absent);
+      const unknown = entry.names.meters.find((name) => !meterNames.has(name));
+      if (unknown !== undefined) throw ofRule(rule, this.#noMeter(unknown, meters));
+      return entry;
+    });
+    // As `byRank` has it: nothing else says in which order rules of one priority are tried.
+    entries.sort((a, b) => b.rule.priority - a.rule.priority || a.id - b.id);
+    await this.#run(entries, meters);
+  }
+
+  /** Gives rules and meters to the dataplane, and keeps them when it has taken them. */
+  async #run(entries: readonly RuleEntry[], meters: readonly MeterSpec[]): Promise<void> {
+    const lookup = meters === this.#meters ? this.#lookup : lookupOf(this.#ports, meters);
+    await this.table.replace(
+      entries.map((entry) => entry.resolve(lookup)),
+      meters,
+    );
+    this.#stale = false;
+    this.#entries = entries;
+    this.#meters = meters;
+    this.#lookup = lookup;
+    for (const { id } of entries) this.#greatestId = Math.max(this.#greatestId, id);
+  }
+
+  #check({ rule, names }: RuleEntry, absent: AbsentPorts): void {
+    if (ruleText(rule).length > RULE_TEXT_MAX) throw ofRule(rule, tooLong);
+    const port = names.ports.find((name) => !this.#ports.has(name));
+    if (port !== undefined && absent === "refuse") throw ofRule(rule, this.#noPort(port));
+  }
+
+  #index(port: string): number {
+    const index = this.#ports.get(port);
+    if (index === undefined) throw this.#noPort(port);
+    return index;
+  }
+
+  #noPort(name: string): RingyardError {
+    return new RingyardError("NOT_FOUND", `no port ${word(name)}`, suggest(name, "ports:", this.#ports.keys()));
+  }
+
+  #noMeter(name: string, meters: readonly MeterSpec[]): RingyardError {
+    const names = meters.map((meter) => meter.name);
+    return new RingyardError("NOT_FOUND", `no meter ${word(name)}`, suggest(name, "meters:", names));
+  }
+
+  #users(meter: string): number[] {
+    return this.#entries.filter(({ names }) => names.meters.includes(meter)).map(({ id }) => id);
+  }
+
+  #info(entry: RuleEntry): RuleInfo {
+    const { id, rule } = entry;
+    const { frames, bytes, lastHitS } = this.table.counters(id);
+    const inactive = waitsFor(entry, this.#lookup);
+    return {
+      ...{ id, priority: rule.priority, text: ruleText(rule), frames, bytes },
+      ...(lastHitS < 0 ? {} : { lastHitS }),
+      ...(inactive === undefined ? {} : { inactive }),
+    };
+  }
+
+  #meterInfo(meter: MeterSpec): MeterInfo {
+    const { name } = meter;
+    const { frames, bytes, dropped } = this.table.meterCounters(name);
+    const rules = this.#users(name);
+    return { name, rate: formatRate(meter), burst: formatBurst(meter), frames, bytes, dropped, rules };
+  }
+}
+
+const tooLong = new RingyardError(
+  "LIMIT",
+  `longer than ${RULE_TEXT_MAX} characters`,
+  "spread its lists over several rules",
+);
+
+/** Among many rules the one that is meant has to be there too. */
+function ofRule(rule: NamedRule, error: RingyardError): RingyardError {
+  return new RingyardError(error.code, `rule ${quoted(ruleText(rule))}: ${error.message}`, error.next);
+}
