@@ -1,7 +1,7 @@
 // `ringyard config check|show`.
 
 import type { Command } from "commander";
-import type { ConfigData } from "../control/config-show.ts";
+import type { Config } from "../control/config.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { print, printJson } from "./output.ts";
 
@@ -21,7 +21,8 @@ export function addConfigCommands(program: Command): void {
     .addHelpText("after", examples("ringyard config check /etc/ringyard.toml"));
   // Taken as everywhere, so that scripts can pass it to all commands; no switch is asked.
   addControl(check).action(async (file: string) => {
-    await readFile(file);
+    const [{ checkNames }, config] = await Promise.all([import("../control/config.ts"), readFile(file)]);
+    checkNames(config, config.ports.keys(), config.meters.keys());
     print("ok\n");
   });
   const show = config
@@ -33,18 +34,20 @@ export function addConfigCommands(program: Command): void {
       examples("ringyard config show > ringyard.toml", "ringyard config show -c ringyard.toml --json"),
     );
   addJson(addControl(show)).action(async ({ config, ...options }: ShowOptions) => {
+    const { configData, configToml } = await import("../control/config-show.ts");
     const data =
-      config === undefined ? await ask(options, (client) => client.request("config.show", {})) : await readFile(config);
+      config === undefined
+        ? await ask(options, (client) => client.request("config.show", {}))
+        : configData(await readFile(config));
     if (options.json) printJson(data);
-    else print((await import("../control/config-show.ts")).configToml(data));
+    else print(configToml(data));
   });
 }
 
-async function readFile(file: string): Promise<ConfigData> {
-  const [{ loadConfig }, { configData }, { kinds }] = await Promise.all([
+async function readFile(file: string): Promise<Config> {
+  const [{ loadConfig }, { kinds }] = await Promise.all([
     import("../control/config.ts"),
-    import("../control/config-show.ts"),
     import("../control/wiring.ts"),
   ]);
-  return configData(await loadConfig(file, kinds));
+  return loadConfig(file, kinds);
 }

@@ -9,10 +9,13 @@ import { addDoctorCommand } from "./doctor.ts";
 import { addDownCommand } from "./down.ts";
 import { EXIT, EXIT_HELP, reportError } from "./exit.ts";
 import { addFdbCommands } from "./fdb.ts";
+import { addMeterCommands } from "./meter.ts";
 import { addNicCommands } from "./nic.ts";
 import { tolerateClosedOutput } from "./output.ts";
 import { addPortCommands } from "./port.ts";
+import { addRuleCommands } from "./rule.ts";
 import { addStatsCommand } from "./stats.ts";
+import { addTraceCommand } from "./trace.ts";
 import { addUpCommand } from "./up.ts";
 import { addVersionCommand } from "./version.ts";
 
@@ -29,6 +32,9 @@ export function createProgram(): Command {
   addPortCommands(program);
   addAttachCommands(program);
   addFdbCommands(program);
+  addRuleCommands(program);
+  addMeterCommands(program);
+  addTraceCommand(program);
   addStatsCommand(program);
   addConfigCommands(program);
   addNicCommands(program);

@@ -64,6 +64,12 @@ async function applyAction(api: SwitchApi, action: Action, undo: Undo[]): Promis
       undo.push({ what: `the absence of port ${name}`, run: () => takeBack(api, name) });
       return;
     }
+    case "rules": {
+      const { before, after } = action;
+      await api.rules.put(after, "wait");
+      undo.push({ what: "the rules", run: () => api.rules.put(before, "wait") });
+      return;
+    }
     case "set":
       return applySet(api, action, undo);
     case "configure":

@@ -6,8 +6,8 @@
 
 import type { Socket } from "bun";
 import { RingyardError } from "../core/errors.ts";
-import { encodeFrame, FrameReader } from "./frame.ts";
-import { mergePart } from "./parts.ts";
+import { FrameReader } from "./frame.ts";
+import { mergePart, requestFrames } from "./parts.ts";
 import type { Operation, Operations, Reply } from "./protocol.ts";
 
 /** Silence of the switch before or in an answer; a port that is added may take a while. */
@@ -57,10 +57,11 @@ export class ControlClient {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
+      const frames = [...requestFrames(id, op, args as Record<string, unknown>)];
       const limitMs = KERNEL_OPERATIONS.includes(op) ? KERNEL_ANSWER_MS : ANSWER_MS;
       const timer = setTimeout(() => this.#end(`no answer from the switch for ${limitMs / 1000} s`), limitMs);
       this.#waiting.set(id, { resolve: resolve as Waiting["resolve"], reject, whole: {}, timer });
-      this.#output.push(encodeFrame({ id, op, args }));
+      this.#output.push(...frames);
       this.#flush();
     });
   }

@@ -5,6 +5,7 @@ import { parseCpus } from "../core/cpus.ts";
 import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
 import type { Config, ConfigProblem, PortConfig } from "./config.ts";
+import { readMeters, readRules } from "./config-rules.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
 import { link } from "./options.ts";
@@ -54,7 +55,7 @@ const portTable = z
   .object({ uri, link: link.optional(), "mac-limit": portMacLimit.optional() }, { error: "expected a uri or a table" })
   .catchall(optionValue);
 
-const SECTIONS = ["switch", "ports"];
+const SECTIONS = ["switch", "ports", "rules", "meters"];
 
 /** Fills `config` from a plain value, and returns what is wrong with it. */
 export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config: Config): ConfigProblem[] {
@@ -70,6 +71,8 @@ export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config
   } else {
     for (const [name, port] of Object.entries(ports)) readPortEntry(name, port, kinds, config, problems);
   }
+  if (value.rules !== undefined) readRules(value.rules, config, problems);
+  if (value.meters !== undefined) readMeters(value.meters, config, problems);
   return problems;
 }
 

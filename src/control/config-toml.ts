@@ -81,8 +81,24 @@ function noteTable(entries: Entry[], path: Place, lines: Map<string, number>, pr
       const keys = entry.key.keys.map((key) => (key.type === "TOMLBare" ? key.name : key.value));
       const place = [...path, ...keys];
       note(place, line);
-      if (entry.value.type === "TOMLInlineTable") noteTable(entry.value.body, place, lines, problems);
+      noteInside(entry.value, place, lines, problems);
     }
+  }
+}
+
+/** What has keys or elements of its own. */
+function noteInside(
+  value: AST.TOMLContentNode,
+  place: Place,
+  lines: Map<string, number>,
+  problems: ConfigProblem[],
+): void {
+  if (value.type === "TOMLInlineTable") noteTable(value.body, place, lines, problems);
+  if (value.type !== "TOMLArray") return;
+  for (const [index, element] of value.elements.entries()) {
+    const inside = [...place, index];
+    lines.set(keyOf(inside), element.loc.start.line);
+    noteInside(element, inside, lines, problems);
   }
 }
 

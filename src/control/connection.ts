@@ -1,12 +1,12 @@
 // One client of the control socket, seen from the switch. Requests are answered in order, one at a time; a reply is made
 // frame by frame and the next frame only when the last has left, so a connection holds at most one frame of output and
-// PENDING_MAX requests of input, whatever its client does. A client that sends nothing or takes nothing is let go.
-// Control thread.
+// PENDING_MAX requests of input, together of REQUEST_PARTS_MAX frames, beside one that is not whole yet, whatever its
+// client does. A client that sends nothing or takes nothing is let go. Control thread.
 
 import type { Socket } from "bun";
 import { RingyardError } from "../core/errors.ts";
 import { encodeFrame, FrameError, FrameReader } from "./frame.ts";
-import { resultFrames } from "./parts.ts";
+import { REQUEST_PARTS_MAX, RequestParts, resultFrames, type WholeItem } from "./parts.ts";
 import type { ReplyError, Request } from "./protocol.ts";
 
 /** Answers a request, or throws; a RingyardError reaches the client as it is. */
@@ -33,7 +33,8 @@ export interface ConnectionHost {
 
 export class Connection {
   readonly #reader = new FrameReader();
-  readonly #pending: unknown[] = [];
+  readonly #parts = new RequestParts();
+  readonly #pending: WholeItem[] = [];
   #answering = false;
   #answers: Promise<void> = Promise.resolve();
   #closed = false;
@@ -51,16 +52,26 @@ export class Connection {
     if (this.#closed) return;
     this.#timer.refresh();
     try {
-      this.#reader.push(bytes, (item) => this.#pending.push(item));
+      this.#reader.push(bytes, (item) => this.#take(item));
     } catch (error) {
+      if (error instanceof RingyardError) {
+        this.#refuse("bad_parts", { code: error.code, message: error.message, next: error.next });
+        return;
+      }
       if (!(error instanceof FrameError)) throw error;
       this.#refuse(error.problem, { code: "PROTOCOL", message: error.message });
       return;
     }
-    if (this.#pending.length > PENDING_MAX) {
+    const parts = this.#pending.reduce((sum, whole) => sum + whole.parts, 0);
+    if (this.#pending.length > PENDING_MAX || parts > PENDING_MAX + REQUEST_PARTS_MAX) {
       const message = `more than ${PENDING_MAX} requests at once`;
       this.#refuse("backlog", { code: "LIMIT", message, next: "wait for answers" });
     } else if (!this.#answering) this.#answers = this.#answerAll();
+  }
+
+  #take(item: unknown): void {
+    const whole = this.#parts.add(item);
+    if (whole !== undefined) this.#pending.push(whole);
   }
 
   /** Resolves when every request that came has its answer. */
@@ -83,8 +94,8 @@ export class Connection {
 
   async #answerAll(): Promise<void> {
     this.#answering = true;
-    for (let item = this.#pending.shift(); item !== undefined && !this.#closed; item = this.#pending.shift()) {
-      await this.#answer(item);
+    for (let whole = this.#pending.shift(); whole !== undefined && !this.#closed; whole = this.#pending.shift()) {
+      await this.#answer(whole.item);
     }
     this.#answering = false;
   }

@@ -1,16 +1,23 @@
 // What it takes to get from one configuration to another, as data: ordered actions that `apply.ts` carries out. A port
 // whose canonical URI and settings are the same in both is not mentioned, and so keeps running without losing a frame.
 //
-//   order: remove ports (they free sockets and names), change ports that run, add ports, settings of the switch
+//   order: remove ports (they free sockets and names), rules and meters, change ports that run, add ports, settings of the switch
+//
+// Rules are replaced between, all at once: a port that goes sends its last frame under the old ones, a port that comes its first
+// under the new ones. What a rule forwards to a port that has gone or is yet to come is dropped meanwhile. While frames are held
+// (at the start) rules come last, and are compiled once instead of with each port.
 //
 // Pure.
 
 import type { PortChanges, SwitchSettings } from "./api.ts";
 import { type Config, DEFAULTS, type PortConfig } from "./config.ts";
+import { ruleText } from "./rules/rule-numbers.ts";
+import type { RuleChange } from "./rules/rules-api.ts";
 import { formatUri, type Kinds } from "./uri.ts";
 
 export type Action =
   | { do: "remove"; port: PortConfig }
+  | ({ do: "rules" } & RuleChange)
   | { do: "set"; before: PortConfig; after: PortConfig; changes: PortChanges }
   | { do: "add"; port: PortConfig }
   | { do: "configure"; before: SwitchSettings; after: SwitchSettings };
@@ -21,7 +28,19 @@ export interface Difference {
   restart: string[];
 }
 
-export function difference(before: Config, after: Config, kinds: Kinds): Difference {
+export interface DifferenceOptions {
+  /** The rules of a configuration have no ids of their own: here they are as they are and as they shall be. */
+  rules?: RuleChange;
+  /** No frame is taken from any port meanwhile. */
+  held?: boolean;
+}
+
+export function difference(
+  before: Config,
+  after: Config,
+  kinds: Kinds,
+  { rules, held = false }: DifferenceOptions = {},
+): Difference {
   const removes: Action[] = [];
   const sets: Action[] = [];
   const adds: Action[] = [];
@@ -37,7 +56,8 @@ export function difference(before: Config, after: Config, kinds: Kinds): Differe
     if (port === undefined || changes === null) adds.push({ do: "add", port: wanted });
     else if (Object.keys(changes).length > 0) sets.push({ do: "set", before: port, after: wanted, changes });
   }
-  const actions = [...removes, ...sets, ...adds];
+  const changed: Action[] = rules === undefined || sameRules(rules) ? [] : [{ do: "rules", ...rules }];
+  const actions = held ? [...removes, ...sets, ...adds, ...changed] : [...removes, ...changed, ...sets, ...adds];
   const from = runningSettings(before.settings);
   const to = runningSettings(after.settings);
   if (!Bun.deepEquals(from, to)) actions.push({ do: "configure", before: from, after: to });
@@ -56,6 +76,15 @@ function changesOf(from: PortConfig, to: PortConfig, macLimit: number, kinds: Ki
   if (from.link !== to.link) changes.link = to.link;
   if (from.macLimit !== to.macLimit) changes.macLimit = to.macLimit ?? macLimit;
   return changes;
+}
+
+function sameRules({ before, after }: RuleChange): boolean {
+  const now = new Map(before.rules.map(({ id, rule }) => [id, rule]));
+  const same = after.rules.every(({ id, rule }) => {
+    const old = now.get(id);
+    return old !== undefined && old.id === rule.id && ruleText(old) === ruleText(rule);
+  });
+  return same && before.rules.length === after.rules.length && Bun.deepEquals(before.meters, after.meters);
 }
 
 function bare({ spec }: PortConfig, kinds: Kinds): string {

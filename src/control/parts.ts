@@ -1,30 +1,43 @@
-// A result in frames, and back. The first part has everything that is not an array; the elements of the arrays follow, as
-// many in a frame as fit. Frames are made one by one, as fast as the other side reads them, so that a table of 60,000
-// addresses never stands in the output queue as a whole. Pure.
+// A result in frames, and back, and the same for a request's arguments. The first part has everything that is not an array; the
+// elements of the arrays follow, as many in a frame as fit. Frames are made one by one, as fast as the other side reads
+// them, so that a table of 60,000 addresses never stands in the output queue as a whole. Pure.
 
 import { RingyardError } from "../core/errors.ts";
 import { encodeFrame, encodeItem, FRAME_SIZE_MAX, FrameError } from "./frame.ts";
-import type { Reply } from "./protocol.ts";
+import type { Reply, Request } from "./protocol.ts";
 
-type Result = Record<string, unknown>;
+type Fields = Record<string, unknown>;
+/** The message that carries a part. */
+type Envelope = (part: Fields, more: boolean) => Reply | Request;
 
 /** An array's head grows by at most so much when elements are added: 5 bytes for 2^32 of them, 1 for none. */
 const ARRAY_HEAD_GROWTH = 4;
+/** 8 MiB of a request's arguments: some hundred thousand rules. */
+export const REQUEST_PARTS_MAX = 512;
 
 /** The frames that answer request `id` with `result`; throws LIMIT where a single thing is longer than a frame. */
-export function* resultFrames(id: number, result: Result): Generator<Uint8Array> {
-  const entries = Object.entries(result);
-  let part: Result = Object.fromEntries(entries.map(([key, value]) => [key, Array.isArray(value) ? [] : value]));
-  let size = sizeOf(id, part);
+export function resultFrames(id: number, result: Fields): Generator<Uint8Array> {
+  return frames(result, "answer", (part, more) => ({ id, ok: true, ...(more && { more }), result: part }));
+}
+
+/** The frames that ask for `op`; throws LIMIT as above. */
+export function requestFrames(id: number, op: string, args: Fields): Generator<Uint8Array> {
+  return frames(args, "request", (part, more) => ({ id, op, args: part, ...(more && { more }) }));
+}
+
+function* frames(fields: Fields, what: string, envelope: Envelope): Generator<Uint8Array> {
+  const entries = Object.entries(fields);
+  let part: Fields = Object.fromEntries(entries.map(([key, value]) => [key, Array.isArray(value) ? [] : value]));
+  let size = sizeOf(part, envelope);
   for (const [key, elements] of entries) {
     if (!Array.isArray(elements)) continue;
     const keySize = encodeItem(key).length + 1 + ARRAY_HEAD_GROWTH;
     for (const element of elements) {
       const elementSize = encodeItem(element).length;
       if (size + elementSize + (part[key] === undefined ? keySize : 0) > FRAME_SIZE_MAX) {
-        yield partFrame({ id, ok: true, more: true, result: part });
+        yield partFrame(envelope(part, true), what);
         part = {};
-        size = sizeOf(id, part);
+        size = sizeOf(part, envelope);
       }
       if (part[key] === undefined) {
         part[key] = [];
@@ -34,11 +47,11 @@ export function* resultFrames(id: number, result: Result): Generator<Uint8Array>
       size += elementSize;
     }
   }
-  yield partFrame({ id, ok: true, result: part });
+  yield partFrame(envelope(part, false), what);
 }
 
-/** Appends a part of a result to what came before. */
-export function mergePart(whole: Result, part: Result): void {
+/** Appends a part to what came before. */
+export function mergePart(whole: Fields, part: Fields): void {
   for (const [key, value] of Object.entries(part)) {
     const before = whole[key];
     if (Array.isArray(before) && Array.isArray(value)) for (const element of value) before.push(element);
@@ -46,16 +59,54 @@ export function mergePart(whole: Result, part: Result): void {
   }
 }
 
-/** The size of a frame with this part, and room for its arrays' heads to grow. */
-function sizeOf(id: number, part: Result): number {
-  return encodeItem({ id, ok: true, more: true, result: part }).length + Object.keys(part).length * ARRAY_HEAD_GROWTH;
+/** What a client asked for, as it came, and in how many parts. */
+export interface WholeItem {
+  item: unknown;
+  parts: number;
 }
 
-function partFrame(reply: Reply): Uint8Array {
+/** Puts the requests of one client together from their parts. */
+export class RequestParts {
+  #whole: Request | undefined;
+  #count = 0;
+
+  /** What `item` completes; undefined where more is to come. Throws where it does not go on with what came before. */
+  add(item: unknown): WholeItem | undefined {
+    const part = item as Partial<Request> | null | undefined;
+    const whole = this.#whole;
+    if (whole === undefined) {
+      if (part?.more !== true || !isFields(part.args)) return { item, parts: 1 };
+      this.#whole = { ...(part as Request), more: undefined };
+      this.#count = 1;
+      return undefined;
+    }
+    if (part?.id !== whole.id || part.op !== whole.op || !isFields(part.args)) {
+      throw new RingyardError("PROTOCOL", "the parts of a request do not follow each other");
+    }
+    if (++this.#count > REQUEST_PARTS_MAX) {
+      throw new RingyardError("LIMIT", `a request of more than ${REQUEST_PARTS_MAX} parts`, "ask for less at a time");
+    }
+    mergePart(whole.args, part.args);
+    if (part.more === true) return undefined;
+    this.#whole = undefined;
+    return { item: whole, parts: this.#count };
+  }
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The size of a frame with this part, and room for its arrays' heads to grow. */
+function sizeOf(part: Fields, envelope: Envelope): number {
+  return encodeItem(envelope(part, true)).length + Object.keys(part).length * ARRAY_HEAD_GROWTH;
+}
+
+function partFrame(message: Reply | Request, what: string): Uint8Array {
   try {
-    return encodeFrame(reply);
+    return encodeFrame(message);
   } catch (error) {
     if (!(error instanceof FrameError)) throw error;
-    throw new RingyardError("LIMIT", `the answer has a part longer than ${FRAME_SIZE_MAX} bytes`);
+    throw new RingyardError("LIMIT", `the ${what} has a part longer than ${FRAME_SIZE_MAX} bytes`);
   }
 }

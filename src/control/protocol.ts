@@ -1,16 +1,17 @@
 // What is said over the control socket: one request at a time, each answered in order by one or more replies.
 //
-//   request  { id, op, args }
+//   request  { id, op, args [, more: true] }             more: further parts of the same arguments follow
 //   reply    { id, ok: true, result [, more: true] }      more: further parts of the same result follow
 //            { id, ok: false, error: { code, message [, next] } }     id 0: the frame could not be read
 //
-// A result is an object. One that is longer than a frame comes in parts, which merge by a simple rule: elements of its
-// arrays are appended, everything else stands in the first part (`parts.ts`).
+// A result is an object, and so are arguments. One that is longer than a frame comes in parts, which merge by a simple rule:
+// elements of its arrays are appended, everything else stands in the first part (`parts.ts`).
 
 import type { ErrorCode } from "../core/errors.ts";
 import type { Attached } from "../ports/port.ts";
 import type { FdbInfo, PortChanges, PortInfo, SwitchEnd, SwitchStats } from "./api.ts";
 import type { ConfigData } from "./config-show.ts";
+import type { MeterInfo, RuleInfo, RuleTest, TraceInfo } from "./rules/rules-api.ts";
 
 /** Raised when a client has to know of a change. */
 export const PROTOCOL_VERSION = 1;
@@ -19,6 +20,8 @@ export interface Request {
   id: number;
   op: string;
   args: Record<string, unknown>;
+  /** Not the last part. */
+  more?: boolean;
 }
 
 export interface ReplyError {
@@ -50,6 +53,24 @@ export interface AttachArgs {
   ip?: string[];
 }
 
+/** A frame that came in on `port`, for a look at what rules make of it. */
+export interface FrameArgs {
+  port: string;
+  /** Its beginning, or all of it. */
+  frame: Uint8Array;
+  /** Of the whole frame, where that is longer. */
+  length?: number;
+}
+
+/** A meter as TOML and JSON have it. */
+export interface MeterArgs {
+  name: string;
+  /** `100 Mbit/s`, `1000 frames/s`. */
+  rate: string;
+  /** `1 Mbit`, `64 frames`; absent: the switch chooses. */
+  burst?: string;
+}
+
 /** Each operation's arguments and result. */
 export interface Operations {
   version: { args: object; result: { version: string; protocol: number; pid: number } };
@@ -67,6 +88,20 @@ export interface Operations {
   "fdb.add": { args: { mac: string; port: string }; result: object };
   "fdb.del": { args: { mac: string }; result: object };
   "fdb.flush": { args: { port?: string }; result: { flushed: number } };
+  "rule.list": { args: object; result: { rules: RuleInfo[] } };
+  /** `rule` is a text in all of these, with its id where it shall have that one. */
+  "rule.add": { args: { rule: string }; result: { rule: RuleInfo } };
+  "rule.del": { args: { ids: number[] }; result: object };
+  /** All rules at once, and these meters beside those that there are. */
+  "rule.replace": {
+    args: { rules: string[]; meters?: MeterArgs[] };
+    result: { rules: { id: number; text: string }[]; added: number; removed: number };
+  };
+  "rule.test": { args: { rule: string } & FrameArgs; result: RuleTest };
+  trace: { args: FrameArgs; result: { steps: TraceInfo[] } };
+  "meter.list": { args: object; result: { meters: MeterInfo[] } };
+  "meter.set": { args: MeterArgs; result: { meter: MeterInfo } };
+  "meter.del": { args: { name: string }; result: object };
   stats: { args: object; result: SwitchStats & { control: ControlStats } };
   "config.show": { args: object; result: ConfigData };
   /** Ends the switch; with `remove`, also what containers and VMs hold on to. Answered at the end, then it hangs up. */

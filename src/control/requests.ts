@@ -12,6 +12,7 @@ import { suggest } from "./nearest.ts";
 import { link, MTU_MAX, MTU_MIN, mac } from "./options.ts";
 import { type ControlStats, type Operation, type Operations, PROTOCOL_VERSION } from "./protocol.ts";
 import { quoted } from "./quote.ts";
+import { ruleCalls, ruleSchemas } from "./rules/rule-requests.ts";
 import type { Running } from "./running.ts";
 import { parsePort } from "./uri.ts";
 import { VERSION } from "./version.ts";
@@ -44,6 +45,7 @@ const schemas = {
   "fdb.add": z.strictObject({ mac: unicastMac, port: name }),
   "fdb.del": z.strictObject({ mac: unicastMac }),
   "fdb.flush": maybePort,
+  ...ruleSchemas,
   stats: nothing,
   "config.show": nothing,
   shutdown: z.strictObject({ remove: z.boolean({ error: "expected true or false" }) }),
@@ -87,6 +89,7 @@ function callsOf(running: Running, { control, shutdown }: RequestHost): Calls {
       return {};
     },
     "fdb.flush": ({ port }) => ({ flushed: api.fdbFlush(port) }),
+    ...ruleCalls(running),
     stats: () => ({ ...api.stats(), control: control() }),
     "config.show": () => configData(running.config),
     shutdown: ({ remove }) => shutdown(remove),

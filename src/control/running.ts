@@ -4,22 +4,29 @@
 //   declared   ports of the file and the command line; a reload makes them what the file says
 //   by hand    ports of `port add`; a reload leaves them alone, until the file names one
 //
+// Rules and meters alike: a file names a rule by its id, where it gives one, else by its text (rules/declared-rules.ts).
+//
 // But an attach: it waits for the kernel, changes nothing of what was told, and the switch itself sees that it and the end
 // of its port do not meet. Control thread.
 
 import { RingyardError } from "../core/errors.ts";
+import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { Attached, AttachTarget } from "../ports/port.ts";
 import type { PortInfo, SwitchApi } from "./api.ts";
 import { addPort, applyActions } from "./apply.ts";
-import { type Config, emptyConfig, type PortConfig } from "./config.ts";
+import { type Config, checkNames, emptyConfig, type PortConfig } from "./config.ts";
 import { type Difference, difference } from "./diff.ts";
 import { suggest } from "./nearest.ts";
 import { word } from "./quote.ts";
+import { DeclaredRules, type Replaced } from "./rules/declared-rules.ts";
+import type { NamedRule } from "./rules/named-rule.ts";
+import type { MeterInfo, RuleInfo } from "./rules/rules-api.ts";
 import { type Kinds, withOptions } from "./uri.ts";
 
 export class Running {
   #config: Config;
   #declared = new Set<string>();
+  readonly #rules: DeclaredRules;
   #last: Promise<unknown> = Promise.resolve();
 
   /** `started`: the settings with which the switch was created; it has no ports yet. */
@@ -29,25 +36,30 @@ export class Running {
     started: Pick<Config, "settings" | "control">,
   ) {
     this.#config = { ...emptyConfig(), settings: started.settings, control: started.control };
+    this.#rules = new DeclaredRules(api.rules);
   }
 
   get config(): Config {
-    return this.#config;
+    const { rules, meters } = this.api.rules.set();
+    return { ...this.#config, rules: rules.map(({ rule }) => ({ rule })), meters: byName(meters) };
   }
 
-  /** Makes the switch what `wanted` says, and leaves the ports that were added by hand. All or nothing. */
-  replace(wanted: Config): Promise<Difference> {
+  /** Makes the switch what `wanted` says, and leaves what was added by hand. All or nothing. `held`: no frame is taken meanwhile. */
+  replace(wanted: Config, { held = false } = {}): Promise<Difference> {
     return this.#alone(async () => {
       const ports = new Map(wanted.ports);
       for (const [name, port] of this.#config.ports) {
         if (!this.#declared.has(name) && !ports.has(name)) ports.set(name, port);
       }
-      const diff = difference(this.#config, { ...wanted, ports }, this.kinds);
+      const rules = this.#rules.merged(wanted);
+      checkNames(wanted, ports.keys(), byName(rules.after.meters).keys());
+      const diff = difference(this.#config, { ...wanted, ports }, this.kinds, { rules, held });
       await applyActions(this.api, diff.actions);
+      this.#rules.declare(wanted, rules);
       // What needs a restart stays as it is, and is named again at the next reload.
       const { cpus, macLimit } = this.#config.settings;
       const settings = { ...wanted.settings, cpus, macLimit };
-      this.#config = { settings, control: this.#config.control, ports };
+      this.#config = { ...this.#config, settings, ports };
       this.#declared = new Set(wanted.ports.keys());
       return diff;
     });
@@ -98,6 +110,27 @@ export class Running {
     return await this.api.detachPort(name);
   }
 
+  addRule(rule: NamedRule): Promise<RuleInfo> {
+    return this.#alone(() => this.api.rules.add(rule));
+  }
+
+  deleteRules(ids: readonly number[]): Promise<void> {
+    return this.#alone(() => this.api.rules.delete(ids));
+  }
+
+  /** Puts these in the place of all rules that there are, at once; the meters beside those that there are. */
+  replaceRules(rules: readonly NamedRule[], meters: readonly MeterSpec[]): Promise<Replaced> {
+    return this.#alone(() => this.#rules.replace(rules, meters));
+  }
+
+  setMeter(meter: MeterSpec): Promise<MeterInfo> {
+    return this.#alone(() => this.api.rules.setMeter(meter));
+  }
+
+  deleteMeter(name: string): Promise<void> {
+    return this.#alone(() => this.api.rules.deleteMeter(name));
+  }
+
   #find(name: string): PortConfig {
     const port = this.#config.ports.get(name);
     if (port !== undefined) return port;
@@ -110,4 +143,8 @@ export class Running {
     this.#last = result.catch(() => {});
     return result;
   }
+}
+
+function byName(meters: readonly MeterSpec[]): Map<string, MeterSpec> {
+  return new Map(meters.map((meter) => [meter.name, meter]));
 }

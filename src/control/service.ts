@@ -51,7 +51,7 @@ export class Service {
     try {
       api = await options.createSwitch(config.settings, options.log);
       const running = new Running(api, options.kinds, config);
-      await api.whileHeld(() => running.replace(config));
+      await api.whileHeld(() => running.replace(config, { held: true }));
       const service = new Service(running, server, options);
       ready.resolve(service.#handler());
       return service;

@@ -25,7 +25,9 @@ import type {
   SwitchStats,
 } from "./api.ts";
 import { DmaRegistry } from "./dma.ts";
+import type { RulesApi } from "./rules/rules-api.ts";
 import { RunningPort } from "./running-port.ts";
+import { SwitchRules } from "./switch-rules.ts";
 import { addCounters, emptyTotals, type LaneTotals, switchStats } from "./switch-stats.ts";
 import { kinds } from "./wiring.ts";
 
@@ -46,6 +48,8 @@ export async function createSwitch(settings: SwitchSettings, log: SwitchLog): Pr
 class Switch implements SwitchApi {
   readonly settings: { cpus: number[]; poll: PollMode; ageingS: number; macLimit: number };
   readonly ready: Promise<void>;
+  readonly rules: RulesApi;
+  private readonly switchRules: SwitchRules;
   private readonly fdbTable: Fdb;
   private readonly reactor = new Reactor();
   private readonly dispatcher: Dispatcher;
@@ -78,6 +82,18 @@ class Switch implements SwitchApi {
       process.exit(70);
     });
     this.dma = new DmaRegistry(this.dispatcher);
+    this.switchRules = new SwitchRules({
+      dispatcher: this.dispatcher,
+      fdb: this.fdbTable,
+      portName: (index) => this.names().get(index) ?? String(index),
+      log,
+      alone: (change) =>
+        this.change(() => {
+          this.refuseAtEnd();
+          return change();
+        }),
+    });
+    this.rules = this.switchRules.service;
     this.configure(this.settings);
     this.nowS = this.dispatcher.tick();
     this.housekeeping = setInterval(() => this.keepHouse(), HOUSEKEEPING_MS);
@@ -92,6 +108,7 @@ class Switch implements SwitchApi {
       // Workers hold the table's lock for microseconds; the next second will do.
       this.log.warn({}, `fdb sweep: ${errorLine(error)}`);
     }
+    this.switchRules.keepHouse();
     void this.dma.watch().catch((error) => this.log.warn({}, `NICs: ${errorLine(error)}`));
   }
 
@@ -123,7 +140,14 @@ class Switch implements SwitchApi {
       const kind = kinds[spec.kind];
       if (kind === undefined) throw new RingyardError("BAD_URI", `unknown port kind ${spec.kind}`);
       const port = new RunningPort(spec, this.freeIndex(), this.dispatcher, this.dma, this.reactor, this.log);
-      await port.open(kind);
+      // Before its lanes open: its first frame meets the rules that name it, and none that named an earlier port of its index.
+      await this.switchRules.service.portComes(spec.name, port.index);
+      try {
+        await port.open(kind);
+      } catch (error) {
+        await this.switchRules.portGoes(spec.name);
+        throw error;
+      }
       this.byName.set(spec.name, port);
       this.log.info({ port: spec.name, uri: spec.uri }, "port added");
       return this.info(port);
@@ -154,6 +178,8 @@ class Switch implements SwitchApi {
     await this.dispatcher.callAll({ op: "ping" });
     addCounters(this.retired, this.dispatcher, port.index);
     this.byName.delete(port.spec.name);
+    // At the end of the switch nothing is fetched any more, and each port would cost a compilation.
+    if (this.closing === undefined) await this.switchRules.portGoes(port.spec.name);
     // A static address may have been added meanwhile; the next port of this index must not inherit it.
     fdbFlush(this.fdbTable, { port: port.index, statics: true });
     this.log.info({ port: port.spec.name }, keep ? "port closed" : "port removed");
@@ -202,7 +228,7 @@ class Switch implements SwitchApi {
 
   fdb(portName?: string): FdbInfo {
     const only = portName === undefined ? undefined : this.get(portName).index;
-    const names = new Map([...this.byName.values()].map((port) => [port.index, port.spec.name]));
+    const names = this.names();
     const entries = [...fdbEntries(this.fdbTable, this.nowS, only)].map((entry) => ({
       mac: entry.mac,
       port: names.get(entry.port) ?? String(entry.port),
@@ -249,6 +275,7 @@ class Switch implements SwitchApi {
       await this.dispatcher.callAll({ op: "fetch", on: false });
       const end = await this.removeAll(ports, keep);
       await this.dispatcher.stop();
+      this.switchRules.close();
       await this.reactor.close();
       return end;
     });
@@ -280,6 +307,11 @@ class Switch implements SwitchApi {
     const port = this.byName.get(name);
     if (port === undefined) throw new RingyardError("NOT_FOUND", `no port ${name}`, "`ringyard port list` names them");
     return port;
+  }
+
+  /** Of ports, by index. */
+  private names(): Map<number, string> {
+    return new Map([...this.byName.values()].map((port) => [port.index, port.spec.name]));
   }
 
   private freeIndex(): number {

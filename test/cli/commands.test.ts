@@ -113,7 +113,7 @@ describe("config", () => {
       stdout: "",
       stderr:
         `ringyard: ${path}:3: ports.web.mtu: expected a number from 68 to 65535, found "x"\n` +
-        `ringyard: ${path}:5: swich: unknown table: did you mean switch? known: ports, switch\n`,
+        `ringyard: ${path}:5: swich: unknown table: did you mean switch? known: meters, ports, rules, switch\n`,
       exitCode: 1,
     });
   });

@@ -97,7 +97,7 @@ describe("a mistake names file, line and key", () => {
     [
       "an unknown table",
       "\n[prots]\n",
-      ["ringyard.toml:2: prots: unknown table: did you mean ports? known: ports, switch"],
+      ["ringyard.toml:2: prots: unknown table: did you mean ports? known: meters, ports, rules, switch"],
     ],
     [
       "a link twice",

@@ -18,6 +18,7 @@ function steps(before: Config, after: Config): string[] {
   return difference(before, after, fakeKinds).actions.map((action) => {
     if (action.do === "configure") return `configure ${JSON.stringify(action.after)}`;
     if (action.do === "set") return `set ${action.after.spec.name} ${JSON.stringify(action.changes)}`;
+    if (action.do === "rules") return `rules ${action.after.rules.map(({ id }) => id).join()}`;
     return `${action.do} ${action.port.spec.name}`;
   });
 }

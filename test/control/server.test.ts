@@ -146,13 +146,13 @@ describe("requests", () => {
       "port.lst",
       {},
       "BAD_REQUEST",
-      'unknown operation "port.lst": did you mean port.list? known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, port.add, port.attach, port.del, port.detach, port.list, port.set, port.show, shutdown, stats, version',
+      'unknown operation "port.lst": did you mean port.list? known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, meter.del, meter.list, meter.set, port.add, port.attach, port.del, port.detach, port.list, port.set, port.show, rule.add and 8 more',
     ],
     [
       "toString",
       {},
       "BAD_REQUEST",
-      'unknown operation "toString": known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, port.add, port.attach, port.del, port.detach, port.list, port.set, port.show, shutdown, stats, version',
+      'unknown operation "toString": known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, meter.del, meter.list, meter.set, port.add, port.attach, port.del, port.detach, port.list, port.set, port.show, rule.add and 8 more',
     ],
   ];
   test.each(refused)("%s %j is refused, and the connection goes on", async (op, args, code, line) => {

@@ -16,8 +16,10 @@ import type {
   SwitchStats,
 } from "../../src/control/api.ts";
 import { DEFAULTS } from "../../src/control/config.ts";
+import { RuleService } from "../../src/control/rules/rule-service.ts";
 import { RingyardError } from "../../src/core/errors.ts";
 import type { Attached, AttachTarget, PortProbe, PortSpec } from "../../src/ports/port.ts";
+import { FakeRuleTable } from "./fake-rule-table.ts";
 
 const NOTHING = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0 };
 
@@ -32,6 +34,13 @@ export class FakeSwitch implements SwitchApi {
   /** Ports that are attached, and to what. */
   readonly attached = new Map<string, AttachTarget>();
   closed: EndOptions | null = null;
+  /** What the dataplane was told of rules: `rules 1,2 web` with ids and meters, as a call. */
+  readonly table = new FakeRuleTable((rules, meters) => {
+    const words = [rules.map(({ id }) => id).join(), meters.map(({ name }) => name).join()];
+    this.#call(`rules ${words.join(" ")}`.trimEnd());
+  });
+  readonly rules = new RuleService(this.table, (change) => this.#alone(change));
+  #changes: Promise<unknown> = Promise.resolve();
 
   constructor({
     cpus = [],
@@ -47,10 +56,11 @@ export class FakeSwitch implements SwitchApi {
     if (this.#ports.has(name)) throw new RingyardError("EXISTS", `port ${name} exists`);
     const { mac, mtu, link = "up" } = options;
     const info: PortInfo = {
-      ...{ name, index: this.#ports.size, kind, uri, mac, mtu, admin: link, carrier: true, queues: [] },
+      ...{ name, index: this.#freeIndex(), kind, uri, mac, mtu, admin: link, carrier: true, queues: [] },
       ...{ errors: {}, details: { target: uri }, macs: 0, drops: {} },
       ...NOTHING,
     };
+    await this.rules.portComes(name, info.index);
     this.#ports.set(name, info);
     return info;
   }
@@ -63,6 +73,7 @@ export class FakeSwitch implements SwitchApi {
     this.#call(`removePort ${name}${keep ? " keep" : ""}`);
     this.port(name);
     this.#ports.delete(name);
+    await this.rules.portGoes(name);
   }
 
   async attachPort(name: string, target: AttachTarget): Promise<Attached> {
@@ -153,6 +164,17 @@ export class FakeSwitch implements SwitchApi {
   async close(options: EndOptions = {}): Promise<SwitchEnd> {
     this.closed = options;
     return { kept: options.keep ? [...this.attached.keys()] : [], failed: [] };
+  }
+
+  #freeIndex(): number {
+    const used = new Set(this.ports().map(({ index }) => index));
+    for (let index = 0; ; index++) if (!used.has(index)) return index;
+  }
+
+  #alone<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changes.then(change);
+    this.#changes = result.catch(() => {});
+    return result;
   }
 
   #call(text: string): void {

@@ -1,0 +1,201 @@
+// The rules and meters of a switch: added, removed and replaced, all of a change or nothing, and what is refused.
+
+import { beforeEach, describe, expect, test } from "bun:test";
+import { meterFromObject } from "../../src/control/rules/meter-spec.ts";
+import { parseRule } from "../../src/control/rules/parse-rule.ts";
+import { RuleService } from "../../src/control/rules/rule-service.ts";
+import { RingyardError } from "../../src/core/errors.ts";
+import { failure } from "../support/failure.ts";
+import { FakeRuleTable } from "../support/fake-rule-table.ts";
+
+let table: FakeRuleTable;
+let service: RuleService;
+
+beforeEach(async () => {
+  let last: Promise<unknown> = Promise.resolve();
+  table = new FakeRuleTable();
+  service = new RuleService(table, (change) => {
+    const result = last.then(change);
+    last = result.catch(() => {});
+    return result;
+  });
+  await service.portComes("vm1", 4);
+  await service.portComes("web", 7);
+});
+
+const add = (text: string) => service.add(parseRule(text));
+const meter = (name: string, rate: string, burst?: string) =>
+  service.setMeter(meterFromObject(name, { rate, ...(burst !== undefined && { burst }) }));
+const listed = () => service.list().map(({ id, text }) => `${id} ${text}`);
+const put = (...texts: string[]) =>
+  service.put({ ...service.number(texts.map(parseRule)), meters: service.set().meters });
+const advice = async (promise: Promise<unknown>) => {
+  const { code, advice } = await failure(promise);
+  return `${code} ${advice}`;
+};
+
+describe("a rule", () => {
+  test("is added with an id, and given to the dataplane with numbers", async () => {
+    expect(await add("prio 100 in vm1 tcp dport 80 forward web")).toEqual({
+      ...{ id: 1, priority: 100, text: "prio 100 in vm1 tcp dport 80 forward web", frames: 0, bytes: 0 },
+    });
+    expect(table.rules).toEqual([
+      {
+        id: 1,
+        priority: 100,
+        match: [
+          { field: "in", oneOf: [{ value: 4n, mask: 0xffffn }] },
+          { field: "tcp", oneOf: [{ value: 1n, mask: 1n }] },
+          { field: "tcp.dport", oneOf: [{ value: 80n, mask: 0xffffn }] },
+        ],
+        actions: [{ do: "forward", ports: [7] }],
+      },
+    ]);
+  });
+
+  test("stands behind those of its priority, and before those of lower ones", async () => {
+    await add("prio 10 drop");
+    await add("prio 20 in vm1 drop");
+    await add("prio 20 in web drop");
+    await add("id 1000 prio 20 drop");
+    await add("prio 30 count");
+    expect(listed()).toEqual([
+      "1001 prio 30 count",
+      "2 prio 20 in vm1 drop",
+      "3 prio 20 in web drop",
+      "1000 prio 20 drop",
+      "1 prio 10 drop",
+    ]);
+    expect(table.rules.map(({ id }) => id)).toEqual([1001, 2, 3, 1000, 1]);
+  });
+
+  test("has the counters of its id", async () => {
+    await add("drop");
+    table.counted.set(1, { frames: 3, bytes: 192, lastHitS: 0 });
+    expect(service.list()).toEqual([
+      { id: 1, priority: 1000, text: "prio 1000 drop", frames: 3, bytes: 192, lastHitS: 0 },
+    ]);
+  });
+
+  test("is deleted by its id, whose number is not given again", async () => {
+    for (const text of ["drop", "in vm1 drop", "in web drop"]) await add(text);
+    await service.delete([3, 1]);
+    expect(listed()).toEqual(["2 prio 1000 in vm1 drop"]);
+    expect((await add("drop")).id).toBe(4);
+  });
+
+  const refused: [string, string, string][] = [
+    [
+      "a port that is not there",
+      "in vm2 drop",
+      'NOT_FOUND rule "prio 1000 in vm2 drop": no port vm2: did you mean vm1? ports: vm1, web',
+    ],
+    [
+      "a forward to nowhere",
+      "forward web,db",
+      'NOT_FOUND rule "prio 1000 forward web,db": no port db: ports: vm1, web',
+    ],
+    ["a mirror to nowhere", "mirror db", 'NOT_FOUND rule "prio 1000 mirror db": no port db: ports: vm1, web'],
+    ["a meter that is not there", "meter up", 'NOT_FOUND rule "prio 1000 meter up": no meter up: meters: none'],
+    ["an id that is taken", "id 1 drop", "EXISTS rule 1 exists: choose another id, or delete it first"],
+  ];
+  test.each(refused)("is refused for %s", async (_, text, line) => {
+    await add("drop");
+    expect(await advice(add(text))).toBe(line);
+    expect(listed()).toEqual(["1 prio 1000 drop"]);
+    expect(table.replaced).toBe(1);
+  });
+
+  test("is refused where it is longer than an answer can carry", async () => {
+    const names = Array.from({ length: 256 }, (_, index) => `port${String(index).padStart(28, "0")}`);
+    for (const [index, name] of names.entries()) await service.portComes(name, index);
+    const list = names.join();
+    expect(await advice(add(`in ${names.slice(0, 220).join()} forward ${list}`))).toEndWith(
+      "longer than 15000 characters: spread its lists over several rules",
+    );
+  });
+
+  test("that is not there cannot be deleted, nor others with it", async () => {
+    await add("drop");
+    expect(await advice(service.delete([1, 5]))).toBe("NOT_FOUND no rule 5: ringyard rule list shows them");
+    expect(listed()).toEqual(["1 prio 1000 drop"]);
+  });
+
+  test("that the dataplane refuses leaves everything as it was", async () => {
+    await add("in vm1 drop");
+    table.failure = new RingyardError("LIMIT", "too many rules");
+    expect(await advice(add("in web drop"))).toBe("LIMIT too many rules");
+    expect(await advice(service.delete([1]))).toBe("LIMIT too many rules");
+    expect(listed()).toEqual(["1 prio 1000 in vm1 drop"]);
+    table.failure = null;
+    expect((await add("in web drop")).id).toBe(2);
+  });
+});
+
+describe("a replacement", () => {
+  test("is given at once, and keeps ids and rules of the same text", async () => {
+    for (const text of ["in vm1 drop", "in web drop", "drop"]) await add(text);
+    const before = table.rules;
+    await put("in vm1 drop", "drop", "prio 5 count");
+    expect(listed()).toEqual(["1 prio 1000 in vm1 drop", "3 prio 1000 drop", "4 prio 5 count"]);
+    expect(table.replaced).toBe(4);
+    // The same objects: they need not be compiled again.
+    expect(table.rules[0]).toBe(before[0]);
+    expect(table.rules[1]).toBe(before[2]);
+  });
+
+  test("of which one rule is refused changes nothing", async () => {
+    await add("in vm1 drop");
+    expect(await advice(put("in web drop", "drop", "in db drop"))).toContain("no port db");
+    expect(await advice(put("in web drop", "meter m drop"))).toContain("no meter m");
+    expect(listed()).toEqual(["1 prio 1000 in vm1 drop"]);
+    expect(table.replaced).toBe(1);
+  });
+
+  test("waits for the change before it", async () => {
+    await Promise.all([add("in vm1 drop"), service.delete([1]), add("in web drop")]);
+    expect(listed()).toEqual(["2 prio 1000 in web drop"]);
+  });
+});
+
+describe("a meter", () => {
+  test("is set, shown with the rules that use it, changed and deleted", async () => {
+    expect(await meter("up", "100 Mbit/s", "1 Mbit")).toEqual({
+      ...{ name: "up", rate: "100 Mbit/s", burst: "1 Mbit", frames: 0, bytes: 0, dropped: 0, rules: [] },
+    });
+    await meter("pings", "10 frames/s");
+    await add("icmp meter pings");
+    await add("in vm1 meter up");
+    await add("in web meter up");
+    expect(table.rules.map(({ actions }) => actions[0])).toEqual([
+      { do: "meter", meter: 1 },
+      { do: "meter", meter: 0 },
+      { do: "meter", meter: 0 },
+    ]);
+    table.metered.set("up", { frames: 9, bytes: 900, dropped: 2 });
+    await meter("up", "5 Gbit/s", "1 Mbit");
+    expect(service.meters()[0]).toEqual({
+      ...{ name: "up", rate: "5 Gbit/s", burst: "1 Mbit", frames: 9, bytes: 900, dropped: 2, rules: [2, 3] },
+    });
+    await service.delete([1]);
+    await service.deleteMeter("pings");
+    expect(table.meters).toEqual([{ name: "up", unit: "bits", rate: 5e9, burst: 1e6 }]);
+  });
+
+  test("that stands before others takes their numbers with it when it goes", async () => {
+    await meter("a", "1 Mbit/s");
+    await meter("b", "1 Mbit/s");
+    await add("meter b");
+    await service.deleteMeter("a");
+    expect(table.rules[0].actions).toEqual([{ do: "meter", meter: 0 }]);
+  });
+
+  test("that is used, or is not there, cannot be deleted", async () => {
+    await meter("up", "1 Mbit/s");
+    await add("meter up");
+    expect(await advice(service.deleteMeter("up"))).toBe("BUSY meter up is used by rule 1: delete what uses it first");
+    await add("in vm1 meter up");
+    expect(await advice(service.deleteMeter("up"))).toContain("is used by rules 1, 2");
+    expect(await advice(service.deleteMeter("upp"))).toBe("NOT_FOUND no meter upp: did you mean up? meters: up");
+  });
+});
