@@ -40,16 +40,17 @@ const CAPTURED_MAX = 256 * 1024;
 
 /** Frame `number` (from 1) of the capture in `file`; throws RingyardError. */
 export function readCapture(file: string, number: number): CapturedFrame {
-  let fd: number;
+  let fd: number | undefined;
   try {
     fd = openSync(file, "r");
-  } catch (error) {
-    throw new RingyardError("MISSING", `cannot read ${word(file)}: ${(error as NodeJS.ErrnoException).code}`);
-  }
-  try {
     return nthFrame(bufferedFile(fd), number, word(file));
+  } catch (error) {
+    if (error instanceof RingyardError) throw error;
+    // A directory opens and cannot be read; nor can a pipe, at an offset.
+    const { code } = error as NodeJS.ErrnoException;
+    throw new RingyardError("MISSING", `cannot read ${word(file)}: ${code}`, "name the file of a capture");
   } finally {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
@@ -147,7 +148,7 @@ function requireEthernet(name: string, linkType: number): void {
 }
 
 function noCapture(name: string): RingyardError {
-  return new RingyardError("BAD_OPTION", `${name} is no pcap or pcapng file, or broken`);
+  return new RingyardError("BAD_OPTION", `${name} is no pcap or pcapng file, or broken`, "write one with tcpdump -w");
 }
 
 function cutShort(name: string): RingyardError {

@@ -2,7 +2,8 @@
 //
 //   *.toml    `rules` and `[meters.NAME]` of a configuration; its other tables are checked, too, and not looked at further
 //   *.json    a list of rules, or { rules, meters }; a rule is a text, an object, or what `rule list --json` printed
-//   others    one rule to a line, with comments; so is the standard input, as `-`
+//   others    one rule to a line, with comments
+//   -         the standard input: JSON, or lines; no rule begins with a bracket
 //
 // Main thread of a command.
 
@@ -38,7 +39,8 @@ function parse(file: string, text: string): Read {
     return { rules: rules.map(({ rule }) => rule), meters: meters.values() };
   }
   if (/\.json$/i.test(file)) return parseJson(text, file);
-  return { rules: parseRuleFile(text, file === "-" ? "stdin" : file), meters: [] };
+  if (file !== "-") return { rules: parseRuleFile(text, file), meters: [] };
+  return /^\s*[[{]/.test(text) ? parseJson(text, "stdin") : { rules: parseRuleFile(text, "stdin"), meters: [] };
 }
 
 function parseJson(text: string, file: string): Read {

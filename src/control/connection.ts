@@ -6,7 +6,7 @@
 import type { Socket } from "bun";
 import { RingyardError } from "../core/errors.ts";
 import { encodeFrame, FrameError, FrameReader } from "./frame.ts";
-import { REQUEST_PARTS_MAX, RequestParts, resultFrames, type WholeItem } from "./parts.ts";
+import { isFields, REQUEST_PARTS_MAX, RequestParts, resultFrames, type WholeItem } from "./parts.ts";
 import type { ReplyError, Request } from "./protocol.ts";
 
 /** Answers a request, or throws; a RingyardError reaches the client as it is. */
@@ -168,6 +168,6 @@ export function errorFrame(id: number, error: ReplyError): Uint8Array {
 function readRequest(item: unknown): Request {
   const { id, op, args = {} } = (item ?? {}) as Partial<Request>;
   const whole = typeof id === "number" && Number.isSafeInteger(id) && id > 0;
-  if (whole && typeof op === "string" && typeof args === "object" && args !== null) return { id, op, args };
+  if (whole && typeof op === "string" && isFields(args)) return { id, op, args };
   throw new RingyardError("BAD_REQUEST", "not a request", "send { id, op, args } with an id from 1");
 }

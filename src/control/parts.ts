@@ -12,7 +12,7 @@ type Envelope = (part: Fields, more: boolean) => Reply | Request;
 
 /** An array's head grows by at most so much when elements are added: 5 bytes for 2^32 of them, 1 for none. */
 const ARRAY_HEAD_GROWTH = 4;
-/** 8 MiB of a request's arguments: some hundred thousand rules. */
+/** 8 MiB of a request's arguments: all the rules that there may be, of 120 characters each. */
 export const REQUEST_PARTS_MAX = 512;
 
 /** The frames that answer request `id` with `result`; throws LIMIT where a single thing is longer than a frame. */
@@ -84,7 +84,8 @@ export class RequestParts {
       throw new RingyardError("PROTOCOL", "the parts of a request do not follow each other");
     }
     if (++this.#count > REQUEST_PARTS_MAX) {
-      throw new RingyardError("LIMIT", `a request of more than ${REQUEST_PARTS_MAX} parts`, "ask for less at a time");
+      const mebibytes = (REQUEST_PARTS_MAX * FRAME_SIZE_MAX) / 2 ** 20;
+      throw new RingyardError("LIMIT", `a request of more than ${mebibytes} MiB`, "ask for less at a time");
     }
     mergePart(whole.args, part.args);
     if (part.more === true) return undefined;
@@ -93,7 +94,8 @@ export class RequestParts {
   }
 }
 
-function isFields(value: unknown): value is Fields {
+/** What arguments are, and results. */
+export function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

@@ -120,14 +120,14 @@ export function requestHandler(running: Running, host: RequestHost): Handler {
 
 function badArguments(op: string, error: z.ZodError, args: Record<string, unknown>): RingyardError {
   const [issue] = error.issues;
+  const place = issue.path.join(".");
   if (issue.code === "unrecognized_keys") {
+    const [key] = issue.keys;
+    if (place !== "")
+      return new RingyardError("BAD_REQUEST", `${op}: ${place}: unknown key ${quoted(key)}`, "leave it out");
     const known = Object.keys(schemas[op as Operation].shape);
-    return new RingyardError(
-      "BAD_REQUEST",
-      `${op}: unknown argument ${quoted(issue.keys[0])}`,
-      suggest(issue.keys[0], "takes", known),
-    );
+    return new RingyardError("BAD_REQUEST", `${op}: unknown argument ${quoted(key)}`, suggest(key, "takes", known));
   }
   const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], args);
-  return new RingyardError("BAD_REQUEST", `${op}: ${String(issue.path[0])}: ${issue.message}, found ${quoted(found)}`);
+  return new RingyardError("BAD_REQUEST", `${op}: ${place}: ${issue.message}, found ${quoted(found)}`);
 }

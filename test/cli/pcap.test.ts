@@ -1,7 +1,7 @@
 // One frame out of a capture: pcap in all its forms, pcapng, and whatever a file may hold instead.
 
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { nthFrame, type ReadAt, readCapture } from "../../src/cli/pcap.ts";
@@ -152,6 +152,24 @@ test("a file of many frames is read through", () => {
   writeFileSync(path, Buffer.concat([pcap(0xa1b2c3d4, { little: true }).subarray(0, 24), ...records]));
   expect(readCapture(path, 5000).bytes).toEqual(frame(mac(4999), mac(1), 60 + (4999 % 900)));
   expect(() => readCapture(join(directory(), "none"), 1)).toThrow(/^cannot read .*none: ENOENT$/);
+});
+
+test("what opens but cannot be read at an offset is named, too", async () => {
+  const pipe = join(directory(), "pipe");
+  await Bun.$`mkfifo ${pipe}`;
+  // With a writer there, opening it to read does not wait.
+  const writer = openSync(pipe, "r+");
+  try {
+    for (const [path, code] of [
+      [directory(), "EISDIR"],
+      [pipe, "ESPIPE"],
+    ]) {
+      const { advice } = await failure(frameArgs("a", `${path}:1`));
+      expect(advice).toBe(`cannot read ${path}: ${code}: name the file of a capture`);
+    }
+  } finally {
+    closeSync(writer);
+  }
 });
 
 describe("a frame on the command line", () => {

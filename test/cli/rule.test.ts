@@ -107,6 +107,10 @@ describe("rule", () => {
     await ask("rule", "add", "log 1/100");
     const listed = await ask("rule", "list", "--json");
     expect(await ask("rule", "replace", "-f", file("list.json", listed))).toBe("2 rules: 0 added, 0 removed\n");
+    const { stdout } = await run([process.execPath, MAIN, "rule", "replace", "-f", "-", "--control", control], {
+      stdin: listed,
+    });
+    expect(stdout).toBe("2 rules: 0 added, 0 removed\n");
     expect(JSON.parse(await ask("rule", "list", "--json"))).toEqual(JSON.parse(listed));
   });
 
@@ -189,7 +193,7 @@ describe("refusals are one line and an exit code", () => {
       2,
       'FRAME: "x.txt" is no frame: write hex digits, or FILE.pcap:N for the Nth frame of a capture',
     ],
-    [["trace", "--in", "vm1", "/nowhere.pcap:1"], 1, "cannot read /nowhere.pcap: ENOENT"],
+    [["trace", "--in", "vm1", "/nowhere.pcap:1"], 1, "cannot read /nowhere.pcap: ENOENT: name the file of a capture"],
     [["meter", "set", "m", "rate=fast"], 2, /^meter m: rate: "fast" is no rate/],
     [["meter", "set", "m", "rat=1"], 2, 'unknown setting "rat": did you mean rate? known: burst, rate'],
     [["meter", "set", "m", "burst=1 Mbit"], 2, "a meter needs a rate: write for example rate=100Mbit/s"],

@@ -109,7 +109,19 @@ describe("a request is refused", () => {
     ["rule.add", { rule: 3 }, "BAD_REQUEST rule.add: rule: expected the text of a rule, found 3"],
     ["rule.add", { rule: "drop", id: 3 }, 'BAD_REQUEST rule.add: unknown argument "id"'],
     ["rule.del", { ids: [9] }, "NOT_FOUND no rule 9"],
-    ["rule.del", { ids: ["x"] }, "BAD_REQUEST rule.del: ids: expected ids of rules"],
+    ["rule.del", { ids: ["x"] }, "BAD_REQUEST rule.del: ids.0: expected ids of rules"],
+    ["rule.replace", { rules: ["drop", 3] }, "BAD_REQUEST rule.replace: rules.1: expected the text of a rule, found 3"],
+    ["rule.replace", { rules: ["drop", "in a drp"] }, 'BAD_RULE rules.1: column 6: unknown word "drp"'],
+    [
+      "rule.replace",
+      { rules: [], meters: [3] },
+      "BAD_REQUEST rule.replace: meters.0: expected a meter: its name and rate, found 3",
+    ],
+    [
+      "rule.replace",
+      { rules: [], meters: [{ name: "m", rate: "1 Mbit/s", brust: "1" }] },
+      'BAD_REQUEST rule.replace: meters.0: unknown key "brust": leave it out',
+    ],
     ["rule.replace", { rules: ["id 1 drop", "id 1 allow"] }, "EXISTS two rules have the id 1"],
     ["rule.replace", { rules: ["drop"], meters: [{ name: "m", rate: "x" }] }, 'BAD_RULE meter m: rate: "x" is no rate'],
     ["meter.set", { name: "a b", rate: "1 Mbit/s" }, 'BAD_RULE "a b" is not the name of a meter'],
@@ -167,7 +179,9 @@ describe("requests in parts", () => {
     const wire = await raw();
     wire.send(Buffer.concat(Array.from({ length: REQUEST_PARTS_MAX + 1 }, () => part(true))));
     await wire.ended();
-    expect(wire.replies).toMatchObject([{ id: 0, ok: false, error: { code: "LIMIT" } }]);
+    expect(wire.replies).toMatchObject([
+      { id: 0, ok: false, error: { code: "LIMIT", message: "a request of more than 8 MiB" } },
+    ]);
     expect(errors("bad_parts")).toBe(1);
   });
 

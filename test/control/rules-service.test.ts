@@ -77,6 +77,15 @@ describe("a rule", () => {
     ]);
   });
 
+  test("whose id was chosen leaves the numbers above it when it goes", async () => {
+    await add("id 2147483647 prio 0 drop");
+    expect(await advice(add("in vm1 drop"))).toStartWith("LIMIT no rule id above 2147483647: choose an id, delete");
+    await service.delete([2147483647]);
+    expect((await add("in vm1 drop")).id).toBe(1);
+    await put("in vm1 drop", "in web drop");
+    expect(listed()).toEqual(["1 prio 1000 in vm1 drop", "2 prio 1000 in web drop"]);
+  });
+
   test("is deleted by its id, whose number is not given again", async () => {
     for (const text of ["drop", "in vm1 drop", "in web drop"]) await add(text);
     await service.delete([3, 1]);

@@ -137,7 +137,7 @@ describe("requests", () => {
       "port.attach",
       { name: "web", to: "netns", netns: "blue", ip: ["::1/64", 4] },
       "BAD_REQUEST",
-      "port.attach: ip: expected an address, found 4",
+      "port.attach: ip.1: expected an address, found 4",
     ],
     ["port.attach", { name: "wbe", to: "vm" }, "NOT_FOUND", "no port wbe: ports: none"],
     ["port.detach", { name: "web" }, "NOT_FOUND", "no port web: ports: none"],
@@ -217,6 +217,7 @@ describe("a bad frame is answered, counted, and ends its connection only", () =>
       { id: 1.5, op: "version" },
       { id: 1, op: 2 },
       { id: 1, op: "version", args: 3 },
+      { id: 1, op: "version", args: [] },
     ];
     for (const thing of things) bad.send(encodeFrame(thing));
     await bad.reply(things.length);

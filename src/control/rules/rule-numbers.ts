@@ -2,7 +2,7 @@
 //
 //   table            wanted (a file, read again)          numbered
 //   1 in a drop      in a drop                            1 in a drop       kept
-//   2 in b drop      in c drop     (new, in between)      3 in c drop       new: above all that ever were
+//   2 in b drop      in c drop     (new, in between)      3 in c drop       new: above all, and all that were given
 //                    in b drop                            4 in b drop       new too: 2 would stand before 3
 //
 // So a file that is changed and read again gives the same order as a start with it does, and a rule that is added later stands
@@ -29,7 +29,7 @@ export function ruleText(rule: NamedRule): string {
   return text;
 }
 
-/** What `RulesApi.number` says; `greatest` is the greatest id that there ever was. Throws EXISTS and LIMIT. */
+/** What `RulesApi.number` says; `greatest` is the greatest id that is there or was given. Throws EXISTS and LIMIT. */
 export function numberRules(
   wanted: readonly NamedRule[],
   table: readonly TableRule[],
@@ -58,7 +58,11 @@ export function numberRules(
 /** The id behind `greatest`; throws LIMIT. */
 export function freshId(greatest: number): number {
   if (greatest < RULE_ID_MAX) return greatest + 1;
-  throw new RingyardError("LIMIT", `no rule id above ${RULE_ID_MAX}`, "choose an id, or restart the switch");
+  throw new RingyardError(
+    "LIMIT",
+    `no rule id above ${RULE_ID_MAX}`,
+    "choose an id, delete the rule that has this one, or restart the switch",
+  );
 }
 
 /** Ids that people chose; throws where one is there twice. */

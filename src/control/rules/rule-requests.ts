@@ -2,14 +2,17 @@
 // Rules come as texts and are read here again, whoever sent them. Control thread.
 
 import { z } from "zod";
+import { RingyardError } from "../../core/errors.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { MAX_FRAME } from "../../mem/batch.ts";
 import type { FrameArgs, MeterArgs, Operations } from "../protocol.ts";
 import type { Running } from "../running.ts";
 import { meterFromObject } from "./meter-spec.ts";
+import type { NamedRule } from "./named-rule.ts";
 import { parseRule } from "./parse-rule.ts";
 import { ruleText } from "./rule-numbers.ts";
 import type { FrameSample } from "./rules-api.ts";
+import { RuleSyntaxError } from "./syntax-error.ts";
 
 const WORD_MAX = 64;
 /** Ethernet addresses and type: less is no frame. */
@@ -20,11 +23,14 @@ const FRAME_HEAD_MAX = 4096;
 const rule = z.string({ error: "expected the text of a rule" });
 const name = (what: string) => z.string({ error: `expected the name of a ${what}` }).max(WORD_MAX);
 const ids = z.array(z.int({ error: "expected ids of rules" }), { error: "expected ids of rules" });
-const meter = z.strictObject({
-  name: name("meter"),
-  rate: z.string({ error: "expected a rate such as 100 Mbit/s" }).max(WORD_MAX),
-  burst: z.string({ error: "expected a burst such as 1 Mbit" }).max(WORD_MAX).optional(),
-});
+const meter = z.strictObject(
+  {
+    name: name("meter"),
+    rate: z.string({ error: "expected a rate such as 100 Mbit/s" }).max(WORD_MAX),
+    burst: z.string({ error: "expected a burst such as 1 Mbit" }).max(WORD_MAX).optional(),
+  },
+  { error: "expected a meter: its name and rate" },
+);
 const wrongFrame = { error: `expected ${FRAME_MIN} to ${FRAME_HEAD_MAX} bytes` };
 const wrongLength = { error: `expected the length of the whole frame, up to ${MAX_FRAME}` };
 const frame = {
@@ -64,7 +70,7 @@ export function ruleCalls(running: Running): RuleCalls {
       return {};
     },
     "rule.replace": async ({ rules: texts, meters = [] }) => {
-      const replaced = await running.replaceRules(texts.map(parseRule), meters.map(meterOf));
+      const replaced = await running.replaceRules(texts.map(ruleOfMany), meters.map(meterOf));
       return { ...replaced, rules: replaced.rules.map(({ id, rule }) => ({ id, text: ruleText(rule) })) };
     },
     "rule.test": ({ rule, port, ...sample }) => rules.test(parseRule(rule), port, sampleOf(sample)),
@@ -76,6 +82,16 @@ export function ruleCalls(running: Running): RuleCalls {
       return {};
     },
   };
+}
+
+/** Among many rules the one that is meant has to be there too. */
+function ruleOfMany(text: string, index: number): NamedRule {
+  try {
+    return parseRule(text);
+  } catch (error) {
+    if (!(error instanceof RuleSyntaxError)) throw error;
+    throw new RingyardError(error.code, `rules.${index}: column ${error.at + 1}: ${error.problem}`, error.next);
+  }
 }
 
 function meterOf({ name, ...meter }: MeterArgs): MeterSpec {

@@ -47,7 +47,8 @@ export class RuleService implements RulesApi {
   #lookup = lookupOf(this.#ports, this.#meters);
   /** The dataplane still runs rules that mean a port which has gone, or has another index. */
   #stale = false;
-  #greatestId = 0;
+  /** Of ids that the switch gave. One that a person chose is free again with its rule, however great it is. */
+  #greatestGiven = 0;
 
   constructor(
     private readonly table: RulePlane,
@@ -63,7 +64,7 @@ export class RuleService implements RulesApi {
   }
 
   number(wanted: readonly NamedRule[]): { rules: TableRule[]; taken: Set<number> } {
-    return numberRules(wanted, this.#entries, this.#greatestId);
+    return numberRules(wanted, this.#entries, this.#greatestId());
   }
 
   put(set: RuleSet, absent: AbsentPorts = "refuse"): Promise<void> {
@@ -72,7 +73,7 @@ export class RuleService implements RulesApi {
 
   add(rule: NamedRule): Promise<RuleInfo> {
     return this.alone(async () => {
-      const id = rule.id ?? freshId(this.#greatestId);
+      const id = rule.id ?? freshId(this.#greatestId());
       await this.#put({ rules: [...this.#entries, { id, rule }], meters: this.#meters }, "refuse");
       return this.#info(this.#entries.find((entry) => entry.id === id)!);
     });
@@ -187,7 +188,14 @@ export class RuleService implements RulesApi {
     this.#entries = entries;
     this.#meters = meters;
     this.#lookup = lookup;
-    for (const { id } of entries) this.#greatestId = Math.max(this.#greatestId, id);
+    for (const { id, rule } of entries) {
+      if (rule.id === undefined) this.#greatestGiven = Math.max(this.#greatestGiven, id);
+    }
+  }
+
+  /** A rule that comes gets an id behind this one: not one that was given before, and behind all that are there. */
+  #greatestId(): number {
+    return this.#entries.reduce((greatest, { id }) => Math.max(greatest, id), this.#greatestGiven);
   }
 
   #check({ rule, names }: RuleEntry, absent: AbsentPorts): void {
