@@ -79,6 +79,17 @@ async function back(vm: FrontEnd, count: number): Promise<void> {
   });
 }
 
+/** A switch whose NIC holds so many frames of its VM. */
+async function holding(frames: number) {
+  const it = start();
+  const space = new FakeSpace();
+  const nic = await it.addNic("nic", WIRE, space);
+  const vm = await addVm(it);
+  send(vm, frames);
+  await held(nic, frames);
+  return { it, space, nic, vm };
+}
+
 test.each([1, 2, 3])("a NIC reads frames where they lie, with %i workers", async (workers) => {
   const it = start(workers);
   const nic = await it.addNic("nic", WIRE, new FakeSpace());
@@ -206,12 +217,7 @@ test("memory that cannot be mapped is copied, which is said once", async () => {
 });
 
 test("a VM that is killed is waited for: its memory goes when the NIC has read its frames", async () => {
-  const it = start();
-  const space = new FakeSpace();
-  const nic = await it.addNic("nic", WIRE, space);
-  const vm = await addVm(it);
-  send(vm, 6);
-  await held(nic, 6);
+  const { it, space, nic, vm } = await holding(6);
   kill(vm);
   await until("the session to end", () => it.dispatcher.isOpen(1, 0) === false, { everyMs: 1 });
   expect(space.maps.size).toBe(1);
@@ -221,16 +227,11 @@ test("a VM that is killed is waited for: its memory goes when the NIC has read i
 });
 
 test("and where the NIC never sends them, it is reset first", async () => {
-  const it = start();
-  const space = new FakeSpace();
-  const nic = await it.addNic("nic", WIRE, space);
+  const { it, space, nic, vm } = await holding(6);
   let proceed = () => {};
   nic.resetBusy = new Promise((resolve) => {
     proceed = resolve;
   });
-  const vm = await addVm(it);
-  send(vm, 6);
-  await held(nic, 6);
   kill(vm);
   await until("the reset", () => nic.resets === 1, { everyMs: 1 });
   // As long as the reset takes, the memory stays.
@@ -248,12 +249,7 @@ test("and where the NIC never sends them, it is reset first", async () => {
 });
 
 test("new memory under held frames: the old one goes when they are sent, and the rings go on", async () => {
-  const it = start();
-  const space = new FakeSpace();
-  const nic = await it.addNic("nic", WIRE, space);
-  const vm = await addVm(it);
-  send(vm, 6);
-  await held(nic, 6);
+  const { it, space, nic, vm } = await holding(6);
   vm.setMemory();
   nic.ring.permit(6);
   await vm.settled();
@@ -267,11 +263,7 @@ test("new memory under held frames: the old one goes when they are sent, and the
 });
 
 test("new memory while the NIC stands still: it is reset, and the frames are sent again", async () => {
-  const it = start();
-  const nic = await it.addNic("nic", WIRE, new FakeSpace());
-  const vm = await addVm(it);
-  send(vm, 6);
-  await held(nic, 6);
+  const { nic, vm } = await holding(6);
   vm.setMemory();
   await vm.settled();
   expect(nic.resets).toBe(1);
@@ -284,11 +276,7 @@ test.each([
   ["GET_VRING_BASE", async (vm: FrontEnd) => void (await vm.stopRing(vm.transmitRing()))],
   ["RESET_DEVICE", async (vm: FrontEnd) => vm.wire.send(vu.VHOST_USER_RESET_DEVICE)],
 ])("a driver that stops with %s while frames are held finds its ring where the device left it", async (name, stop) => {
-  const it = start();
-  const nic = await it.addNic("nic", WIRE, new FakeSpace());
-  const vm = await addVm(it);
-  send(vm, 6);
-  await held(nic, 6);
+  const { it, nic, vm } = await holding(6);
   nic.ring.permit(2);
   await back(vm, 2);
   if (name === "GET_VRING_BASE") {
@@ -307,11 +295,7 @@ test.each([
 });
 
 test("while nothing is fetched, buffers still come back", async () => {
-  const it = start();
-  const nic = await it.addNic("nic", WIRE, new FakeSpace());
-  const vm = await addVm(it);
-  send(vm, 4);
-  await held(nic, 4);
+  const { it, nic, vm } = await holding(4);
   await it.dispatcher.callAll({ op: "fetch", on: false });
   nic.ring.permit(4);
   await back(vm, 4);
@@ -322,11 +306,7 @@ test("while nothing is fetched, buffers still come back", async () => {
 });
 
 test("a NIC that stands still is reset after a while, and one that moves is not", async () => {
-  const it = start();
-  const nic = await it.addNic("nic", WIRE, new FakeSpace());
-  const vm = await addVm(it);
-  send(vm, 4);
-  await held(nic, 4);
+  const { it, nic, vm } = await holding(4);
   for (let s = 0; s < 10; s++) {
     await it.dma.watch(s * 1000);
     nic.ring.permit(1);

@@ -2,14 +2,17 @@
 // that workers share. compile-tables.ts writes it; the generated functions (emit.ts) and program.ts read it.
 //
 //   header   magic | rules | words in all | 0
-//   slices   of all tuples, each once: | filter | shift |
+//   words    for each word of a key | cells | shift |: of all slices of that word
+//   cells    at `product of the slice >>> shift` a word, in which two bits are set for a slice that some entry has
 //   groups   | best rank |, then for each of its tuples | best rank | slots | shift | filter | shift | four indices of slices |
-//   filters  the bit at `hash >>> shift` is set where an entry has such a slice, or all of its tuple's first four slices
+//   filters  the bit at `hash of a tuple's first four slices >>> shift` is set where an entry has these
 //   slots    open addressing from `hash of all slices >>> shift`, at least half of them SLOT_EMPTY: | answer | slices |
 //   chains   for answers < 0, at ~answer: | rank << 1 | continues | checks, or 0 | … | -1 |
 //   checks   ranges that are no prefix: | word | mask | low | high | … | -1 |, compared as signed after flipping bit 31
 //
 // A tuple without slices has its answer in place of `slots`. Groups come as the generated functions try them.
+
+import { KEY_WORDS } from "./key.ts";
 
 /** Ranks share a word with a flag, and counters are per rank and worker: 64 K of those are a few MiB. */
 export const RULES_MAX = 65_536;
@@ -29,11 +32,14 @@ export const TABLES_MAGIC = 0x72756c31; // "rul1"
 export const TABLES_AT_MAGIC = 0;
 export const TABLES_AT_RULES = 1;
 export const TABLES_AT_SIZE = 2;
-export const TABLES_SLICES = 4;
+export const TABLES_WORDS = 4;
 
-export const SLICE_WORDS = 2;
-export const SLICE_FILTER = 0;
-export const SLICE_SHIFT = 1;
+/** A word's cells, and their shift. The two bits of a cell are chosen by the product's bits from 0 and from this one on. */
+export const WORD_LENGTH = 2;
+export const WORD_CELLS = 0;
+export const WORD_SHIFT = 1;
+export const SECOND_BIT = 5;
+export const TABLES_GROUPS = TABLES_WORDS + WORD_LENGTH * KEY_WORDS;
 
 export const GROUP_BEST = 0;
 export const GROUP_TUPLES = 1;
@@ -46,11 +52,11 @@ export const TUPLE_FILTER_SHIFT = 4;
 export const TUPLE_SLICES = 5;
 /** Slices that a tuple's filter is made of; those that are not there have the index behind the last slice. */
 export const FILTER_SLICES = 4;
-export const TUPLE_WORDS = TUPLE_SLICES + FILTER_SLICES;
+export const TUPLE_LENGTH = TUPLE_SLICES + FILTER_SLICES;
 
 export const SLOT_EMPTY = 0x7fffffff;
 export const CHAIN_END = -1;
-export const CHECK_WORDS = 4;
+export const CHECK_LENGTH = 4;
 export const CHECK_END = -1;
 /** Flips bit 31, so that words compare as unsigned by a signed comparison. */
 export const SIGN = -0x80000000;

@@ -10,7 +10,14 @@
 // is what makes that good for prefixes: the product of a number whose low bits are 0 has low bits 0 too.
 // Cold; control thread.
 
-import { GROUP_TUPLES, GROUP_TUPLES_MAX, SLICE_WORDS, TABLES_SLICES, TUPLE_WORDS } from "./compile-layout.ts";
+import {
+  GROUP_TUPLES,
+  GROUP_TUPLES_MAX,
+  TABLES_GROUPS,
+  TABLES_WORDS,
+  TUPLE_LENGTH,
+  WORD_LENGTH,
+} from "./compile-layout.ts";
 import { KEY_CLASS, KEY_WORDS } from "./key.ts";
 
 /** Upper half of the class word: what headers there are. The lower is the port. */
@@ -128,13 +135,13 @@ export interface Plan {
 export function planOf(shapes: readonly Shape[]): Plan {
   const slices = [...new Set(shapes.flatMap((shape) => shape.slices))].sort(bySlice);
   const groups: Group[] = [];
-  let at = TABLES_SLICES + SLICE_WORDS * slices.length;
+  let at = TABLES_GROUPS;
   const sorted = shapes.toSorted((a, b) => a.classMask - b.classMask || a.classValue - b.classValue || bySlices(a, b));
   for (const alike of Map.groupBy(sorted, ({ classMask, classValue }) => `${classMask} ${classValue}`).values()) {
     for (let i = 0; i < alike.length; i += GROUP_TUPLES_MAX) {
       const some = alike.slice(i, i + GROUP_TUPLES_MAX);
       groups.push({ classMask: some[0].classMask, classValue: some[0].classValue, shapes: some, at });
-      at += GROUP_TUPLES + TUPLE_WORDS * some.length;
+      at += GROUP_TUPLES + TUPLE_LENGTH * some.length;
     }
   }
   return { slices, groups, size: at };
@@ -150,13 +157,13 @@ function bySlices(a: Shape, b: Shape): number {
   return a.slices.length - b.slices.length;
 }
 
-/** Where in the tables a slice is, and a tuple. */
-export function sliceAt(index: number): number {
-  return TABLES_SLICES + SLICE_WORDS * index;
+/** Where in the tables a word's cells are described, and a tuple. */
+export function wordAt(word: number): number {
+  return TABLES_WORDS + WORD_LENGTH * word;
 }
 
 export function tupleAt(group: Group, index: number): number {
-  return group.at + GROUP_TUPLES + TUPLE_WORDS * index;
+  return group.at + GROUP_TUPLES + TUPLE_LENGTH * index;
 }
 
 /** Bit of a tuple in its group: the first has the highest, so that Math.clz32 finds it first. */

@@ -8,8 +8,7 @@ import { Chains } from "./compile-chains.ts";
 import {
   FILTER_SLICES,
   GROUP_BEST,
-  SLICE_FILTER,
-  SLICE_SHIFT,
+  SECOND_BIT,
   SLOT_EMPTY,
   TABLES_AT_MAGIC,
   TABLES_AT_RULES,
@@ -21,12 +20,14 @@ import {
   TUPLE_SHIFT,
   TUPLE_SLICES,
   TUPLE_SLOTS,
+  WORD_CELLS,
+  WORD_SHIFT,
 } from "./compile-layout.ts";
 import type { Expansion } from "./compile-match.ts";
-import { type Group, type Plan, type Shape, type Slice, sliceAt, tupleAt } from "./compile-shape.ts";
+import { type Group, type Plan, type Shape, type Slice, tupleAt, wordAt } from "./compile-shape.ts";
 
-/** Bits for each entry: of what is not there, one in 8 to 16 gets through a slice's filter, one in 32 to 64 through a tuple's. */
-const SLICE_FILTER_BITS = 8;
+/** Bits for each entry. Of slices that are not there, one in 60 to 250 finds both bits of its cell; of tuples, one in 32 to 64. */
+const CELL_BITS = 16;
 const TUPLE_FILTER_BITS = 32;
 /** All entries of one shape: a hash table. */
 export interface Tuple {
@@ -71,7 +72,7 @@ interface Place {
   readonly shift: number;
   readonly filter: Filter;
   readonly multipliers: readonly number[];
-  readonly sliceFilters: readonly Filter[];
+  readonly cells: readonly Filter[];
 }
 
 interface Filter {
@@ -89,35 +90,35 @@ class TableBuilder {
       size += words;
       return size - words;
     };
-    const filterOf = (least: number): Filter => {
-      const bits = bitsFor(least, 5);
-      return { at: take(2 ** (bits - 5)), shift: 32 - bits };
-    };
-    const counts = new Map<Slice, number>();
+    const counts = new Map<number, number>();
     for (const { shape, count } of tuples.values()) {
-      for (const slice of shape.slices) counts.set(slice, (counts.get(slice) ?? 0) + count);
+      for (const { word } of shape.slices) counts.set(word, (counts.get(word) ?? 0) + count);
     }
-    const sliceFilters = new Map(slices.map((slice) => [slice, filterOf(SLICE_FILTER_BITS * counts.get(slice)!)]));
+    const cells = new Map<number, Place["filter"]>();
+    for (const [word, count] of counts) {
+      const bits = bitsFor(CELL_BITS * count, 6);
+      cells.set(word, { at: take(2 ** (bits - 5)), shift: 32 - (bits - 5) });
+    }
     for (const group of groups) {
       group.shapes.forEach((shape, i) => {
         const { count } = tuples.get(shape)!;
         const bits = bitsFor(2 * count, 1);
+        const filterBits = bitsFor(TUPLE_FILTER_BITS * count, 5);
         this.#places.set(shape, {
           answer: tupleAt(group, i) + TUPLE_SLOTS,
           slots: shape.slices.length === 0 ? SLOT_EMPTY : take((shape.slices.length + 1) << bits),
           shift: 32 - bits,
-          filter: filterOf(TUPLE_FILTER_BITS * count),
+          filter: { at: take(2 ** (filterBits - 5)), shift: 32 - filterBits },
           multipliers: shape.slices.map(({ multiplier }) => multiplier),
-          sliceFilters: shape.slices.map((slice) => sliceFilters.get(slice)!),
+          cells: shape.slices.map(({ word }) => cells.get(word)!),
         });
       });
     }
     this.#words = new Int32Array(size);
-    slices.forEach((slice, i) => {
-      const { at, shift } = sliceFilters.get(slice)!;
-      this.#words[sliceAt(i) + SLICE_FILTER] = at;
-      this.#words[sliceAt(i) + SLICE_SHIFT] = shift;
-    });
+    for (const [word, { at, shift }] of cells) {
+      this.#words[wordAt(word) + WORD_CELLS] = at;
+      this.#words[wordAt(word) + WORD_SHIFT] = shift;
+    }
     for (const group of groups) this.#writeGroup(group, slices, tuples);
   }
 
@@ -158,7 +159,7 @@ class TableBuilder {
 
   /** Sets the entry's bits in the filters, and finds its slot or takes one. */
   #slotFor(
-    { answer, slots, shift, filter, multipliers, sliceFilters }: Place,
+    { answer, slots, shift, filter, multipliers, cells }: Place,
     words: readonly number[],
     from: number,
   ): number {
@@ -169,7 +170,7 @@ class TableBuilder {
     for (let i = 0; i < length; i++) {
       const product = Math.imul(words[from + i], multipliers[i]);
       hash = (hash + product) | 0;
-      this.#mark(sliceFilters[i], product);
+      tables[cells[i].at + (product >>> cells[i].shift)] |= (1 << product) | (1 << (product >>> SECOND_BIT));
       if (i === Math.min(length, FILTER_SLICES) - 1) this.#mark(filter, hash);
     }
     const last = -1 >>> shift;

@@ -9,9 +9,9 @@
 // Cold; control thread.
 
 import { RingyardError } from "../../core/errors.ts";
-import { CHECK_WORDS, ENTRIES_MAX, RULES_MAX, SHAPES_MAX } from "./compile-layout.ts";
+import { CHECK_LENGTH, ENTRIES_MAX, RULES_MAX, SHAPES_MAX } from "./compile-layout.ts";
 import { type Expansion, expand } from "./compile-match.ts";
-import { type Plan, planOf, type Shape, Shapes } from "./compile-shape.ts";
+import { planOf, type Shape, Shapes } from "./compile-shape.ts";
 import { buildTables, type Tuple, tuplesOf } from "./compile-tables.ts";
 import { emit } from "./emit.ts";
 import { KEY_CLASS, KEY_WORDS } from "./key.ts";
@@ -97,18 +97,20 @@ function tooMany(what: string, most: number): RingyardError {
 function build(expansions: readonly Expansion[], tuples: ReadonlyMap<Shape, Tuple>) {
   const plan = planOf([...tuples.keys()]);
   const { words, crowded } = buildTables(expansions, plan, tuples);
-  return { compiled: { tables: words, source: emit(plan, askedBits(plan, expansions)) }, crowded };
+  const checked = checkedBits(expansions);
+  const asked = checked.slice();
+  for (const { classMask } of plan.groups) asked[KEY_CLASS] |= classMask;
+  for (const { word, mask } of plan.slices) asked[word] |= mask;
+  return { compiled: { tables: words, source: emit(plan, asked, checked) }, crowded };
 }
 
-/** All bits of a key that any rule looks at. */
-function askedBits({ slices, groups }: Plan, expansions: readonly Expansion[]): Int32Array {
-  const asked = new Int32Array(KEY_WORDS);
-  for (const { classMask } of groups) asked[KEY_CLASS] |= classMask;
-  for (const { word, mask } of slices) asked[word] |= mask;
+/** All bits of a key that any check looks at. */
+function checkedBits(expansions: readonly Expansion[]): Int32Array {
+  const checked = new Int32Array(KEY_WORDS);
   for (const { checks } of expansions) {
     for (const check of checks) {
-      for (let at = 0; at < check.length; at += CHECK_WORDS) asked[check[at]] |= check[at + 1];
+      for (let at = 0; at < check.length; at += CHECK_LENGTH) checked[check[at]] |= check[at + 1];
     }
   }
-  return asked;
+  return checked;
 }

@@ -1,8 +1,6 @@
-// The search through all tuples, as generated functions: staged, so that most tuples cost a bit in a word and no more.
+// The search through all tuples, as generated functions. It is staged, so that most tuples cost a bit in a word and no more.
 //
-//   look0(T) …         once for all tuples: each slice of the key, its product in M, and in N 0 if some entry has it, else -1
-//                        m = Math.imul(K[12] >>> 24, 668265263); M[3] = m;
-//                        s = m >>> T[11]; N[3] = (T[T[10] + (s >>> 5)] >>> s & 1) - 1 | 0;
+//   look0(T) …         which slices of the key some entry has: N (emit-look.ts)
 //   pick0(p, T, best)  for each group whose class the key is of: tuples all of whose slices some entry has
 //                        alive = -536870912 & ~(N[3] & -1073741824 | N[5] & -2147483648);
 //   sift(T, at, alive) of those, the tuples whose filter says that an entry has these slices together
@@ -13,31 +11,25 @@
 // Only loops and jumps that few keys take are loops and jumps here: a branch that depends on the key is mispredicted half of the
 // time and then costs as much as three slices. Measured with 10,000 rules of 67 shapes and flows that are all new: 73 ns, against
 // 87 with a jump for each tuple and 190 with a filter for each stage of each tuple (as Open vSwitch has them); with 240 shapes
-// 58 against 159.
-//
-// Functions have at most so many parts that the JIT's last tier takes them. Cold; control thread.
+// 58 against 159. Cold; control thread.
 
 import {
   FILTER_SLICES,
   GROUP_BEST,
   RANK_NONE,
-  SLICE_FILTER,
-  SLICE_SHIFT,
   SLOT_EMPTY,
   TUPLE_BEST,
   TUPLE_FILTER,
   TUPLE_FILTER_SHIFT,
+  TUPLE_LENGTH,
   TUPLE_SHIFT,
   TUPLE_SLICES,
   TUPLE_SLOTS,
-  TUPLE_WORDS,
 } from "./compile-layout.ts";
-import { type Group, type Plan, type Shape, type Slice, sliceAt, tupleAt, tupleBit } from "./compile-shape.ts";
+import { type Group, type Plan, type Shape, type Slice, tupleAt, tupleBit } from "./compile-shape.ts";
 import { int } from "./emit-int.ts";
-import { KEY_CLASS } from "./key.ts";
+import { emitLooks, hasClass, sliceText } from "./emit-look.ts";
 
-/** Slices in one look function. */
-const LOOK_SLICES = 32;
 /** Terms in one pick function, some 14 bytes of bytecode each: the JIT's last tier takes 20,000. */
 const PICK_TERMS = 512;
 
@@ -46,72 +38,22 @@ export function emitSearch(plan: Plan): string {
   const indexes = new Map(slices.map((slice, index) => [slice, index]));
   const lengths = new Set(groups.flatMap(({ shapes }) => shapes.map((shape) => shape.slices.length)));
   lengths.delete(0);
-  const looks = chunks(looksOf(plan), LOOK_SLICES);
+  const looks = emitLooks(plan);
   const picks = picksOf(plan);
   return [
-    `const M = new Int32Array(${int(slices.length + 1)}), N = new Int32Array(${int(slices.length + 1)});`,
-    ...looks.map(emitLook),
+    looks.text,
     ...picks.map(emitPick),
     SIFT,
     ...groups.map((group, i) => emitGroup(group, i, indexes)),
     ...[...lengths].sort((a, b) => a - b).map(emitHit),
     "function find(p) {",
     "  const T = p.tables;",
-    ...looks.map((_, i) => `  look${int(i)}(T);`),
+    ...looks.calls,
     `  let best = ${int(RANK_NONE)};`,
     ...picks.map((_, i) => `  best = pick${int(i)}(p, T, best);`),
     "  return best;",
     "}",
   ].join("\n");
-}
-
-function chunks<T>(all: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size));
-}
-
-/** A slice's part of a look function, and the class bits without which no tuple asks for it. */
-interface Look {
-  readonly text: string;
-  readonly needs: number;
-}
-
-/** Those with the same needs are neighbours. */
-function looksOf({ slices, groups }: Plan): Look[] {
-  const shapes = groups.flatMap((group) => group.shapes);
-  const looks = slices.map((slice, i) => {
-    const users = shapes.filter((shape) => shape.slices.includes(slice));
-    const needs = users.reduce((bits, { classValue }) => bits & classValue, -1);
-    const at = sliceAt(i);
-    const text = `  m = Math.imul(${sliceText(slice)}, ${int(slice.multiplier)});
-  M[${int(i)}] = m;
-  s = m >>> T[${int(at + SLICE_SHIFT)}];
-  N[${int(i)}] = (T[T[${int(at + SLICE_FILTER)}] + (s >>> 5)] >>> s & 1) - 1 | 0;`;
-    return { text, needs };
-  });
-  return looks.sort((a, b) => a.needs - b.needs);
-}
-
-function emitLook(looks: readonly Look[], index: number): string {
-  const blocks = [...Map.groupBy(looks, ({ needs }) => needs)].map(([needs, alike]) => {
-    const text = alike.map((look) => look.text).join("\n");
-    return needs === 0 ? text : `  if (${hasClass(needs, needs)}) {\n${text}\n  }`;
-  });
-  return `function look${int(index)}(T) {
-  let m = 0, s = 0;
-${blocks.join("\n")}
-}`;
-}
-
-function hasClass(mask: number, value: number): string {
-  return `(K[${int(KEY_CLASS)}] & ${int(mask)}) === ${int(value)}`;
-}
-
-/** The same as sliceOf in compile-shape.ts; an AND that the shift does anyhow is left out. */
-function sliceText({ word, mask, shift }: Slice): string {
-  const k = `K[${int(word)}]`;
-  if (mask === -1) return k;
-  if (mask === -1 << shift) return `${k} >>> ${int(shift)}`;
-  return shift === 0 ? `${k} & ${int(mask)}` : `(${k} & ${int(mask)}) >>> ${int(shift)}`;
 }
 
 /** The groups' parts of the pick functions. */
@@ -155,7 +97,7 @@ const FILTER_HASH = Array.from({ length: FILTER_SLICES }, (_, i) => `M[T[t + ${i
 const SIFT = `function sift(T, at, alive) {
   let left = 0;
   while (alive !== 0) {
-    const i = Math.clz32(alive), t = at + Math.imul(i, ${int(TUPLE_WORDS)});
+    const i = Math.clz32(alive), t = at + Math.imul(i, ${int(TUPLE_LENGTH)});
     const s = ${sum(FILTER_HASH)} >>> T[t + ${int(TUPLE_FILTER_SHIFT)}];
     left |= (T[T[t + ${int(TUPLE_FILTER)}] + (s >>> 5)] >>> s & 1) << (31 - i);
     alive &= 2147483647 >>> i;

@@ -1,10 +1,11 @@
 // Rules' shapes as JavaScript: the functions that a worker runs for a key. The text depends on which shapes there are and on
 // nothing else; what rules ask for, and how important they are, is in the tables.
 //
-//   look0() … pick0() … group0() … find(p)     the search through all tuples (emit-search.ts)
-//   probe(p), write(at)                        the flow cache (emit-flow.ts)
+//   look0() … pick0() … group0() … find(p)           the search through all tuples (emit-search.ts)
+//   probe(p), write(at), broad(p), writeBroad(at)    the caches of flows (emit-flow.ts)
 //
-// Names in the text, beside those functions: p the RuleProgram, K its key, F its flow cache, S the seeds of that, T the tables.
+// Names in the text, beside those functions: p the RuleProgram, K its key, F its caches, S the seeds of those, T the tables; M, N
+// and B what was found of a key (emit-look.ts).
 // K, F and S are arguments of the whole, since the JIT makes constants of what a closure sees and nobody assigns: a load from K is
 // one instruction then, without a check of its type or its bounds.
 //
@@ -12,14 +13,19 @@
 // Cold; control thread.
 
 import type { Plan } from "./compile-shape.ts";
-import { emitFlow, flowEntry } from "./emit-flow.ts";
+import { emitFlows } from "./emit-flow.ts";
 import { int } from "./emit-int.ts";
 import { emitSearch } from "./emit-search.ts";
 
-/** `asked` are all bits of a key that rules look at. */
-export function emit(plan: Plan, asked: Int32Array): string {
-  const entry = flowEntry(asked);
-  const { size, answer, ranks } = entry;
-  const sizes = `entrySize: ${int(size)}, entryAnswer: ${int(answer)}, entryRanks: ${int(ranks)}`;
-  return ['"use strict";', emitSearch(plan), emitFlow(entry), `return { find, probe, write, ${sizes} };`].join("\n");
+/** `asked` are all bits of a key that rules look at, `checked` those of them that checks do. */
+export function emit(plan: Plan, asked: Int32Array, checked: Int32Array): string {
+  const flows = emitFlows(plan, asked, checked);
+  const sizes = Object.entries(flows.sizes).map(([name, size]) => `${name}: ${int(size)}`);
+  return [
+    '"use strict";',
+    `const M = new Int32Array(${int(plan.slices.length + 1)}), N = new Int32Array(${int(plan.slices.length + 1)});`,
+    emitSearch(plan),
+    flows.text,
+    `return { find, probe, write, broad, writeBroad, ${sizes.join(", ")} };`,
+  ].join("\n");
 }

@@ -7,6 +7,9 @@
 //    <-------------------- never here ----------------------->         ^ from here on, anywhere
 //
 // In what rules see of a frame there is no place for a checksum where its IP or ARP header is not understood, nor in a fragment.
+//
+// Whoever cuts a super-frame writes more than that: sequence and flags, or a length, counted from where the checksum begins. So
+// there, and only there, its TCP or UDP header has to be.
 
 import { ETH_HLEN, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6 } from "../../uapi/if_ether.ts";
 import {
@@ -21,6 +24,7 @@ import {
   IPPROTO_TCP,
   IPPROTO_UDP,
 } from "../../uapi/in.ts";
+import { VIRTIO_NET_HDR_GSO_NONE, VIRTIO_NET_HDR_GSO_UDP_L4 } from "../../uapi/virtio_net.ts";
 import { type HeaderArena, slotStart } from "./header-arena.ts";
 import { CLASS_ARP, CLASS_FRAGMENT, CLASS_INNER, CLASS_IP4, CLASS_IP6, CLASS_VLAN, HEADER_BYTES } from "./key.ts";
 import type { Plan } from "./plan.ts";
@@ -33,33 +37,52 @@ const MAX_EXTENSIONS = 8;
 const TCP_LOOKED_AT = 14;
 const PORTS_SIZE = 4;
 const ICMP_LOOKED_AT = 2;
-const NOWHERE = 0x7fffffff;
+/** For what is behind no IP header; IANA keeps it reserved. */
+const NO_PROTOCOL = 255;
+const PROTOCOL_BITS = 8;
+const PROTOCOL_MASK = (1 << PROTOCOL_BITS) - 1;
+const NOWHERE = -1;
 
-/** Whether frame `i`, which needs a checksum and is the one judged last, wants it where rules look. */
+/** Whether frame `i`, which needs a checksum and is the one judged last, has something written where rules look. */
 export function reachesHeader(plan: Plan, i: number): boolean {
   const { arena, classes, type } = plan;
-  const { judged } = arena;
-  const field = judged.csumStart[i] + judged.csumOffset[i];
-  return field < HEADER_BYTES && field < leastField(arena, slotStart(i), classes, type);
+  const { csumOffset, csumStart, gsoType } = arena.judged;
+  const start = csumStart[i];
+  const field = start + csumOffset[i];
+  if (start >= HEADER_BYTES) return false;
+  const found = findTransport(arena, slotStart(i), classes, type);
+  const l4 = found >> PROTOCOL_BITS;
+  const protocol = found & PROTOCOL_MASK;
+  if (field < HEADER_BYTES && (found === NOWHERE || field < l4 + lookedAt(protocol))) return true;
+  const gso = gsoType[i];
+  if (gso === VIRTIO_NET_HDR_GSO_NONE) return false;
+  return start !== l4 || protocol !== (gso === VIRTIO_NET_HDR_GSO_UDP_L4 ? IPPROTO_UDP : IPPROTO_TCP);
 }
 
-/** Where in the frame at `start` a checksum may be at the earliest. */
-function leastField(arena: HeaderArena, start: number, classes: number, type: number): number {
+/**
+ * What in the frame at `start` is behind the headers that rules look at whole: its offset, and in the low PROTOCOL_BITS its
+ * protocol. NOWHERE where no checksum may be in what rules see.
+ */
+function findTransport(arena: HeaderArena, start: number, classes: number, type: number): number {
   const { bytes } = arena;
   const tags = ((classes & CLASS_VLAN) !== 0 ? 1 : 0) + ((classes & CLASS_INNER) !== 0 ? 1 : 0);
   const l3 = ETH_HLEN + tags * TAG_SIZE;
   if ((classes & CLASS_FRAGMENT) !== 0) return NOWHERE;
   if ((classes & CLASS_IP4) !== 0) {
     const l4 = l3 + ((bytes[start + l3] & 0xf) << 2);
-    return l4 + lookedAt(bytes[start + l3 + 9]);
+    return transport(l4, bytes[start + l3 + 9]);
   }
-  if ((classes & CLASS_IP6) !== 0) return leastField6(arena, start, l3);
-  if ((classes & CLASS_ARP) !== 0) return l3 + ARP_SIZE;
-  return type === ETH_P_IP || type === ETH_P_IPV6 || type === ETH_P_ARP ? NOWHERE : l3;
+  if ((classes & CLASS_IP6) !== 0) return findTransport6(arena, start, l3);
+  if ((classes & CLASS_ARP) !== 0) return transport(l3 + ARP_SIZE, NO_PROTOCOL);
+  return type === ETH_P_IP || type === ETH_P_IPV6 || type === ETH_P_ARP ? NOWHERE : transport(l3, NO_PROTOCOL);
+}
+
+function transport(l4: number, protocol: number): number {
+  return (l4 << PROTOCOL_BITS) | protocol;
 }
 
 /** Behind the extension headers; nowhere behind one that a sender's stack computes no checksum behind. */
-function leastField6(arena: HeaderArena, start: number, l3: number): number {
+function findTransport6(arena: HeaderArena, start: number, l3: number): number {
   const { bytes } = arena;
   let next = bytes[start + l3 + 6];
   let at = l3 + IP6_SIZE;
@@ -68,7 +91,7 @@ function leastField6(arena: HeaderArena, start: number, l3: number): number {
     next = bytes[start + at];
     at += (bytes[start + at + 1] + 1) << 3;
   }
-  return next === IPPROTO_AH || next === IPPROTO_FRAGMENT ? NOWHERE : at + lookedAt(next);
+  return next === IPPROTO_AH || next === IPPROTO_FRAGMENT ? NOWHERE : transport(at, next);
 }
 
 function lookedAt(protocol: number): number {

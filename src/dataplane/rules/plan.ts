@@ -13,7 +13,7 @@ import type { WindowTable } from "../../mem/window.ts";
 import { viewOf } from "../../sys/memory.ts";
 import { MAX_PORTS } from "../shared.ts";
 import { EventRing } from "./event-ring.ts";
-import { FlowMemo } from "./flow-memo.ts";
+import { FlowRuns } from "./flow-runs.ts";
 import { HeaderArena } from "./header-arena.ts";
 import { Meters } from "./meter.ts";
 import { RuleProgram } from "./program.ts";
@@ -53,9 +53,7 @@ export class Plan {
   kinds = 0;
   classes = 0;
   type = 0;
-  readonly memo = new FlowMemo();
-  /** Goes up where verdicts in the memo hold no longer: with each burst, and when an address was learned. */
-  turn = 0;
+  readonly runs = new FlowRuns();
   /** Which frame of the burst each port got a mirrored copy of last: 1 + its index. */
   readonly mirrored: Int32Array;
   anyMirrored = 0;
@@ -109,12 +107,13 @@ export class PlanRunner {
     const bytes = viewOf(image.address, 0, image.size);
     const words = ({ at, size }: Piece) => new Int32Array(bytes, at, size >> 2);
     const source = new TextDecoder().decode(new Uint8Array(bytes, image.source.at, image.source.size));
-    if (this.program === undefined) this.program = new RuleProgram(words(image.matches), source);
-    else this.program.swap(words(image.matches), source);
     this.memory ??= openMemory(memory, this.worker);
     const { rules, buckets, bucketTimes, meters, ring } = this.memory;
     const specs = new Float64Array(bytes, image.meters.at, image.meters.size >> 3);
-    return new Plan(
+    const matches = words(image.matches);
+    const isFirst = this.program === undefined;
+    this.program ??= new RuleProgram(matches, source);
+    const plan = new Plan(
       this.program,
       this.arena,
       words(image.ranks),
@@ -123,6 +122,9 @@ export class PlanRunner {
       new Meters(specs, buckets, bucketTimes, meters),
       ring,
     );
+    // Last, since the plan before runs on this program, too.
+    if (!isFirst) this.program.swap(matches, source);
+    return plan;
   }
 
   /** The worker ends. */

@@ -1,22 +1,35 @@
 // HOT
 // Compiled rules as a worker runs them: its own flow cache and key, the shared tables, and the functions made of the source.
 //
-//   key -> probe: known flow? ----------------------------------> answer in the flow cache
-//            \-> find: all tuples, ranks that continue noted -> settle: in order, up to the one that ends -> remember
+//   key -> probe: known flow? -----------------------------------------> answer in the flow cache
+//            \-> broad: like a known flow in all that matters? --------> answer in the broad cache -> kept for probe
+//                  \-> find: all tuples, ranks that continue noted -> settle: in order, up to the one that ends -> kept for both
 //
 // One thread's own; swapped between two bursts. Functions are kept by their source, since the JIT's work hangs on them.
 
 import { RingyardError } from "../../core/errors.ts";
 import {
   CHECK_END,
-  CHECK_WORDS,
+  CHECK_LENGTH,
   RANK_NONE,
   SIGN,
   TABLES_AT_MAGIC,
   TABLES_AT_SIZE,
   TABLES_MAGIC,
 } from "./compile-layout.ts";
-import { FLOW_ENTRIES, FLOW_SCRATCH, FLOW_SEEDS, FLOW_WORDS, forgetFlows, takeEntry } from "./flow-cache.ts";
+import {
+  BROAD_ENTRIES,
+  BROAD_ENTRY_WORDS,
+  BROAD_TAGS,
+  FLOW_ENTRIES,
+  FLOW_MULTIPLIERS,
+  FLOW_SCRATCH,
+  FLOW_SEEDS,
+  FLOW_TAGS,
+  FLOW_WORDS,
+  forgetFlows,
+  takePlace,
+} from "./flow-cache.ts";
 import { KEY_WORDS } from "./key.ts";
 
 /** Sources whose functions a program keeps: rules that go back and forth find theirs again. */
@@ -24,17 +37,23 @@ const SOURCES_KEPT = 4;
 
 /** What the source makes. */
 interface Functions {
+  /** The rank that ends the search, or RANK_NONE; ranks that continue are noted. `broad` comes before it. */
   find(p: RuleProgram): number;
+  /** Where the answer for the key is, or -1. */
   probe(p: RuleProgram): number;
+  broad(p: RuleProgram): number;
   write(at: number): void;
-  /** Words of an entry of the flow cache, where its answer starts, how many ranks fit. */
+  writeBroad(at: number): void;
+  /** Words of an entry of the flow cache, where an answer starts in entries of both, and how many ranks fit. */
   readonly entrySize: number;
   readonly entryAnswer: number;
   readonly entryRanks: number;
+  readonly broadAnswer: number;
+  readonly broadRanks: number;
 }
 
 export interface ProgramOptions {
-  /** Multipliers of the flow cache's hash, one for each word of a key; random unless a test wants its own. */
+  /** Multipliers of the caches' hashes, FLOW_MULTIPLIERS of them; random unless a test wants its own. */
   seeds?: Int32Array;
 }
 
@@ -48,20 +67,26 @@ export class RuleProgram {
   functions: Functions;
   find: Functions["find"];
   probe: Functions["probe"];
-  /** The hash of a key that `probe` did not find, and the entry of another with that hash, or -1. */
+  broad: Functions["broad"];
+  // Of a key that `probe`, or `broad`, did not find: its hash, the first tag of its set, and the tag of another with that hash, or -1.
   hash = 0;
+  set = 0;
   twin = -1;
+  hashBroad = 0;
+  setBroad = 0;
+  twinBroad = -1;
   /** How many ranks `find` has put into scratch space. */
   noted = 0;
   dice = 1;
   readonly #kept = new Map<string, Functions>();
 
   constructor(tables: Int32Array, source: string, { seeds = randomSeeds() }: ProgramOptions = {}) {
-    this.seeds.set(seeds.subarray(0, KEY_WORDS));
+    this.seeds.set(seeds.subarray(0, FLOW_MULTIPLIERS));
     this.tables = tables;
     this.functions = this.#functionsOf(source);
     this.find = this.functions.find;
     this.probe = this.functions.probe;
+    this.broad = this.functions.broad;
     this.swap(tables, source);
   }
 
@@ -77,6 +102,7 @@ export class RuleProgram {
     this.functions = this.#functionsOf(source);
     this.find = this.functions.find;
     this.probe = this.functions.probe;
+    this.broad = this.functions.broad;
     this.tables = tables;
     forgetFlows(this.flows, this.seeds);
   }
@@ -99,7 +125,7 @@ export class RuleProgram {
 
 /** Cold. */
 function randomSeeds(): Int32Array {
-  return crypto.getRandomValues(new Int32Array(KEY_WORDS)).map((seed) => seed | 1);
+  return crypto.getRandomValues(new Int32Array(FLOW_MULTIPLIERS)).map((seed) => seed | 1);
 }
 
 /**
@@ -112,12 +138,43 @@ export function decide(program: RuleProgram): number {
 }
 
 function decideNew(program: RuleProgram): number {
+  const known = program.broad(program);
+  const from = known >= 0 ? known : search(program);
+  const { entrySize, entryAnswer, entryRanks } = program.functions;
+  if (program.flows[from] > entryRanks) return from;
+  const place = takePlace(program.flows, program.seeds, program.set, program.hash, program.twin, roll(program));
+  if (place < 0) return from;
+  const at = FLOW_ENTRIES + (place - FLOW_TAGS) * entrySize;
+  program.functions.write(at);
+  return copyAnswer(program.flows, from, at + entryAnswer);
+}
+
+/** Searches the rules; the answer is in the broad cache, or in scratch space if that does not take it. */
+function search(program: RuleProgram): number {
   program.noted = 0;
   const best = program.find(program);
   const flows = program.flows;
   const count = program.noted === 0 ? put(flows, 0, best) : settle(flows, program.noted, best);
   flows[FLOW_SCRATCH] = count;
-  return remember(program, count);
+  const { broadAnswer, broadRanks } = program.functions;
+  if (count > broadRanks) return FLOW_SCRATCH;
+  const place = takePlace(flows, program.seeds, program.setBroad, program.hashBroad, program.twinBroad, roll(program));
+  if (place < 0) return FLOW_SCRATCH;
+  const at = BROAD_ENTRIES + (place - BROAD_TAGS) * BROAD_ENTRY_WORDS;
+  program.functions.writeBroad(at);
+  return copyAnswer(flows, FLOW_SCRATCH, at + broadAnswer);
+}
+
+/** Another number each time. */
+function roll(program: RuleProgram): number {
+  program.dice = (Math.imul(program.dice, 1664525) + 1013904223) | 0;
+  return program.dice >>> 16;
+}
+
+function copyAnswer(flows: Int32Array, from: number, to: number): number {
+  const count = flows[from];
+  for (let i = 0; i <= count; i++) flows[to + i] = flows[from + i];
+  return to;
 }
 
 function put(flows: Int32Array, count: number, rank: number): number {
@@ -154,21 +211,6 @@ function sort(words: Int32Array, first: number, count: number): void {
   }
 }
 
-/** Copies the answer from scratch space to the flow cache, if it takes it. Returns where it is. */
-function remember(program: RuleProgram, count: number): number {
-  const { entrySize, entryAnswer, entryRanks } = program.functions;
-  if (count > entryRanks) return FLOW_SCRATCH;
-  program.dice = (Math.imul(program.dice, 1664525) + 1013904223) | 0;
-  const flows = program.flows;
-  const entry = takeEntry(flows, program.seeds, program.hash, program.twin, program.dice >>> 16);
-  if (entry < 0) return FLOW_SCRATCH;
-  const at = FLOW_ENTRIES + entry * entrySize;
-  program.functions.write(at);
-  const answer = at + entryAnswer;
-  for (let i = 0; i <= count; i++) flows[answer + i] = flows[FLOW_SCRATCH + i];
-  return answer;
-}
-
 /** What a slot answers: the better of it and `best`; a rule that continues is noted instead. */
 function follow(program: RuleProgram, answer: number, best: number): number {
   if (answer >= 0) {
@@ -197,7 +239,7 @@ function note(program: RuleProgram, rank: number): void {
 function holds(program: RuleProgram, checks: number): boolean {
   const tables = program.tables;
   const key = program.key;
-  for (let at = checks; tables[at] !== CHECK_END; at += CHECK_WORDS) {
+  for (let at = checks; tables[at] !== CHECK_END; at += CHECK_LENGTH) {
     const word = (key[tables[at]] & tables[at + 1]) ^ SIGN;
     if (word < tables[at + 2] || word > tables[at + 3]) return false;
   }

@@ -24,6 +24,8 @@ const TPID_8021AD = 0x88a8;
 /** 8100 as the low half of a little-endian word. */
 const TPID_8021Q_LE = 0x0081;
 const ECN_BITS = 3;
+/** Receivers are told in 16 bits where a checksum begins. */
+const CSUM_START_MAX = 0xffff;
 
 function hasTag(arena: HeaderArena, at: number, length: number): boolean {
   if (length < TAGGED_SIZE) return false;
@@ -31,7 +33,10 @@ function hasTag(arena: HeaderArena, at: number, length: number): boolean {
   return type === TPID_8021Q || type === TPID_8021AD;
 }
 
-/** Sets the bits of `mask` in the outer tag to `value`, or adds a tag. Returns 0, or a DROP_* counter: no room for it. */
+/**
+ * Sets the bits of `mask` in the outer tag to `value`, or adds a tag. Returns 0, or a DROP_* counter: no room for it, or the
+ * checksum to be completed would begin where no net header can say, as no stack asks for.
+ */
 export function setVlan(arena: HeaderArena, i: number, mask: number, value: number): number {
   const { judged, view, words } = arena;
   const { pool } = judged;
@@ -42,6 +47,7 @@ export function setVlan(arena: HeaderArena, i: number, mask: number, value: numb
     return 0;
   }
   if (judged.length[i] + TAG_SIZE > MAX_FRAME) return DROP_OVERSIZED;
+  if (judged.needs[i] !== 0 && judged.csumStart[i] + TAG_SIZE > CSUM_START_MAX) return DROP_OFFLOAD;
   const word = at >> 2;
   words[word - 1] = words[word];
   words[word] = words[word + 1];

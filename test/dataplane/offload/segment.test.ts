@@ -12,22 +12,14 @@ import {
   REFUSED_HEADER_SIZE,
   REFUSED_NOT_TCP,
   REFUSED_SEGMENT_COUNT,
-  REFUSED_SLOTS,
   REFUSED_TCP_FLAGS,
   REFUSED_TRUNCATED,
 } from "../../../src/dataplane/offload/headers.ts";
-import {
-  HEADER_AREA_SIZE,
-  HEADER_STRIDE,
-  MAX_GSO_SEGMENTS,
-  Segments,
-  segmentFrame,
-} from "../../../src/dataplane/offload/segment.ts";
+import { HEADER_AREA_SIZE, MAX_GSO_SEGMENTS, segmentFrame } from "../../../src/dataplane/offload/segment.ts";
 import { MIN_GSO_SIZE } from "../../../src/dataplane/offload/segment-tcp.ts";
 import { anySpec, build, type FrameSpec, pattern, place, spec4, spec6 } from "./reference.ts";
+import { anyPlacing, checkCutAnywhere, checkHostileBytes, checkSegments, cut, out } from "./segment-checks.ts";
 import { emitted, slowSegments, verifySums } from "./slow-segments.ts";
-
-const out = new Segments();
 
 const typeOf = (spec: FrameSpec) => (spec.version === 4 ? 1 : 4);
 
@@ -37,37 +29,12 @@ describe("segmentFrame of TCP", () => {
       spec: anySpec(3000),
       gsoSize: fc.oneof(fc.integer({ min: MIN_GSO_SIZE, max: 200 }), fc.integer({ min: MIN_GSO_SIZE, max: 3200 })),
       ecn: fc.boolean(),
-      padding: fc.integer({ min: 0, max: 3 }),
-      gap: fc.integer({ min: 0, max: 9 }),
-      areaFirst: fc.boolean(),
-      fast: fc.boolean(),
-      noise: fc.integer(),
+      placing: anyPlacing,
     });
     fc.assert(
-      fc.property(cases, ({ spec, gsoSize, ecn, padding, gap, areaFirst, fast, noise }) => {
-        const expected = slowSegments(spec, gsoSize);
-        const frame = build(spec);
-        const length = frame.bytes.length + padding;
-        const offset = areaFirst ? gap + HEADER_AREA_SIZE : gap;
-        const area = areaFirst ? gap : gap + length;
-        const memory = place(frame.bytes, offset, gap + HEADER_AREA_SIZE + length, noise);
-        const before = Uint8Array.from(memory);
-        bindScratch(fast ? memory : new Uint8Array(0));
-        const count = segmentFrame(memory, offset, length, typeOf(spec) | (ecn ? 0x80 : 0), gsoSize, area, out);
-        expect([count, out.count, out.headerLength]).toEqual([expected.length, expected.length, frame.payload]);
-        const payload: number[] = [];
-        for (let k = 0; k < count; k++) {
-          const segment = emitted(out, memory, k);
-          expect(out.headerOffset[k]).toBe(area + k * HEADER_STRIDE);
-          expect(segment).toEqual(expected[k]);
-          verifySums(segment, spec, frame.l3, frame.l4);
-          payload.push(...segment.slice(frame.payload));
-          before.set(segment.slice(0, frame.payload), out.headerOffset[k]);
-        }
-        expect(payload).toEqual(spec.payload);
-        // With the headers put in, memory is what it was: nothing else was written.
-        expect(Buffer.compare(memory, before)).toBe(0);
-      }),
+      fc.property(cases, ({ spec, gsoSize, ecn, placing }) =>
+        checkSegments(spec, build(spec), typeOf(spec) | (ecn ? 0x80 : 0), gsoSize, placing),
+      ),
       { numRuns: 300 },
     );
   });
@@ -90,11 +57,7 @@ describe("segmentFrame of TCP", () => {
     }
   });
 
-  function run(spec: FrameSpec, gsoSize: number, gsoType = typeOf(spec)): number {
-    const { bytes } = build(spec);
-    const memory = place(bytes, 0, bytes.length + HEADER_AREA_SIZE, 3);
-    return segmentFrame(memory, 0, bytes.length, gsoType, gsoSize, bytes.length, out);
-  }
+  const run = (spec: FrameSpec, gsoSize: number, gsoType = typeOf(spec)) => cut(spec, gsoType, gsoSize);
 
   test("makes one segment of a payload that fits, and of none", () => {
     for (const size of [0, 1, 99, 100]) {
@@ -144,10 +107,10 @@ describe("segmentFrame of TCP", () => {
     frame.bytes[16] = 0;
     frame.bytes[17] = 0;
     const memory = place(frame.bytes, 0, frame.bytes.length + HEADER_AREA_SIZE, 1);
-    const cut = (gsoSize: number) => segmentFrame(memory, 0, frame.bytes.length, 1, gsoSize, frame.bytes.length, out);
-    expect(cut(65535)).toBe(REFUSED_GSO_SIZE);
-    expect(cut(65535 - 40 + 1)).toBe(REFUSED_GSO_SIZE);
-    expect(cut(65535 - 40)).toBe(2);
+    const into = (gsoSize: number) => segmentFrame(memory, 0, frame.bytes.length, 1, gsoSize, frame.bytes.length, out);
+    expect(into(65535)).toBe(REFUSED_GSO_SIZE);
+    expect(into(65535 - 40 + 1)).toBe(REFUSED_GSO_SIZE);
+    expect(into(65535 - 40)).toBe(2);
     verifySums(emitted(out, memory, 0), spec, frame.l3, frame.l4);
     verifySums(emitted(out, memory, 1), spec, frame.l3, frame.l4);
   });
@@ -156,12 +119,13 @@ describe("segmentFrame of TCP", () => {
     const { bytes } = build(spec4({ payload: pattern(200) }));
     const memory = place(bytes, 1024, 4096, 1);
     const before = Uint8Array.from(memory);
-    const cut = (area: number) => segmentFrame(memory, 1024, bytes.length, 1, 100, area, out);
+    const withArea = (area: number) => segmentFrame(memory, 1024, bytes.length, 1, 100, area, out);
     for (const area of [-1, 1024 - 512 + 1, 1024, 1024 + bytes.length - 1, 4096 - 512 + 1, 5000]) {
-      expect([area, cut(area)]).toEqual([area, REFUSED_HEADER_AREA]);
+      expect([area, withArea(area)]).toEqual([area, REFUSED_HEADER_AREA]);
     }
     expect(memory).toEqual(before);
-    for (const area of [0, 1024 - 512, 1024 + bytes.length, 4096 - 512]) expect([area, cut(area)]).toEqual([area, 2]);
+    for (const area of [0, 1024 - 512, 1024 + bytes.length, 4096 - 512])
+      expect([area, withArea(area)]).toEqual([area, 2]);
   });
 
   test("refuses what is not TCP, and a frame whose IP length lies", () => {
@@ -181,56 +145,9 @@ describe("segmentFrame of TCP", () => {
   });
 });
 
-test("a frame cut at any length is refused, and nothing is written", () => {
-  fc.assert(
-    fc.property(anySpec(60), fc.integer(), (spec, noise) => {
-      const { bytes } = build(spec);
-      for (let length = 0; length < bytes.length; length++) {
-        const memory = place(bytes.slice(0, length), 4096, 4096 + length, noise);
-        const before = Uint8Array.from(memory);
-        const outcome = segmentFrame(memory, 4096, length, typeOf(spec), 100, 0, out);
-        expect([length, outcome < 0 && outcome > -REFUSED_SLOTS]).toEqual([length, true]);
-        expect(Buffer.compare(memory, before)).toBe(0);
-      }
-    }),
-    { numRuns: 30 },
-  );
-});
+test("a frame cut at any length is refused, and nothing is written", () => checkCutAnywhere(anySpec(60), typeOf));
 
 test("hostile bytes: any outcome is a count or a code, says the same whatever lies around, and stays in its area", () => {
-  const cases = fc.record({
-    spec: anySpec(400),
-    damage: fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 6 }),
-    cut: fc.option(fc.nat(), { nil: undefined }),
-    gsoType: fc.constantFrom(1, 4, 0x81, 0x84, 0, 3),
-    gsoSize: fc.oneof(fc.integer({ min: 0, max: 400 }), fc.integer({ min: 0, max: 0xffff })),
-    noise: fc.integer(),
-  });
-  const outcomes = new Set<number>();
-  fc.assert(
-    fc.property(cases, ({ spec, damage, cut, gsoType, gsoSize, noise }) => {
-      const { bytes, payload } = build(spec);
-      for (const [at, value] of damage) bytes[at % payload] = value;
-      const length = cut === undefined ? bytes.length : cut % (bytes.length + 1);
-      const frame = bytes.slice(0, length);
-      const results = [noise, noise + 2].map((seed) => {
-        const memory = place(frame, HEADER_AREA_SIZE, HEADER_AREA_SIZE + length, seed);
-        const count = segmentFrame(memory, HEADER_AREA_SIZE, length, gsoType, gsoSize, 0, out);
-        expect(Array.from(memory.subarray(HEADER_AREA_SIZE))).toEqual(frame);
-        const segments: number[][] = [];
-        for (let k = 0; k < count; k++) segments.push(emitted(out, memory, k));
-        return { count, segments };
-      });
-      const count = results[0].count;
-      expect(Number.isInteger(count) && count !== 0 && count > -REFUSED_SLOTS && count <= MAX_GSO_SEGMENTS).toBe(true);
-      expect(results[1]).toEqual(results[0]);
-      outcomes.add(Math.sign(count) === 1 ? 1 : count);
-    }),
-    { numRuns: 600 },
-  );
-  // The generator reaches both ends: frames that pass and at least the common refusals.
-  expect(outcomes.has(1)).toBe(true);
-  for (const code of [REFUSED_TRUNCATED, REFUSED_HEADER, REFUSED_GSO_TYPE, REFUSED_GSO_SIZE]) {
-    expect([code, outcomes.has(code)]).toEqual([code, true]);
-  }
+  const reached = [REFUSED_TRUNCATED, REFUSED_HEADER, REFUSED_GSO_TYPE, REFUSED_GSO_SIZE];
+  checkHostileBytes(anySpec(400), [1, 4, 0x81, 0x84, 0, 3], reached);
 });

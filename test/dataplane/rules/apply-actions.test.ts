@@ -50,6 +50,8 @@ describe("mirror", () => {
     const [, got] = rig.send(0, ...frames);
     expect(got).toEqual(frames.flatMap((bytes) => [bytes, bytes]));
     expect(rig.send(0, ...frames)[1]).toEqual(got);
+    // The first of one burst, and the first of the next.
+    for (let burst = 0; burst < 3; burst++) expect(rig.send(0, frames[0])[1]).toEqual([frames[0], frames[0]]);
   });
 
   test("copies nothing to a port that is down or not there, and not back where it came from", () => {
@@ -162,10 +164,12 @@ describe("log", () => {
     const rig = newRig({}, {});
     const set = { do: "set-mac", src: "020000000077" } as const;
     rig.rules(rulesOf([1, {}, { do: "set-vlan", id: 5 }, set, { do: "log", every: 1 }]));
-    rig.send(0, SENT, SENT.subarray(0, 61));
+    const other = frame(mac(2), mac(1), 300);
+    rig.send(0, SENT, SENT.subarray(0, 61), other);
     expect(logged(rig)).toEqual([
-      { rule: 1, port: 0, length: SENT.length, head: SENT.slice(0, 128) },
+      { rule: 1, port: 0, length: SENT.length, head: SENT.slice(0, 64) },
       { rule: 1, port: 0, length: 61, head: SENT.slice(0, 61) },
+      { rule: 1, port: 0, length: 300, head: other.slice(0, 128) },
     ]);
   });
 

@@ -6,10 +6,13 @@ import fc from "fast-check";
 import { compileRules } from "../../../src/dataplane/rules/compile.ts";
 import { fullMask } from "../../../src/dataplane/rules/fields.ts";
 import {
+  FLOW_COUNT,
   FLOW_ENTRIES,
+  FLOW_MULTIPLIERS,
   FLOW_SCRATCH,
   FLOW_SEED_GENERATION,
   FLOW_SETS,
+  FLOW_TAGS,
   FLOW_WAYS,
 } from "../../../src/dataplane/rules/flow-cache.ts";
 import {
@@ -114,19 +117,19 @@ test("half as many flows as entries nearly all find room, and ten times as many 
     }
     return count;
   };
-  for (let round = 0; round < 20; round++) expect(wrong(FLOW_ENTRIES / 2)).toBe(0);
+  for (let round = 0; round < 20; round++) expect(wrong(FLOW_COUNT / 2)).toBe(0);
   const count = searches(program);
-  expect(wrong(FLOW_ENTRIES / 2)).toBe(0);
-  expect(count()).toBeLessThan(FLOW_ENTRIES / 20);
-  for (let round = 0; round < 3; round++) expect(wrong(FLOW_ENTRIES * 10)).toBe(0);
-  expect(count()).toBeGreaterThan(FLOW_ENTRIES * 20);
+  expect(wrong(FLOW_COUNT / 2)).toBe(0);
+  expect(count()).toBeLessThan(FLOW_COUNT / 20);
+  for (let round = 0; round < 3; round++) expect(wrong(FLOW_COUNT * 10)).toBe(0);
+  expect(count()).toBeGreaterThan(FLOW_COUNT * 20);
 });
 
 test("a flood of new flows leaves nearly all known ones known", () => {
   const program = programFor(byAddress(1000));
   const known = Array.from({ length: 1000 }, (_, i) => keyTo(i));
   for (let round = 0; round < 50; round++) for (const key of known) ranksFor(program, key);
-  for (let i = 0; i < FLOW_ENTRIES; i++) ranksFor(program, keyTo(10_000 + i));
+  for (let i = 0; i < FLOW_COUNT; i++) ranksFor(program, keyTo(10_000 + i));
   const count = searches(program);
   for (const key of known) ranksFor(program, key);
   // If each new flow took a place, 630 would have lost theirs; as one in 16 does, it is 60.
@@ -163,7 +166,7 @@ test("generations begin again after 65,535 of them, and forget as well", () => {
 
 test("flows whose hashes are equal take turns, and are told apart", () => {
   // Without multipliers every hash is 0.
-  const program = programFor(byAddress(8), { seeds: new Int32Array(KEY_WORDS) });
+  const program = programFor(byAddress(8), { seeds: new Int32Array(FLOW_MULTIPLIERS) });
   const count = searches(program);
   for (let round = 1; round <= 5; round++) {
     for (let address = 0; address < 4; address++) {
@@ -172,13 +175,13 @@ test("flows whose hashes are equal take turns, and are told apart", () => {
     }
     expect(count()).toBe(4 * round);
   }
-  expect(program.flows.subarray(0, FLOW_ENTRIES).filter((tag) => tag !== 0).length).toBe(1);
+  expect(program.flows.subarray(FLOW_TAGS, FLOW_ENTRIES).filter((tag) => tag !== 0).length).toBe(1);
 });
 
 test("flows that share a set are told apart by their tags, and by their keys behind them", () => {
   const flows = 60_000;
   const compiled = compileRules(byAddress(flows));
-  const program = programOf(compiled, { seeds: new Int32Array(KEY_WORDS).fill(1) });
+  const program = programOf(compiled, { seeds: new Int32Array(FLOW_MULTIPLIERS).fill(1) });
   const addresses = Array.from({ length: flows }, (_, i) => i);
   const sets = Map.groupBy(addresses, (i) => setOf(program, keyTo(i)));
   const [set, crowd] = [...sets].sort(([, a], [, b]) => b.length - a.length)[0];
@@ -188,7 +191,7 @@ test("flows that share a set are told apart by their tags, and by their keys beh
     const address = crowd[i % crowd.length];
     expect(ranksFor(program, keyTo(address))).toEqual([address]);
   }
-  const tags = program.flows.subarray(FLOW_WAYS * set, FLOW_WAYS * (set + 1));
+  const tags = program.flows.subarray(FLOW_TAGS + FLOW_WAYS * set, FLOW_TAGS + FLOW_WAYS * (set + 1));
   expect(new Set(tags.map((tag) => tag >>> 16)).size).toBe(1);
   expect(new Set(tags).size).toBe(FLOW_WAYS);
 });
@@ -213,7 +216,7 @@ test("every bit that rules ask for is compared, where hashes do not tell flows a
     { id: 2, priority: 5, match: [...all, ...zero("ip6.src", "ip6.dst")], actions: [] },
     { id: 3, priority: 5, match: zero("arp.op", "arp.sha", "arp.tha"), actions: [] },
   ];
-  const program = programFor(rules, { seeds: new Int32Array(KEY_WORDS) });
+  const program = programFor(rules, { seeds: new Int32Array(FLOW_MULTIPLIERS) });
   const count = searches(program);
   const always = range(KEY_CLASS, KEY_IP_SRC).concat(KEY_IP_DST);
   const cases = [
@@ -326,7 +329,7 @@ test(
       [5, { "arp.sha": 1, "arp.tha": 1 }, { do: "drop" }],
       [5, { "ip6.dst": 1 }, { do: "drop" }],
     );
-    const program = programFor(rules, { seeds: new Int32Array(KEY_WORDS) });
+    const program = programFor(rules, { seeds: new Int32Array(FLOW_MULTIPLIERS) });
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(10), fc.nat(2)), { minLength: 2, maxLength: 40 }), (steps) => {
         for (const [isArp, word, value] of steps) {

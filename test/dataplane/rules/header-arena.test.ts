@@ -5,7 +5,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { HEADER_BYTES } from "../../../src/dataplane/rules/key.ts";
 import { BURST, MAX_FRAME, MAX_SEGMENTS } from "../../../src/mem/batch.ts";
-import { frame, mac, numbered } from "../../support/frames.ts";
+import { complete, frame, mac, numbered } from "../../support/frames.ts";
+import { pattern, spec4 } from "../offload/reference.ts";
 import { type PlanRig, usePlanRig } from "./plan-rig.ts";
 import { macNumber, rulesOf } from "./rules-of.ts";
 
@@ -111,9 +112,17 @@ test("frames after one that was scattered or tagged begin where frames begin", (
   }
 });
 
-test("frames behind HEADER_BYTES stay where they are: nothing is copied that no rule may look at", () => {
+test.each([
+  ["of any kind", HEADER_BYTES, noise(1000, 1)],
+  ["of plain IPv4", 64, complete(mac(2), mac(1), spec4({ payload: pattern(900) }))],
+  [
+    "of IPv4 with options",
+    HEADER_BYTES,
+    complete(mac(2), mac(1), spec4({ payload: pattern(900), ipOptions: [1, 1, 1, 0] })),
+  ],
+  ["of plain IPv4 that rules see whole", 128, complete(mac(2), mac(1), spec4({ payload: pattern(74) }))],
+])("what rules look at is out of the sender's reach, what is behind stays there: a frame %s", (_, size, bytes) => {
   const rig = passing();
-  const bytes = noise(1000, 1);
   const [at] = rig.put(bytes);
   const lane = rig.lanes[1];
   const deliver = lane.deliver.bind(lane);
@@ -124,6 +133,6 @@ test("frames behind HEADER_BYTES stay where they are: nothing is copied that no 
   };
   rig.run(0);
   const [got] = lane.frames;
-  expect(got.subarray(0, HEADER_BYTES)).toEqual(bytes.subarray(0, HEADER_BYTES));
-  expect(got.subarray(HEADER_BYTES).every((byte) => byte === 0xee)).toBe(true);
+  expect(got.subarray(0, size)).toEqual(bytes.subarray(0, size));
+  expect(got.subarray(size).every((byte) => byte === 0xee)).toBe(true);
 });

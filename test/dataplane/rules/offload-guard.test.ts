@@ -1,11 +1,21 @@
-// A partial checksum that would be written over what rules have looked at: the frame goes nowhere, whoever would have written it.
+// A partial checksum, or a segment's fields, that would be written over what rules have looked at: the frame goes nowhere, whoever
+// would have written it.
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { HEADER_BYTES, KEY_WORDS } from "../../../src/dataplane/rules/key.ts";
 import { parseKey } from "../../../src/dataplane/rules/parse.ts";
 import { OFFLOAD_ALL } from "../../../src/mem/batch.ts";
-import { complete, mac, NEEDS_CSUM, netHeader } from "../../support/frames.ts";
+import {
+  complete,
+  GSO_ECN,
+  GSO_TCPV4,
+  GSO_TCPV6,
+  GSO_UDP_L4,
+  mac,
+  NEEDS_CSUM,
+  netHeader,
+} from "../../support/frames.ts";
 import { anyFrame } from "../../support/random-frames.ts";
 import { sized } from "../../support/scale.ts";
 import { pattern, spec4, spec6 } from "../offload/reference.ts";
@@ -100,6 +110,47 @@ describe("a frame has no place for a checksum", () => {
     const long = changed(bytes, 55, 200);
     for (let field = 0; field + 2 <= Math.min(bytes.length, HEADER_BYTES); field++)
       expect([field, arrives(rig, long, field)]).toEqual([field, false]);
+  });
+});
+
+describe("a super-frame's checksum begins with the header that is cut:", () => {
+  const payload = pattern(3000);
+  const options = { kind: 60, body: [0, 0, 0, 0, 0, 0] };
+  const FRAMES: [string, Uint8Array, gsoType: number, l4: number][] = [
+    ["TCP over IPv4", complete(mac(2), mac(1), spec4({ payload })), GSO_TCPV4, 34],
+    ["TCP with ECN", complete(mac(2), mac(1), spec4({ payload })), GSO_TCPV4 | GSO_ECN, 34],
+    ["TCP over IPv6", complete(mac(2), mac(1), spec6({ payload })), GSO_TCPV6, 54],
+    ["TCP behind options", complete(mac(2), mac(1), spec6({ payload, extensions: [options] })), GSO_TCPV6, 62],
+    ["UDP", complete(mac(2), mac(1), spec4({ payload, transport: "udp" })), GSO_UDP_L4, 34],
+  ];
+  /** Where it may begin, with a field that nothing is wrong with. */
+  const begins = (bytes: Uint8Array, gsoType: number, field: number): number[] => {
+    const rig = passing();
+    return Array.from({ length: field + 1 }, (_, csumStart) => csumStart).filter((csumStart) => {
+      rig.lanes[1].given.length = 0;
+      const header = { flags: NEEDS_CSUM, gsoType, gsoSize: 1000, csumStart, csumOffset: field - csumStart };
+      rig.put(bytes, netHeader(header));
+      rig.run(0);
+      return rig.lanes[1].given.length === 1;
+    });
+  };
+  const BEHIND = HEADER_BYTES - 1;
+
+  test.each(FRAMES)("%s", (_, bytes, gsoType, l4) => {
+    expect(begins(bytes, gsoType, BEHIND)).toEqual([l4]);
+  });
+
+  test("one that is cut as TCP and is UDP has none, nor has what is no IP", () => {
+    const [udp] = FRAMES.slice(-1);
+    expect(begins(udp[1], GSO_TCPV4, BEHIND)).toEqual([]);
+    expect(begins(FRAMES[0][1], GSO_UDP_L4, BEHIND)).toEqual([]);
+    expect(begins(udp[1].with(12, 0x88).with(13, 0xb5), GSO_TCPV4, BEHIND)).toEqual([]);
+  });
+
+  test("behind what rules look at it may begin anywhere", () => {
+    const [, bytes, gsoType] = FRAMES[0];
+    const found = begins(bytes, gsoType, HEADER_BYTES + 10);
+    expect(found).toEqual([34, ...Array.from({ length: 11 }, (_, k) => HEADER_BYTES + k)]);
   });
 });
 

@@ -40,22 +40,18 @@ for (const cpus of [[0], [0, 1]]) {
       const next = SENDERS.map(() => 0);
       const seen = SENDERS.map(() => new Set<number>());
       const met = new Set<string>();
+      const last = new Map<string, number>();
       const note = (name: string, bytes: Uint8Array) => {
         met.add(`${name} ${bytes[14] * 256 + bytes[15]}`);
-        const it = readNumbered(Uint8Array.from([...bytes.subarray(0, 12), ...bytes.subarray(16)]));
-        if (it === null || seen[it.sender].has(it.number)) throw new Error(`${name}: frame ${it?.number} again`);
-        seen[it.sender].add(it.number);
-        last.set(`${name} ${it.sender}`, it.number);
+        const { sender, number } = readNumbered(Uint8Array.from([...bytes.subarray(0, 12), ...bytes.subarray(16)]))!;
+        if (seen[sender].has(number)) throw new Error(`${name}: frame ${number} of ${sender} again`);
+        seen[sender].add(number);
+        const way = `${name} ${sender}`;
+        if (number < (last.get(way) ?? -1)) throw new Error(`${way}: frame ${number} behind ${last.get(way)}`);
+        last.set(way, number);
       };
-      const last = new Map<string, number>();
       const collect = (name: string) => {
-        for (const { frame: bytes } of it.drain(name)) {
-          const before = new Map(last);
-          note(name, bytes);
-          for (const [key, number] of last) {
-            if (number < (before.get(key) ?? -1)) throw new Error(`${key}: ${number} behind ${before.get(key)}`);
-          }
-        }
+        for (const { frame: bytes } of it.drain(name)) note(name, bytes);
       };
       const wanted = sized(200, 5_000);
       let replaced = 0;

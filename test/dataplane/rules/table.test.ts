@@ -4,6 +4,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { RingyardError } from "../../../src/core/errors.ts";
+import { METER_BUCKET } from "../../../src/dataplane/rules/meter.ts";
+import { RANK_ROW } from "../../../src/dataplane/rules/plan-layout.ts";
 import type { MeterSpec, Rule } from "../../../src/dataplane/rules/rule.ts";
 import { type LoggedFrame, RuleTable } from "../../../src/dataplane/rules/table.ts";
 import { CLOCK_S } from "../../../src/dataplane/shared.ts";
@@ -209,10 +211,27 @@ describe("counters", () => {
   test("of a rule that goes are not those of the next that comes", async () => {
     const { table } = start();
     for (let id = 1; id < 50; id++) {
-      await table.replace([{ ...PASS[0], id }], []);
+      const meter: MeterSpec = { name: `m${id}`, unit: "frames", rate: 1, burst: 1 };
+      await table.replace([{ ...PASS[0], id }], [meter]);
       it.send(id % 2);
       expect(table.counters(id).frames).toBe(1);
     }
+    // In their places, of which there are so many as two plans need.
+    const { plan } = it.rigs[0];
+    expect(plan?.ranks[RANK_ROW]).toBeLessThan(2);
+    expect(plan?.meters.specs[METER_BUCKET]).toBeLessThan(2);
+  });
+
+  test("of rules that stay are nobody else's, however many come and go", async () => {
+    const { table } = start();
+    const rules: Rule[] = [];
+    for (let id = 1; id <= 20; id++) {
+      rules.push({ ...rulesOf([id, {}, { do: "count" }])[0], id });
+      if (id % 5 === 0) rules.splice(1, 2);
+      await table.replace(rules, []);
+      it.send(id % 2);
+    }
+    for (const { id } of rules) expect([id, table.counters(id).frames]).toEqual([id, 21 - id]);
   });
 
   test("stay with their rules when a worker refuses others", async () => {
