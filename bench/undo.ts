@@ -1,6 +1,7 @@
 // What a bench started or changed is put back, last first, when it ends: by itself, by an error or by a signal. Programs are
 // started so that the kernel kills them with us (parent-death signal), should even that not come to pass.
 
+import { beforeSignalsEnd } from "../scripts/signals.ts";
 import { Background } from "../test/support/process.ts";
 
 type Action = () => unknown;
@@ -44,15 +45,6 @@ export class Undo {
 
   /** Ctrl-C and its like unwind first. */
   trapSignals(): void {
-    for (const [signal, code] of [
-      ["SIGINT", 130],
-      ["SIGTERM", 143],
-      ["SIGHUP", 129],
-    ] as const) {
-      process.once(signal, async () => {
-        await this.unwind();
-        process.exit(code);
-      });
-    }
+    beforeSignalsEnd(() => this.unwind());
   }
 }

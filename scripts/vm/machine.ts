@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RingyardError } from "../../src/core/errors.ts";
 import { PROGRAM_PATH } from "../packages.ts";
+import { beforeSignalsEnd } from "../signals.ts";
 import { cacheRoot } from "./cache.ts";
 import { bootFailure, bootsAgain, complaints, isEmulatorsFault } from "./console.ts";
 import { vmInitramfs } from "./initramfs.ts";
@@ -109,7 +110,9 @@ export class Vm {
     private readonly folder: string,
     private readonly ports: Ports,
     private readonly process: Bun.Subprocess<"ignore", "ignore", number>,
-  ) {}
+  ) {
+    machines.add(this);
+  }
 
   static async start(kernel: Kernel, initramfs: string, qemu: Qemu, options: MachineOptions): Promise<Vm> {
     sweepFolders(tmpdir());
@@ -200,6 +203,7 @@ export class Vm {
 
   /** Ends the machine and removes its folder. What the guest wrote to `results` must have been read before. */
   async close(): Promise<void> {
+    machines.delete(this);
     this.process.kill("SIGKILL");
     await this.process.exited;
     this.ports.close();
@@ -236,18 +240,17 @@ export class Vm {
   }
 }
 
-/** Ends the machine that there is, and then this process, when it is told to end. */
-export function closeOnSignals(current: () => Vm | undefined): void {
-  for (const [signal, code] of [
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-    ["SIGHUP", 129],
-  ] as const) {
-    process.once(signal, async () => {
-      await current()?.close();
-      process.exit(code);
-    });
-  }
+/** Machines that run. */
+const machines = new Set<Vm>();
+let trapped = false;
+
+/** A signal that ends this process ends the machines that there are by then, too. To be said once or more often. */
+export function closeOnSignals(): void {
+  if (trapped) return;
+  trapped = true;
+  beforeSignalsEnd(async () => {
+    for (const vm of machines) await vm.close();
+  });
 }
 
 function readIfThere(path: string): string {

@@ -33,7 +33,7 @@ async function runInside(vm: Vm, command: readonly string[] | string, seconds: n
 async function main(argv: readonly string[]): Promise<number> {
   const { options, command } = parse(argv);
   let vm: Vm | undefined;
-  closeOnSignals(() => vm);
+  closeOnSignals();
   try {
     vm = await bootVm({ ...options, qemuArgs: options.qemuArg, say });
     return await runInside(vm, command, options.timeout);

@@ -74,7 +74,7 @@ async function* testAlike(kernel: string, files: readonly WantedFile[], seconds:
   let vm: Vm | undefined;
   let unavailable: string | undefined;
   let failure: string | undefined;
-  closeOnSignals(() => vm);
+  closeOnSignals();
   try {
     const waiting = files.map(({ file }) => ({ file, attempt: 1 }));
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {

@@ -3,36 +3,17 @@
 
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from "../mem/batch.ts";
 import * as net from "../uapi/virtio_net.ts";
-import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../uapi/virtio_ring.ts";
+import * as ring from "../uapi/virtio_ring.ts";
 
-/** Feature bits by name, as `port show` prints a negotiation. */
-export const FEATURE_NAMES: Readonly<Record<number, string>> = {
-  [net.VIRTIO_NET_F_CSUM]: "CSUM",
-  [net.VIRTIO_NET_F_GUEST_CSUM]: "GUEST_CSUM",
-  [net.VIRTIO_NET_F_MTU]: "MTU",
-  [net.VIRTIO_NET_F_MAC]: "MAC",
-  [net.VIRTIO_NET_F_GUEST_TSO4]: "GUEST_TSO4",
-  [net.VIRTIO_NET_F_GUEST_TSO6]: "GUEST_TSO6",
-  [net.VIRTIO_NET_F_GUEST_ECN]: "GUEST_ECN",
-  [net.VIRTIO_NET_F_HOST_TSO4]: "HOST_TSO4",
-  [net.VIRTIO_NET_F_HOST_TSO6]: "HOST_TSO6",
-  [net.VIRTIO_NET_F_HOST_ECN]: "HOST_ECN",
-  [net.VIRTIO_NET_F_MRG_RXBUF]: "MRG_RXBUF",
-  [net.VIRTIO_NET_F_STATUS]: "STATUS",
-  [net.VIRTIO_NET_F_CTRL_VQ]: "CTRL_VQ",
-  [net.VIRTIO_NET_F_CTRL_RX]: "CTRL_RX",
-  [net.VIRTIO_NET_F_CTRL_VLAN]: "CTRL_VLAN",
-  [net.VIRTIO_NET_F_GUEST_ANNOUNCE]: "GUEST_ANNOUNCE",
-  [net.VIRTIO_NET_F_MQ]: "MQ",
-  [net.VIRTIO_NET_F_CTRL_MAC_ADDR]: "CTRL_MAC_ADDR",
-  [VIRTIO_RING_F_INDIRECT_DESC]: "INDIRECT_DESC",
-  [VIRTIO_RING_F_EVENT_IDX]: "EVENT_IDX",
-  [net.VIRTIO_F_VERSION_1]: "VERSION_1",
-  [net.VIRTIO_F_ACCESS_PLATFORM]: "ACCESS_PLATFORM",
-  [net.VIRTIO_NET_F_GUEST_USO4]: "GUEST_USO4",
-  [net.VIRTIO_NET_F_GUEST_USO6]: "GUEST_USO6",
-  [net.VIRTIO_NET_F_HOST_USO]: "HOST_USO",
-};
+const FEATURE = /^VIRTIO_(?:NET_|RING_)?F_(\w+)$/;
+
+/** Feature bits by name, as `port show` prints a negotiation: all that src/uapi has, without their prefixes. */
+export const FEATURE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
+  Object.entries({ ...net, ...ring }).flatMap(([name, bit]) => {
+    const feature = FEATURE.exec(name)?.[1];
+    return typeof bit === "number" && feature !== undefined ? [[bit, feature]] : [];
+  }),
+);
 
 /** A 64-bit feature word. */
 export interface Features {
@@ -99,8 +80,8 @@ export function deviceFeatures(options: {
 }): Features {
   const bits: number[] = [
     net.VIRTIO_F_VERSION_1,
-    VIRTIO_RING_F_INDIRECT_DESC,
-    VIRTIO_RING_F_EVENT_IDX,
+    ring.VIRTIO_RING_F_INDIRECT_DESC,
+    ring.VIRTIO_RING_F_EVENT_IDX,
     net.VIRTIO_NET_F_MRG_RXBUF,
     net.VIRTIO_NET_F_STATUS,
     // The control queue is the front end's on vhost-user: these bits let it offer one to its guest.

@@ -7,6 +7,7 @@ import { LANE_STATE_LENGTH } from "../../src/mem/lane-state.ts";
 import { WindowTable } from "../../src/mem/window.ts";
 import type { LaneContext } from "../../src/ports/port.ts";
 import { mapAnonymous, unmap } from "../../src/sys/memory.ts";
+import { plainNetHeader } from "../../src/virtio/net-header.ts";
 
 const FRAME_MEMORY_SIZE = 1 << 20;
 
@@ -14,19 +15,33 @@ export class LaneBench {
   readonly batch = new Batch();
   readonly windows = new WindowTable();
   readonly counters = new Float64Array(COUNTER_COUNT);
-  readonly state = new Int32Array(LANE_STATE_LENGTH);
-  /** Window of the memory that `put` fills. */
+  readonly state = new Int32Array(new SharedArrayBuffer(LANE_STATE_LENGTH * 4));
+  /** The memory that `put` fills, and its window. */
+  readonly address: number;
   readonly window: number;
-  readonly #address = mapAnonymous(FRAME_MEMORY_SIZE);
   #used = 0;
 
-  constructor() {
-    this.window = this.windows.add(this.#address, FRAME_MEMORY_SIZE);
+  constructor(readonly memorySize: number = FRAME_MEMORY_SIZE) {
+    this.address = mapAnonymous(memorySize);
+    this.window = this.windows.add(this.address, memorySize);
   }
 
-  context(owner = true): LaneContext {
+  context(changes: Partial<LaneContext> = {}): LaneContext {
     const { windows, state, counters } = this;
-    return { windows, state, counters, shared: false, owner };
+    return { windows, state, counters, shared: false, owner: true, ...changes };
+  }
+
+  /** Where the next piece is put: a test may choose how it lies. */
+  seek(offset: number): void {
+    this.#used = offset;
+  }
+
+  /** Puts bytes behind those of before, which may still be read; at the start again where the memory ends. Returns where. */
+  place(bytes: Uint8Array): number {
+    const offset = this.#used + bytes.length > this.memorySize ? 0 : this.#used;
+    this.windows.u8[this.window].set(bytes, offset);
+    this.#used = offset + bytes.length;
+    return offset;
   }
 
   /** Appends a plain frame to the batch, each piece in a place of its own; returns its index. */
@@ -36,16 +51,12 @@ export class LaneBench {
     batch.first[i] = batch.pool.count;
     batch.segments[i] = pieces.length;
     batch.length[i] = pieces.reduce((sum, piece) => sum + piece.length, 0);
-    batch.needs[i] = 0;
-    batch.flags[i] = 0;
-    batch.gsoType[i] = 0;
+    plainNetHeader(batch, i);
     for (const piece of pieces) {
       const s = batch.pool.count++;
       batch.pool.window[s] = this.window;
-      batch.pool.offset[s] = this.#used;
+      batch.pool.offset[s] = this.place(piece);
       batch.pool.length[s] = piece.length;
-      this.windows.u8[this.window].set(piece, this.#used);
-      this.#used += piece.length;
     }
     return i;
   }
@@ -66,7 +77,7 @@ export class LaneBench {
     return new Uint8Array(Buffer.concat(pieces));
   }
 
-  /** Drops by name; those that never happened are absent. */
+  /** Drops and faults by name; those that never happened are absent. */
   get drops(): Record<string, number> {
     const found: Record<string, number> = {};
     for (let index = FIRST_DROP; index < COUNTER_COUNT; index++) {
@@ -79,7 +90,7 @@ export class LaneBench {
   /** Gives the memory back; the views are of no use then. */
   give(): void {
     this.windows.remove(this.window);
-    unmap(this.#address, FRAME_MEMORY_SIZE);
+    unmap(this.address, this.memorySize);
   }
 }
 

@@ -10,6 +10,8 @@ export class RecordingHost implements PortHost {
   readonly events: string[] = [];
   readonly lanes = new Map<number, LaneConfig>();
   readonly warnings: string[] = [];
+  /** Memory that NICs may reach. */
+  shared: SharedRegion[] = [];
   /** While it is set, NICs read in memory that is to go. */
   sending: Promise<void> | undefined;
   /** The pair whose opening fails. */
@@ -37,8 +39,10 @@ export class RecordingHost implements PortHost {
 
   async shareMemory(regions: readonly SharedRegion[]): Promise<MemoryShare> {
     this.events.push(`share ${regions.length}`);
+    this.shared.push(...regions);
     const release = async () => {
       await this.sending;
+      this.shared = this.shared.filter((region) => !regions.includes(region));
       this.events.push(`unshare ${regions.length}`);
     };
     return { release };

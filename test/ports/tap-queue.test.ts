@@ -42,7 +42,7 @@ afterEach(() => {
 });
 
 function open(accepts = OFFLOAD_ALL, owner = true): Lane {
-  return createTapLane({ driver: "tap", fd, accepts }, bench.context(owner));
+  return createTapLane({ driver: "tap", fd, accepts }, bench.context({ owner }));
 }
 
 /** What the device was given. */

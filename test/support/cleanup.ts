@@ -7,6 +7,7 @@
 // Main thread of a test process.
 
 import { afterAll } from "bun:test";
+import { beforeSignalsEnd } from "../../scripts/signals.ts";
 import { PATIENCE } from "./until.ts";
 
 type Undo = () => unknown;
@@ -33,16 +34,9 @@ async function unwind(stack: Undo[]): Promise<void> {
 function trapSignals(): void {
   if (trapped) return;
   trapped = true;
-  for (const [signal, code] of [
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-    ["SIGHUP", 129],
-  ] as const) {
-    process.once(signal, async () => {
-      for (const stack of stacks) await unwind(stack).catch((error) => console.error(error));
-      process.exit(code);
-    });
-  }
+  beforeSignalsEnd(async () => {
+    for (const stack of stacks) await unwind(stack).catch((error) => console.error(error));
+  });
 }
 
 /** Returns `defer`: what it is given runs when the surrounding file or describe block ends, however it ends. */

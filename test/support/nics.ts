@@ -5,13 +5,17 @@
 //
 // Main thread of a test process.
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { type MachineNic, type NicModel, nicMac, nicProperties, nicsOf, partnerMac } from "../../scripts/vm/nics.ts";
+import type { Namespace } from "./netns.ts";
+import { run } from "./process.ts";
 import { qmp } from "./qmp.ts";
 import { requirePeer, type Suite } from "./skip.ts";
+import { address, type Host } from "./traffic.ts";
 import { until } from "./until.ts";
 
-const PCI = "/sys/bus/pci/devices";
+const DEVICES = "/sys/bus/pci/devices";
 
 export interface Nic {
   /** `virtio0`; see scripts/vm/nics.ts. */
@@ -57,6 +61,20 @@ export function nicAddress(id: string): string | undefined {
   return addressOf(machineNic(id));
 }
 
+/** The device of a NIC's partner; waits where a namespace that had it has just gone. */
+export async function partnerDevice({ id, model }: Nic): Promise<string> {
+  const here = () => nics(model).find((nic) => nic.id === id)?.partner.netdev || undefined;
+  return await until(`the partner of ${id}`, here);
+}
+
+/** Puts a NIC's partner into a namespace, as eth0 of host `number` (traffic.ts). It comes back to the machine with the namespace's end. */
+export async function partnerHost(nic: Nic, inside: Namespace, number: number, mtu = 1500): Promise<Host> {
+  await run(["ip", "link", "set", await partnerDevice(nic), "netns", inside.name, "name", "eth0"]);
+  // It may have another from a test before.
+  await inside.ip(`link set eth0 mtu ${mtu}`);
+  return address(inside, number);
+}
+
 /** Unplugs or plugs the cable, at both ends. */
 export async function setCable(id: string, up: boolean): Promise<void> {
   await qmp("set_link", { name: id, up });
@@ -68,16 +86,37 @@ export async function takeAway(id: string): Promise<void> {
   await qmp("device_del", { id });
 }
 
-/** Waits until it is gone, and puts it back; returns where it came. */
-export async function putBack(id: string): Promise<string> {
+/** Waits until it is gone, and puts it back, perhaps with other properties of QEMU's; returns where it came. */
+export async function putBack(id: string, changes: Record<string, string | number | boolean> = {}): Promise<string> {
   const nic = machineNic(id);
   await until(`${id} to be gone`, () => addressOf(nic) === undefined, { timeoutMs: 30_000 });
   // QEMU forgets it somewhat later than the kernel.
   await until(`${id} to be put back`, async () => {
-    await qmp("device_add", nicProperties(nic));
+    await qmp("device_add", { ...nicProperties(nic), ...changes });
     return true;
   });
   return await until(`${id} to come back`, () => addressOf(nic), { timeoutMs: 30_000 });
+}
+
+/** The kernel's driver of a device, or "". */
+export function driverOf(pci: string): string {
+  const link = `${DEVICES}/${pci}/driver`;
+  return existsSync(link) ? basename(readlinkSync(link)) : "";
+}
+
+/** Binds a device to a driver, whatever it has now; "" leaves it to the kernel's choice. */
+export function bind(pci: string, driver: string): void {
+  const device = `${DEVICES}/${pci}`;
+  writeFileSync(`${device}/driver_override`, `${driver}\n`);
+  const now = driverOf(pci);
+  if (now !== "" && now !== driver) writeFileSync(`${device}/driver/unbind`, pci);
+  writeFileSync("/sys/bus/pci/drivers_probe", pci);
+}
+
+/** Faults of the IOMMU in the kernel's log. */
+export function dmaFaults(): string[] {
+  const log = Bun.spawnSync(["dmesg"]).stdout.toString();
+  return log.split("\n").filter((line) => /DMAR: \[.*fault/.test(line));
 }
 
 function machineNic(id: string): MachineNic {
@@ -94,9 +133,9 @@ function nicsHere(): readonly MachineNic[] {
 /** The bus behind a root port has the number that the firmware gave it. */
 function addressOf({ slot, function: index, model }: MachineNic): string | undefined {
   const place = `0000:00:${slot.toString(16)}.0`;
-  if (!existsSync(`${PCI}/${place}`)) return undefined;
+  if (!existsSync(`${DEVICES}/${place}`)) return undefined;
   if (model === "e1000") return place;
-  return readdirSync(`${PCI}/${place}`).find((name) => new RegExp(`^0000:[0-9a-f]{2}:00\\.${index}$`).test(name));
+  return readdirSync(`${DEVICES}/${place}`).find((name) => new RegExp(`^0000:[0-9a-f]{2}:00\\.${index}$`).test(name));
 }
 
 function found(nic: MachineNic): Nic {

@@ -14,6 +14,7 @@ import { ControlClient } from "../../src/control/client.ts";
 import type { Operation, Operations } from "../../src/control/protocol.ts";
 import { useCleanup } from "./cleanup.ts";
 import { type Background, run, useProcesses } from "./process.ts";
+import { until } from "./until.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 /** What package.json's `bin` ends in, without the shell before it: the process id is the switch's own. */
@@ -80,6 +81,16 @@ export class SwitchProcess {
 
   async stats(): Promise<SwitchStats> {
     return await this.request("stats", {});
+  }
+
+  /** Waits until rx + copies = tx + drops, as it has to be once nothing moves. */
+  async lawful(): Promise<void> {
+    let totals: SwitchStats["totals"] | undefined;
+    const holds = async () => {
+      ({ totals } = await this.stats());
+      return totals.rxFrames + totals.copies === totals.txFrames + totals.dropped;
+    };
+    await until("rx + copies = tx + drops", holds, { context: () => JSON.stringify(totals) });
   }
 }
 

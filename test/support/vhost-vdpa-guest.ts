@@ -8,6 +8,7 @@
 // one chain of descriptors, or one indirect table. Main thread of a test process; the switch is another process.
 
 import { clearSignal, closeFd, eventFd, signal } from "../../src/sys/fd.ts";
+import { mapShared, memfd, unmap, viewOf } from "../../src/sys/memory.ts";
 import {
   VIRTIO_CONFIG_S_ACKNOWLEDGE,
   VIRTIO_CONFIG_S_DRIVER,
@@ -97,6 +98,21 @@ export class VdpaGuest {
 
   mapRegion({ guest, size, address, offset }: RamRegion, perm?: number): void {
     this.device.map(guest, size, address + offset, perm);
+  }
+
+  /**
+   * Puts fresh memory in the place of a region's, for the device to be told of (`mapRegion`). What was there stays as it is, and is given
+   * back by the function returned.
+   */
+  exchangeMemory(region: RamRegion): () => void {
+    const { fd, address, offset, size } = region;
+    region.fd = memfd("ringyard-other-memory", offset + size);
+    region.address = mapShared(region.fd, offset + size, 0);
+    region.bytes = new Uint8Array(viewOf(region.address, offset, size));
+    return () => {
+      unmap(address, offset + size);
+      closeFd(fd);
+    };
   }
 
   private makeQueue(index: number, given: Layout = {}): VdpaQueue {

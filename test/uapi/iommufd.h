@@ -1,7 +1,13 @@
 /*
- * iommufd as Linux 7.2 declares it in include/uapi/linux/iommufd.h: a second declaration beside src/uapi/iommufd.ts, of layouts
- * and numbers only, since Debian 12's linux-libc-dev has no such header.
+ * iommufd as Linux 7.2 declares it in include/uapi/linux/iommufd.h (compared with 7.2.13, name by name): a second declaration beside
+ * src/uapi/iommufd.ts, of layouts and numbers only, since Debian 12's linux-libc-dev has no such header and those of 6.2 to 7.1
+ * have a part of it. A system whose headers are as new uses its own.
  */
+#include <linux/version.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+#include <linux/iommufd.h>
+#else
+
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
@@ -464,3 +470,5 @@ struct iommu_hw_queue_alloc {
 	__aligned_u64 length;
 };
 #define IOMMU_HW_QUEUE_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_HW_QUEUE_ALLOC)
+
+#endif

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { OFFLOAD_ALL, OFFLOAD_CSUM, OFFLOAD_USO } from "../../src/mem/batch.ts";
 import * as net from "../../src/uapi/virtio_net.ts";
+import { VIRTIO_RING_F_EVENT_IDX } from "../../src/uapi/virtio_ring.ts";
 import {
   deviceFeatures,
   featureNames,
@@ -51,4 +52,17 @@ test("words and forms say the same", () => {
 test("a device that offers all may be used with all, both ways", () => {
   expect(senderForms(offered())).toBe(OFFLOAD_ALL);
   expect(receiverForms(offered())).toBe(OFFLOAD_ALL);
+});
+
+describe("the names of features", () => {
+  test("are those of the headers, of a network device and of any", () => {
+    const taken = [net.VIRTIO_F_ORDER_PLATFORM, net.VIRTIO_NET_F_SPEED_DUPLEX, VIRTIO_RING_F_EVENT_IDX];
+    expect(featureNames(featureSet(taken))).toEqual(["EVENT_IDX", "ORDER_PLATFORM", "SPEED_DUPLEX"]);
+  });
+
+  test("are of every bit that ringyard offers", () => {
+    const all = deviceFeatures({ mac: true, mtu: true, pairs: 2 });
+    const bits = Array.from({ length: 64 }, (_, bit) => bit).filter((bit) => hasFeature(all, bit));
+    expect(featureNames(all).length).toBe(bits.length);
+  });
 });

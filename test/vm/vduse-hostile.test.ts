@@ -11,7 +11,8 @@ import { afterEach, expect, test } from "bun:test";
 import { signal } from "../../src/sys/fd.ts";
 import { PAGE_SIZE } from "../../src/sys/memory.ts";
 import { fuzzSeed } from "../fuzz/random.ts";
-import { BROADCAST, frame, mac, netHeader } from "../support/frames.ts";
+import { brokenChains, push } from "../support/broken-chains.ts";
+import { frame, mac } from "../support/frames.ts";
 import { sized } from "../support/scale.ts";
 import { VHOST_ACCESS_RO } from "../support/vhost-vdpa-abi.ts";
 import type { VdpaGuest, VdpaGuestOptions, VdpaQueue } from "../support/vhost-vdpa-guest.ts";
@@ -25,37 +26,7 @@ const [EVIL, LEFT] = [mac(1), mac(2)];
 const BASE = 2 ** 32;
 
 const suite = requireVhostVdpa();
-
-/** Publishes a descriptor written by hand, as the only one of its chain or the first. */
-function push(it: VdpaQueue, address: number | bigint, length: number, flags: number, next = 0): void {
-  const { desc } = it.ring;
-  desc.setBigUint64(0, BigInt(address), true);
-  desc.setUint32(8, length, true);
-  desc.setUint16(12, flags, true);
-  desc.setUint16(14, next, true);
-  it.ring.push(0);
-  it.ring.publish();
-  signal(it.kickFd);
-}
-
-/** What a driver may try with one chain, by the counter that tells of it. */
-const transmits: Record<string, (vm: VdpaGuest, it: VdpaQueue) => void> = {
-  desc_loop: (_vm, it) => push(it, it.buffers, 60, 1, 0),
-  desc_index: (_vm, it) => push(it, it.buffers, 60, 1, 64),
-  desc_address: (_vm, it) => push(it, 2n ** 63n, 60, 0),
-  desc_length: (_vm, it) => push(it, it.buffers, 0xffffffff, 0),
-  desc_direction: (_vm, it) => push(it, it.buffers, 60, 2),
-  desc_nested: (vm, it) => {
-    vm.ram.view(it.buffers, 16).set([4], 12);
-    push(it, it.buffers, 16, 4);
-  },
-  desc_indirect: (_vm, it) => push(it, it.buffers, 15, 4),
-  runt: (_vm, it) => push(it, it.buffers, 12 + 13, 0),
-  oversized: (_vm, it) => push(it, it.buffers, 12 + 65535 + 14 + 8 + 1, 0),
-  bad_header: (vm) => vm.send(frame(LEFT, EVIL), netHeader({ flags: 1, csumStart: 60, csumOffset: 16 })),
-  bad_source: (vm) => vm.send(frame(LEFT, BROADCAST)),
-  reserved: (vm) => vm.send(frame([0x01, 0x80, 0xc2, 0, 0, 0x0e], EVIL)),
-};
+const transmits = brokenChains(EVIL, LEFT);
 
 /** Where a chain may point that no memory is; each counts as `desc_address`. */
 const holes: Record<string, (vm: VdpaGuest, it: VdpaQueue) => void> = {

@@ -7,7 +7,7 @@
 // VM: also sid build
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import type { RingyardError } from "../../src/core/errors.ts";
 import { dmaSpacesInUse, openVfioDevice } from "../../src/ports/vfio/device/open.ts";
@@ -18,32 +18,12 @@ import { PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_COMMAND, PCI_COMMAND_MASTER } from
 import { ICR, ICS, IMC, IMS, IVAR, Loopback, RAH, RAL } from "../ports/vfio/device/loopback.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
-import { nicNamed, nics, putBack, requireNics, takeAway } from "../support/nics.ts";
+import { DOORS, type Door } from "../support/nic-bridge.ts";
+import { bind, dmaFaults, driverOf, nicNamed, nics, putBack, requireNics, takeAway } from "../support/nics.ts";
 import { until } from "../support/until.ts";
 
 const PCI = "/sys/bus/pci";
-const DOORS = (["type1", "iommufd"] as const).filter((door) => door === "type1" || existsSync("/dev/iommu"));
-type Door = (typeof DOORS)[number];
 const CHILD = new URL("../ports/vfio/device/child.ts", import.meta.url).pathname;
-
-function driverOf(address: string): string {
-  const link = `${PCI}/devices/${address}/driver`;
-  return existsSync(link) ? basename(readlinkSync(link)) : "";
-}
-
-/** Binds a device to a driver, whatever it has now; "" leaves it to the kernel's choice. */
-function bind(address: string, driver: string): void {
-  const device = `${PCI}/devices/${address}`;
-  writeFileSync(`${device}/driver_override`, `${driver}\n`);
-  if (driverOf(address) !== "") writeFileSync(`${device}/driver/unbind`, address);
-  writeFileSync(`${PCI}/drivers_probe`, address);
-}
-
-/** Faults of the IOMMU in the kernel's log. */
-function faults(): string[] {
-  const log = Bun.spawnSync(["dmesg"]).stdout.toString();
-  return log.split("\n").filter((line) => /DMAR: \[.*fault/.test(line));
-}
 
 function refusal(action: () => VfioDevice): string {
   try {
@@ -187,7 +167,7 @@ requireNics("e1000e")("an 82574L", () => {
 
     test("reads and writes memory that is mapped for it, and none that was unmapped", async () => {
       const device = open(door);
-      const before = faults().length;
+      const before = dmaFaults().length;
       const size = 2 * 2 ** 20;
       const address = mapAnonymous(2 * size);
       defer(() => unmap(address, 2 * size));
@@ -210,7 +190,7 @@ requireNics("e1000e")("an 82574L", () => {
       await loop.send(new Uint8Array(100).fill(0xff));
       expect(received(1, 100)).toEqual(new Uint8Array(100).fill(0xff));
       expect(halves[0].every((byte) => byte === 0)).toBe(true);
-      expect(faults().length).toBe(before);
+      expect(dmaFaults().length).toBe(before);
       loop.stop();
       device.close();
       expect(dmaSpacesInUse()).toEqual([]);

@@ -5,8 +5,7 @@
 // VM: kernels build
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, readlinkSync, writeFileSync } from "node:fs";
-import { basename } from "node:path";
+import { existsSync, readlinkSync } from "node:fs";
 import { NestedIommufd } from "../../src/ports/vfio/device/iommufd-nested.ts";
 import { IommufdSpace } from "../../src/ports/vfio/device/iommufd-space.ts";
 import { thisMachine } from "../../src/ports/vfio/device/machine.ts";
@@ -31,7 +30,7 @@ import {
 import { Loopback } from "../ports/vfio/device/loopback.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
-import { nics, requireNics } from "../support/nics.ts";
+import { bind, driverOf, nics, requireNics } from "../support/nics.ts";
 
 const MIB = 2 ** 20;
 const here = existsSync("/dev/iommu");
@@ -158,15 +157,9 @@ if (here) {
   requireNics("e1000e")("page tables of a device", () => {
     const defer = useCleanup();
     const [nic] = nics("e1000e");
-    const folder = `/sys/bus/pci/devices/${nic.address}`;
-    const bind = (driver: string) => {
-      writeFileSync(`${folder}/driver_override`, `${driver}\n`);
-      if (existsSync(`${folder}/driver`)) writeFileSync(`${folder}/driver/unbind`, nic.address);
-      writeFileSync("/sys/bus/pci/drivers_probe", nic.address);
-    };
-    bind("vfio-pci");
-    defer(() => bind(""));
-    expect(basename(readlinkSync(`${folder}/driver`))).toBe("vfio-pci");
+    bind(nic.address, "vfio-pci");
+    defer(() => bind(nic.address, ""));
+    expect(driverOf(nic.address)).toBe("vfio-pci");
 
     const opened: VfioDevice[] = [];
     // So that a test that fails does not cost the others.

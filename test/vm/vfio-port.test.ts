@@ -14,7 +14,7 @@ import { join } from "node:path";
 import type { NicModel } from "../../scripts/vm/nics.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { type Namespace, useNamespaces } from "../support/netns.ts";
-import { type Nic, nics, putBack, requireNics, setCable, takeAway } from "../support/nics.ts";
+import { type Nic, nics, partnerHost, putBack, requireNics, setCable, takeAway } from "../support/nics.ts";
 import { sized } from "../support/scale.ts";
 import { type SwitchProcess, useSwitch } from "../support/switch.ts";
 import { address, type Host, iperf, ping, randomFile, transfer } from "../support/traffic.ts";
@@ -42,7 +42,8 @@ const suite = requireNics(...MODELS);
 /** Of the test that runs. */
 let ringyards: SwitchProcess[] = [];
 let namespaces: Namespace[] = [];
-let partners: Nic[] = [];
+/** Makes a NIC again what the machine began with. */
+let restore: (() => Promise<void>) | undefined;
 
 async function startSwitch(ports: Record<string, string>): Promise<SwitchProcess> {
   const ringyard = await start(ports);
@@ -56,26 +57,19 @@ async function namespace(): Promise<Namespace> {
   return made;
 }
 
-/** A NIC is one switch's, and a partner comes back when its namespace goes. */
+/** A NIC is one switch's, and its partner goes from namespace to namespace. */
 afterEach(async () => {
   for (const ringyard of ringyards) await ringyard.stop();
   for (const each of namespaces) each.remove();
-  for (const { id, model } of partners) {
-    await until(`the partner of ${id}`, () => nics(model).find((nic) => nic.id === id)?.partner.netdev);
-  }
+  await restore?.();
+  restore = undefined;
   ringyards = [];
   namespaces = [];
-  partners = [];
 }, LIMIT_MS);
 
 /** The partner of a NIC, moved into a namespace of its own. */
 async function farHost(nic: Nic, number: number, mtu?: number): Promise<Host> {
-  const inside = await namespace();
-  const { netdev } = nics(nic.model).find(({ id }) => id === nic.id)!.partner;
-  await Bun.$`ip link set ${netdev} netns ${inside.name} name eth0`;
-  partners.push(nic);
-  if (mtu !== undefined) await inside.ip(`link set eth0 mtu ${mtu}`);
-  return address(inside, number);
+  return await partnerHost(nic, await namespace(), number, mtu);
 }
 
 /** Interrupts that the kernel has counted for a device. */
@@ -232,4 +226,37 @@ suite("a NIC as a port", () => {
       LIMIT_MS,
     );
   });
+
+  test(
+    "a virtio NIC without MSI-X works by INTx, one interrupt after the other, and tells of its cable",
+    async () => {
+      const { id } = nics("virtio-net-pci")[0];
+      const exchange = async (changes: Record<string, number>) => {
+        await takeAway(id);
+        await putBack(id, changes);
+      };
+      await exchange({ vectors: 0 });
+      restore = () => exchange({});
+      const [nic] = nics("virtio-net-pci");
+      const { ringyard, near, far } = await connect(nic);
+      const before = interrupts(nic);
+      // Each wakes a worker that sleeps: one that is not woken answers nobody any more.
+      for (let round = 0; round < 5; round++) {
+        await ping(near, far.ip);
+        await ping(far, near.ip6);
+      }
+      expect(interrupts(nic)).toBeGreaterThan(before);
+      const { path, print } = await randomFile(scratch, FILE_SIZE);
+      expect(await transfer(near, far, path)).toBe(print);
+      expect(await transfer(far, near, path)).toBe(print);
+      await setCable(nic.id, false);
+      await carrier(ringyard, false);
+      await setCable(nic.id, true);
+      await carrier(ringyard, true);
+      await ping(far, near.ip);
+      const { details, errors } = await ringyard.port("uplink");
+      expect([details.interrupts, errors]).toEqual(["intx, 1 of 1", {}]);
+    },
+    LIMIT_MS,
+  );
 });

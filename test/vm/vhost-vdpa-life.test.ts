@@ -3,12 +3,10 @@
 
 import { expect, test } from "bun:test";
 import { clearSignal, closeFd, eventFd } from "../../src/sys/fd.ts";
-import { mapShared, memfd, unmap, viewOf } from "../../src/sys/memory.ts";
 import * as net from "../../src/uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from "../../src/uapi/virtio_ring.ts";
 import { FEATURE_NAMES } from "../../src/virtio/features.ts";
 import { BROADCAST, frame, mac } from "../support/frames.ts";
-import type { RamRegion } from "../support/frontend-memory.ts";
 import { sized } from "../support/scale.ts";
 import type { VdpaGuest } from "../support/vhost-vdpa-guest.ts";
 import { requireVhostVdpa, useVdpaRig } from "../support/vhost-vdpa-rig.ts";
@@ -26,13 +24,6 @@ const REGIONS = [
 const [A, B] = [mac(1), mac(2)];
 
 const suite = requireVhostVdpa();
-
-/** Puts fresh memory in the place of a region's; the old mapping is the caller's to undo. */
-function exchangeMemory(region: RamRegion): void {
-  region.fd = memfd("other", region.size);
-  region.address = mapShared(region.fd, region.size, 0);
-  region.bytes = new Uint8Array(viewOf(region.address, 0, region.size));
-}
 
 suite("a driver on vhost-vdpa", () => {
   const rig = useVdpaRig({ a: "?mac=02:00:00:00:00:01&mtu=1400", b: "" });
@@ -189,14 +180,14 @@ suite("a driver on vhost-vdpa", () => {
         }
       };
       for (let round = 0; round < REMAPS; round++) {
-        const old = { ...region };
+        const old = region.bytes;
         fill(200);
         // Frames are on their way now.
         b.device.unmap(region.guest, region.size);
-        old.bytes.fill(PATTERN);
+        old.fill(PATTERN);
         fill(200);
         await rig.until("the switch to go on", () => a.inFlight === 0);
-        exchangeMemory(region);
+        const giveBack = b.exchangeMemory(region);
         b.mapRegion(region);
         fill(200);
         await rig.until("the switch to go on", () => a.inFlight === 0);
@@ -207,9 +198,8 @@ suite("a driver on vhost-vdpa", () => {
           a.send(frame(B, A, 500, round + 1));
           return b.poll()?.length === 500;
         });
-        expect(Buffer.compare(old.bytes, untouched)).toBe(0);
-        unmap(old.address, old.size);
-        closeFd(old.fd);
+        expect(Buffer.compare(old, untouched)).toBe(0);
+        giveBack();
       }
       expect((await rig.show("b")).drops.bad_buffer).toBeGreaterThan(0);
     },

@@ -1,6 +1,7 @@
 // A VDUSE device (/dev/vduse/NAME) as its one owner drives it: the ioctls, each as a method (linux/vduse.h). None of them
 // waits for anybody; the messages that come the other way are responder.ts. Control thread only.
 
+import { readlinkSync } from "node:fs";
 import { EINVAL, EPERM, SysError } from "../../sys/errno.ts";
 import { closeFd, ioctl, ioctlValue } from "../../sys/fd.ts";
 import {
@@ -47,6 +48,8 @@ export interface IotlbEntry {
   /** Of the first byte, in the file. */
   offset: number;
   perm: number;
+  /** Whether the kernel's own driver is behind it: the file is the domain's, its pages are the kernel's, and it cannot shrink. */
+  ofKernel: boolean;
   /** The caller's to close. */
   fd: number;
 }
@@ -162,6 +165,7 @@ export class VduseDevice {
       size: Number(last - first) + 1,
       offset: Number(entry.getBigUint64(fields.offset[0], true)),
       perm: entry.getUint8(fields.perm[0]),
+      ofKernel: readlinkSync(`/proc/self/fd/${fd}`).startsWith("anon_inode:"),
       fd,
     };
   }

@@ -7,7 +7,7 @@
 // Pages of the bounce area come with the driver's buffers, and touching one before is SIGBUS: nothing here, and nobody else,
 // touches more than what a descriptor names. With memory of our own in its place (UMEM) that cannot happen. Control thread.
 
-import { fstatSync, readlinkSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { RingyardError } from "../../core/errors.ts";
 import { MAX_RANGES } from "../../mem/guest-memory.ts";
 import { WINDOW_SPAN } from "../../mem/window.ts";
@@ -106,14 +106,13 @@ export class Iotlb {
     try {
       // The kernel's file may be writable where the driver's mapping is not: a VM's ROM.
       if (entry.perm !== VDUSE_ACCESS_RW) throw new RingyardError("PROTOCOL", NOT_WRITABLE);
-      const ofKernel = isKernelMemory(entry.fd);
       if (this.totalSize + entry.size > MAX_MEMORY_SIZE) {
         throw new RingyardError("LIMIT", `more than ${MAX_MEMORY_SIZE / 2 ** 30} GiB of memory`);
       }
       const windows = this.mappings.reduce((sum, { size }) => sum + windowsOf(size), windowsOf(entry.size));
       if (windows > MAX_RANGES) throw new RingyardError("LIMIT", "too many pieces of a GiB");
       const size = (entry.size + 3) & ~3;
-      if (ofKernel) {
+      if (entry.ofKernel) {
         this.kernelDriver = true;
         if (entry.start === 0) this.hasBounceArea = true;
         const mapped = Math.ceil(entry.size / PAGE_SIZE) * PAGE_SIZE;
@@ -195,12 +194,7 @@ function windowsOf(size: number): number {
 /** Whether `next` is the same file's continuation of `piece`, in both address spaces. */
 function continues(piece: IotlbEntry, next: IotlbEntry): boolean {
   if (next.start !== piece.start + piece.size || next.offset !== piece.offset + piece.size) return false;
-  if (next.perm !== piece.perm || isKernelMemory(piece.fd) || isKernelMemory(next.fd)) return false;
+  if (next.perm !== piece.perm || piece.ofKernel || next.ofKernel) return false;
   const [a, b] = [fstatSync(piece.fd), fstatSync(next.fd)];
   return a.dev === b.dev && a.ino === b.ino;
-}
-
-/** The domain's own file: its pages are the kernel's, it has no size and cannot shrink. */
-function isKernelMemory(fd: number): boolean {
-  return readlinkSync(`/proc/self/fd/${fd}`).startsWith("anon_inode:");
 }

@@ -28,6 +28,8 @@ export interface FakeRegion {
   readOnly?: boolean;
   /** VDUSE_ACCESS_*; by default what `readOnly` says of the file. */
   perm?: number;
+  /** Of the kernel's own driver. */
+  ofKernel?: boolean;
   file: number;
 }
 
@@ -75,13 +77,21 @@ export class FakeDevice {
       .filter((region) => region.start + region.size > start)
       .sort((a, b) => a.start - b.start)[0];
     if (found === undefined) return null;
-    const { size, offset = 0, readOnly = false, perm = readOnly ? 1 : 3, file } = found;
+    const { size, offset = 0, readOnly = false, perm = readOnly ? 1 : 3, ofKernel = false, file } = found;
     const fd = openFd(`/proc/self/fd/${file}`, readOnly ? O_RDONLY : O_RDWR);
-    return { start: found.start, size, offset, perm, fd };
+    return { start: found.start, size, offset, perm, ofKernel, fd };
   }
 
   bounceSize(): number {
-    return 0;
+    return this.regions.find(({ start, ofKernel }) => start === 0 && ofKernel)?.size ?? 0;
+  }
+
+  giveMemory(_address: number, size: number): void {
+    this.events.push(`umem ${size}`);
+  }
+
+  takeMemory(size: number): void {
+    this.events.push(`no umem ${size}`);
   }
 }
 
@@ -127,7 +137,7 @@ export class SessionRig {
   private deviceEvents!: DeviceEvents;
   private lastId = 100;
 
-  constructor({ pairs = 1, session = Session as SessionClass } = {}) {
+  constructor({ pairs = 1, umem = false, session = Session as SessionClass } = {}) {
     const responder = {
       add: (_fd: number, events: DeviceEvents) => {
         this.deviceEvents = events;
@@ -136,7 +146,7 @@ export class SessionRig {
       answer: (_fd: number, id: number, ok: boolean, queue?: number, state?: QueueState) =>
         void this.events.push(answerText(id, ok, queue, state)),
     } as unknown as Responder;
-    const options = { pairs, controlQueue: false, umem: false };
+    const options = { pairs, controlQueue: false, umem };
     const device = this.device as unknown as VduseDevice;
     this.session = new session(device, options, responder, this.host, () => this.events.push("on break"));
   }
@@ -148,6 +158,16 @@ export class SessionRig {
       const desc = 0x10000 + index * 0x1000;
       return { size: 64, desc, avail: desc + 0x400, used: desc + 0x800, availIndex: 0, ready: true };
     });
+    return this;
+  }
+
+  /** The same as the kernel's own driver has it (virtio-vdpa): the bounce area before the rings, all of it the kernel's memory. */
+  withKernelDriver(file: number): this {
+    const [rings] = this.withDriver(file).device.regions;
+    this.device.regions = [
+      { start: 0, size: MEMORY_SIZE, ofKernel: true, file },
+      { ...rings, ofKernel: true },
+    ];
     return this;
   }
 

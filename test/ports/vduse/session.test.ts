@@ -99,6 +99,36 @@ describe("a driver that starts", () => {
   });
 });
 
+describe("no NIC reaches the memory of the kernel's own driver, whose pages come and go", () => {
+  test.each([
+    ["as it is", false],
+    ["with memory of ours in the bounce area's place", true],
+  ])("%s", async (_name, umem) => {
+    const rig = new SessionRig({ umem }).withKernelDriver(file);
+    rig.status(15);
+    await rig.happened("irq 1");
+    expect([rig.session.serving, rig.session.iotlb.umem]).toEqual([true, umem]);
+    expect(
+      rig
+        .lane()
+        .regions.map(({ guest }) => guest)
+        .sort(),
+    ).toEqual([0, 0x10000]);
+    await rig.answer({ type: "update-iotlb" });
+    await rig.answer({ type: "set-status", status: 0 });
+    expect(rig.events.filter((event) => event.includes("share"))).toEqual([]);
+  });
+
+  test("and what is a VM's beside it is shared", async () => {
+    const rig = new SessionRig().withKernelDriver(file);
+    rig.device.regions.push({ start: 2 ** 32, size: MEMORY_SIZE, file });
+    rig.status(15);
+    await rig.happened("irq 1");
+    const [{ address }] = rig.session.iotlb.config.filter(({ guest }) => guest === 2 ** 32);
+    expect(rig.host.shared).toEqual([{ address, size: MEMORY_SIZE }]);
+  });
+});
+
 describe("not before the workers have let go", () => {
   test.each([
     ["a reset", { type: "set-status", status: 0 } as const, false],

@@ -5,7 +5,8 @@ import { describe, expect, test } from "bun:test";
 import { signal } from "../../../src/sys/fd.ts";
 import * as vu from "../../../src/uapi/vhost_user.ts";
 import { VIRTIO_NET_F_MRG_RXBUF } from "../../../src/uapi/virtio_net.ts";
-import { BROADCAST, frame, mac, netHeader } from "../../support/frames.ts";
+import { brokenChains } from "../../support/broken-chains.ts";
+import { frame, mac } from "../../support/frames.ts";
 import type { FrontEnd, FrontEndRing } from "../../support/frontend.ts";
 import { until } from "../../support/until.ts";
 import { LEFT, useVhostRig, VM } from "./rig.ts";
@@ -13,38 +14,12 @@ import { LEFT, useVhostRig, VM } from "./rig.ts";
 const rig = useVhostRig({ vm: "" });
 const show = () => rig.api.port("vm");
 
-/** Publishes a descriptor chain written by hand. */
-function push(it: FrontEndRing, address: number | bigint, length: number, flags: number, next = 0): void {
-  const { desc } = it.ring;
-  desc.setBigUint64(0, BigInt(address), true);
-  desc.setUint32(8, length, true);
-  desc.setUint16(12, flags, true);
-  desc.setUint16(14, next, true);
-  it.ring.push(0);
-  it.ring.publish();
-  signal(it.kickFd);
-}
-
 const transmits: Record<string, (vm: FrontEnd, it: FrontEndRing) => void> = {
-  desc_loop: (_vm, it) => push(it, it.buffers, 60, 1, 0),
-  desc_index: (_vm, it) => push(it, it.buffers, 60, 1, 64),
-  desc_address: (_vm, it) => push(it, 2n ** 63n, 60, 0),
-  desc_length: (_vm, it) => push(it, it.buffers, 0xffffffff, 0),
-  desc_direction: (_vm, it) => push(it, it.buffers, 60, 2),
-  desc_nested: (vm, it) => {
-    new DataView(vm.ram.view(it.buffers, 16).buffer, vm.ram.view(it.buffers, 16).byteOffset).setUint16(12, 4, true);
-    push(it, it.buffers, 16, 4);
-  },
-  desc_indirect: (_vm, it) => push(it, it.buffers, 15, 4),
-  runt: (_vm, it) => push(it, it.buffers, 12 + 13, 0),
-  oversized: (vm, it) => push(it, vm.ram.regions[0].guest, 12 + 65535 + 14 + 8 + 1, 0),
-  bad_header: (vm) => vm.send(frame(LEFT, VM), netHeader({ flags: 1, csumStart: 60, csumOffset: 16 })),
-  bad_source: (vm) => vm.send(frame(LEFT, BROADCAST)),
+  ...brokenChains(VM, LEFT),
   own_port: (vm) => {
     vm.send(frame(LEFT, mac(0xb2)));
     vm.send(frame(mac(0xb2), VM));
   },
-  reserved: (vm) => vm.send(frame([0x01, 0x80, 0xc2, 0, 0, 0x0e], VM)),
 };
 
 describe("what a guest sends against the rules is counted on its port", () => {

@@ -1,6 +1,6 @@
 // What both families have in common, control side: the order of opening, starting and stopping, addresses, filters, the link.
 //
-//   open: reset -> address -> memory and rings -> interrupts    start: receiver and transmitter on
+//   open: reset -> bus master -> address -> memory and rings -> interrupts    start: receiver and transmitter on
 //   stop: lanes are closed; silence, reset, memory given back
 //
 // A subclass says where its queues' registers are, how a queue is switched on and how interrupts find their vectors.
@@ -142,11 +142,13 @@ export abstract class IntelNic implements Nic {
   /** Brings the device up to where lanes can be opened. Throws RingyardError, leaving the device silent. */
   async bringUp(): Promise<void> {
     try {
-      this.device.setBusMaster(true);
       if (!(await resetDevice(this.registers))) {
         const next = "power-cycle the machine or the slot";
         throw new RingyardError("SYSTEM", `${this.device.address} does not answer after a reset`, next);
       }
+      // Not before: a driver that was killed leaves it receiving, into memory that is gone, and the kernel's reset need not reach so far
+      // (QEMU's 82574L comes back from D3 as it went).
+      this.device.setBusMaster(true);
       this.claim();
       this.chooseAddress();
       for (let pair = 0; pair < this.pairs; pair++) this.queues.push(new QueueMemory(this.device, this.layout));

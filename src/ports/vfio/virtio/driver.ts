@@ -1,7 +1,7 @@
 // Taking a virtio-net device into use (virtio 1.2, 3.1.1): reset, features, queues, then a running device whose receive rings
 // are still empty, so that nothing moves before `start`.
 //
-//   function reset -> reset -> ACKNOWLEDGE, DRIVER -> features -> FEATURES_OK? -> vectors, queues -> DRIVER_OK -> commands
+//   function reset -> reset -> bus master -> ACKNOWLEDGE, DRIVER -> features -> FEATURES_OK? -> vectors, queues -> DRIVER_OK -> commands
 //
 // Whatever fails leaves the device reset, off the bus, and nothing mapped. Control thread, cold.
 
@@ -107,10 +107,11 @@ class Opening {
   private acknowledge(): void {
     const { device, transport } = this;
     device.reset();
-    device.setBusMaster(true);
     if (!transport.present)
       throw new RingyardError("SYSTEM", `NIC ${device.address} does not answer: its registers are gone`);
     if (!transport.reset()) throw new RingyardError("SYSTEM", `NIC ${device.address} does not come out of its reset`);
+    // Not before: one without a function reset may still have the rings of a driver that was killed.
+    device.setBusMaster(true);
     transport.addStatus(net.VIRTIO_CONFIG_S_ACKNOWLEDGE);
     transport.addStatus(net.VIRTIO_CONFIG_S_DRIVER);
   }

@@ -7,6 +7,7 @@
 
 import { RingyardError } from "../../../core/errors.ts";
 import { formatMac, parseMac } from "../../../core/mac.ts";
+import { closeFd, eventFd, signal } from "../../../sys/fd.ts";
 import { unmap } from "../../../sys/memory.ts";
 import * as net from "../../../uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX } from "../../../uapi/virtio_ring.ts";
@@ -24,6 +25,8 @@ const AT = net.struct_virtio_net_config.fields;
 /** 5.1.4.2: any higher speed, any other duplex is unknown. */
 const MAX_SPEED = 0x7fffffff;
 const HALF_DUPLEX = 0;
+/** 4.1.4.5: a queue has used buffers; the other bit is the configuration's. */
+const ISR_QUEUE = 1;
 const NO_LINK: NicLink = { up: false, speedMbps: 0, fullDuplex: false };
 const GAVE_UP = net.VIRTIO_CONFIG_S_NEEDS_RESET | net.VIRTIO_CONFIG_S_FAILED;
 
@@ -58,6 +61,7 @@ export class VirtioNic implements Nic {
   #mac: string;
   /** What the device was told; one that cannot be told takes everything. */
   #promisc = true;
+  #relay = -1;
   #stopped = false;
 
   constructor(private readonly parts: VirtioNicParts) {
@@ -76,15 +80,25 @@ export class VirtioNic implements Nic {
     return hasFeature(this.parts.features, bit);
   }
 
+  /**
+   * With INTx a lane is woken by the control thread, which handles the interrupt: one eventfd for both would lose wake-ups, since who
+   * reads it first takes it from the other.
+   */
+  private relayFd(): number {
+    if (this.#relay < 0) this.#relay = eventFd();
+    return this.#relay;
+  }
+
   lane(pair: number): VirtioNicLaneConfig {
-    const { device, eventFds, features, maxFrame, pairs, transport, vectors } = this.parts;
+    const { device, eventFds, features, interrupts, maxFrame, pairs, transport, vectors } = this.parts;
     const wakes = vectors.wakes(pair);
+    const wakeFd = interrupts === "intx" ? this.relayFd() : (eventFds[wakes] ?? -1);
     return {
       driver: "virtio-nic",
       featuresLo: features.lo,
       featuresHi: features.hi,
       ...pairs[pair],
-      wakeFd: wakes < 0 ? -1 : eventFds[wakes],
+      wakeFd,
       maxFrame,
       registers: device.barConfig(transport.structures.notify.bar),
     };
@@ -101,7 +115,7 @@ export class VirtioNic implements Nic {
     const { device, interrupts, transport } = this.parts;
     if (this.#stopped || !transport.present) return NO_LINK;
     if (interrupts === "intx") {
-      transport.readIsr();
+      if ((transport.readIsr() & ISR_QUEUE) !== 0 && this.#relay >= 0) signal(this.#relay);
       device.unmaskIntx();
     }
     // 2.1.2: nothing moves any more.
@@ -169,6 +183,8 @@ export class VirtioNic implements Nic {
       if (!quiet) device.reset();
     } finally {
       for (const { address, size } of books.splice(0)) unmap(address, size);
+      closeFd(this.#relay);
+      this.#relay = -1;
     }
   }
 

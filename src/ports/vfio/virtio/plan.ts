@@ -28,7 +28,7 @@ export interface VectorPlan {
   /** What the device is told for its configuration, and for a pair. */
   config: number;
   ofPair(pair: number): number;
-  /** Index of the eventfd of a pair, or -1. */
+  /** Index of the eventfd of a pair, or -1: with INTx the control thread has it, and wakes the pair (nic.ts). */
   wakes(pair: number): number;
   management: number;
 }
@@ -44,7 +44,7 @@ export function planVectors(kind: InterruptKind, vectors: number, wanted: number
   if (kind === "msix" && vectors === 1) {
     return { ...none, count: 1, pairs: 1, ofPair: () => 0, wakes: () => 0, management: -1 };
   }
-  if (kind === "intx") return { ...none, count: 1, pairs: 1, wakes: () => 0, management: 0 };
+  if (kind === "intx") return { ...none, count: 1, pairs: 1, wakes: () => -1, management: 0 };
   return { ...none, count: 0, pairs: wanted, wakes: () => -1, management: -1 };
 }
 

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { OFFLOAD_CSUM, OFFLOAD_TSO4, OFFLOAD_TSO6 } from "../../../../src/mem/batch.ts";
 import { TX_COPIED, TX_FRAMES, TX_ZERO_COPY } from "../../../../src/mem/counters.ts";
 import { TX_POSTED, TX_REAPED } from "../../../../src/mem/lane-state.ts";
+import { mapAnonymous, PAGE_SIZE, unmap } from "../../../../src/sys/memory.ts";
 import { anySpec, type FrameSpec, spec4, spec6 } from "../../../dataplane/offload/reference.ts";
 import { complete, type Mac, offloaded, plainSegments, readNetHeader } from "../../../support/frames.ts";
 import { pattern } from "../../lane-bench.ts";
@@ -36,7 +37,7 @@ function putOffloaded(rig: Rig, spec: FrameSpec, gsoSize: number, cuts: number[]
   const { bytes, header } = offloaded(TO, FROM, spec, gsoSize);
   const fields = readNetHeader(header);
   const ends = [...cuts.filter((cut) => cut < bytes.length), bytes.length];
-  const i = rig.put(ends.map((end, k) => bytes.subarray(k === 0 ? 0 : ends[k - 1], end)));
+  const i = rig.bench.put(...ends.map((end, k) => bytes.subarray(k === 0 ? 0 : ends[k - 1], end)));
   const { batch } = rig;
   batch.needs[i] = OFFLOAD_CSUM | (gsoSize === 0 ? 0 : spec.version === 4 ? OFFLOAD_TSO4 : OFFLOAD_TSO6);
   batch.anyNeeds |= batch.needs[i];
@@ -50,8 +51,8 @@ for (const family of FAMILIES) {
         for (let round = 0; round < 50; round++) {
           const frames = Array.from({ length: 20 }, (_, n) => pattern(17 + ((round * 67 + n * 29) % 1500), n));
           rig.batch.reset();
-          rig.seek(0);
-          for (const frame of frames) rig.put([frame.subarray(0, 10), frame.subarray(10)]);
+          rig.bench.seek(0);
+          for (const frame of frames) rig.bench.put(frame.subarray(0, 10), frame.subarray(10));
           expect(rig.send()).toBe(20);
           expect(rig.model.sent.splice(0)).toEqual(frames);
           expect(held(rig)).toEqual(new Array(20).fill(SELF));
@@ -66,7 +67,7 @@ for (const family of FAMILIES) {
     test("the device reads the sender's memory when it sends, not before", () =>
       withReach(family, (rig) => {
         rig.model.eager = false;
-        rig.put([pattern(100)]);
+        rig.bench.put(pattern(100));
         rig.send();
         const { pool } = rig.batch;
         rig.bench.windows.u8[pool.window[0]].fill(7, pool.offset[0], pool.offset[0] + 100);
@@ -80,7 +81,7 @@ for (const family of FAMILIES) {
         rig.model.eager = false;
         for (let burst = 0; burst < 3; burst++) {
           rig.batch.reset();
-          for (let n = 0; n < 5; n++) rig.put([pattern(64, n)]);
+          for (let n = 0; n < 5; n++) rig.bench.put(pattern(64, n));
           rig.send();
         }
         expect([state[TX_POSTED], state[TX_REAPED]]).toEqual([15, 0]);
@@ -101,7 +102,7 @@ for (const family of FAMILIES) {
       withReach(family, (rig) => {
         const { state } = rig.bench;
         state[TX_POSTED] = state[TX_REAPED] = 0x7ffffffe;
-        for (let n = 0; n < 4; n++) rig.put([pattern(64, n)]);
+        for (let n = 0; n < 4; n++) rig.bench.put(pattern(64, n));
         rig.send();
         rig.lane.reap();
         const expected = [0x7fffffff, -0x80000000, -0x7fffffff, -0x7ffffffe];
@@ -112,8 +113,8 @@ for (const family of FAMILIES) {
     test("a frame is cut at pages", () =>
       withReach(family, (rig) => {
         const frame = pattern(1500);
-        rig.seek(4096 - 700);
-        rig.put([frame]);
+        rig.bench.seek(4096 - 700);
+        rig.bench.put(frame);
         rig.send();
         expect(rig.model.sent).toEqual([frame]);
         expect(rig.model.descriptors).toBe(2);
@@ -122,24 +123,29 @@ for (const family of FAMILIES) {
     test("what another NIC holds, what the device does not reach and what is too short is copied", () =>
       withReach(family, (rig) => {
         const frames = [pattern(64, 1), pattern(16, 2), pattern(64, 3), pattern(64, 4)];
-        for (const frame of frames) rig.put([frame]);
+        for (const frame of frames) rig.bench.put(frame);
         rig.batch.heldBy[0] = 3;
         rig.batch.anyHeld = 1;
-        // The bench's own memory is no memory of the device's.
-        rig.bench.windows.u8[rig.bench.window].set(frames[2]);
-        rig.batch.pool.window[2] = rig.bench.window;
+        // Memory of another's, which is no memory of the device's.
+        const { windows } = rig.bench;
+        const address = mapAnonymous(PAGE_SIZE);
+        const window = windows.add(address, PAGE_SIZE);
+        windows.u8[window].set(frames[2]);
+        rig.batch.pool.window[2] = window;
         rig.batch.pool.offset[2] = 0;
         expect(rig.send()).toBe(4);
         expect(rig.model.sent).toEqual([frames[0], new Uint8Array([...frames[1], 0]), frames[2], frames[3]]);
         expect(held(rig)).toEqual([3, 0, 0, SELF]);
         expect(copies(rig)).toEqual([1, 3]);
+        windows.remove(window);
+        unmap(address, PAGE_SIZE);
       }));
 
     test("nothing of a frame whose segments leave their window; one whose segments are not its length is copied", () =>
       withReach(family, (rig) => {
-        for (let n = 0; n < 5; n++) rig.put([pattern(64, n)]);
+        for (let n = 0; n < 5; n++) rig.bench.put(pattern(64, n));
         const { pool } = rig.batch;
-        pool.offset[0] = (8 << 20) - 63;
+        pool.offset[0] = rig.bench.memorySize - 63;
         pool.offset[1] = -1;
         pool.length[2] = 63;
         pool.length[3] = 65;
@@ -165,7 +171,7 @@ for (const family of FAMILIES) {
         for (const make of [spec4, spec6]) {
           const spec = make({ payload: pattern2(60_000), flags: 0x19 });
           rig.batch.reset();
-          rig.seek(0);
+          rig.bench.seek(0);
           putOffloaded(rig, spec, 1400, [14, 54, 90, 4000, 40_000]);
           const before = rig.bench.frame(0);
           expect(rig.send()).toBe(1);
@@ -178,8 +184,8 @@ for (const family of FAMILIES) {
     test("a frame in more pieces than a device takes is copied", () =>
       withReach(family, (rig) => {
         const frame = pattern(1500);
-        rig.put(Array.from({ length: 50 }, (_, n) => frame.subarray(n * 30, n * 30 + 30)));
-        rig.put(Array.from({ length: 48 }, (_, n) => frame.subarray(n * 31, n === 47 ? 1500 : n * 31 + 31)));
+        rig.bench.put(...Array.from({ length: 50 }, (_, n) => frame.subarray(n * 30, n * 30 + 30)));
+        rig.bench.put(...Array.from({ length: 48 }, (_, n) => frame.subarray(n * 31, n === 47 ? 1500 : n * 31 + 31)));
         expect(rig.send()).toBe(2);
         expect(rig.model.sent).toEqual([frame, frame]);
         expect(held(rig)).toEqual([0, SELF]);
@@ -190,7 +196,7 @@ for (const family of FAMILIES) {
         family,
         (rig) => {
           rig.model.eager = false;
-          for (let n = 0; n < 64; n++) rig.put([pattern(64, n)]);
+          for (let n = 0; n < 64; n++) rig.bench.put(pattern(64, n));
           const sent = rig.send();
           // Room for a context and a head is kept, so the last of them are copied.
           expect(sent).toBe(63);
@@ -201,7 +207,7 @@ for (const family of FAMILIES) {
           rig.model.transmit();
           for (let round = 0; round < 5; round++) {
             rig.batch.reset();
-            for (let n = 0; n < 60; n++) rig.put([pattern(64, n)]);
+            for (let n = 0; n < 60; n++) rig.bench.put(pattern(64, n));
             expect(rig.send()).toBe(60);
             expect(held(rig)).toEqual(new Array(60).fill(SELF));
           }
@@ -228,7 +234,7 @@ for (const family of FAMILIES) {
                 for (const gsoSize of spec.payload.length > 0 && header <= 255 ? [0, mss] : [0]) {
                   if (gsoSize === 0 && whole.length > 9022) continue;
                   rig.batch.reset();
-                  rig.seek(at);
+                  rig.bench.seek(at);
                   putOffloaded(rig, spec, gsoSize, cuts);
                   expect(rig.send()).toBe(1);
                   const expected = gsoSize === 0 ? [whole] : plainSegments(TO, FROM, spec, gsoSize);

@@ -72,7 +72,7 @@ describe.each(FAMILIES)("several workers that send by one %s", (family) => {
     const benches = [new LaneBench(), new LaneBench(), new LaneBench()];
     // They deliver only, under the lane's lock, which stands in memory that they share.
     const lanes = benches.map((bench) => {
-      const context = { ...bench.context(false), state: rig.bench.state, shared: true };
+      const context = bench.context({ owner: false, state: rig.bench.state, shared: true });
       return buildLane(rig.nic.lane(0) as IntelLaneConfig, context, rig.model);
     });
     try {

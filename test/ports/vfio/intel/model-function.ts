@@ -14,6 +14,8 @@ export class ModelFunction implements PciFunction {
   readonly vendor = 0x8086;
   registers!: Registers;
   busMaster = false;
+  /** Called when it may reach memory from now on. */
+  onMaster: () => void = () => undefined;
   interruptKind: PciFunction["interruptKind"] = "none";
   fds: number[] = [];
   unmasked = 0;
@@ -68,6 +70,7 @@ export class ModelFunction implements PciFunction {
 
   setBusMaster(on: boolean): void {
     this.busMaster = on;
+    if (on) this.onMaster();
   }
 
   reset(): boolean {

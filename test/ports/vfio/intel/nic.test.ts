@@ -136,6 +136,14 @@ for (const family of FAMILIES) {
       }
     });
 
+    test("reaches no memory before its reset: a driver that was killed has left it receiving", async () => {
+      const model = new Model(family === "82576");
+      for (const register of [RCTL, TCTL]) model.set(register, 2);
+      const running: number[][] = [];
+      model.device.onMaster = () => running.push([RCTL, TCTL].map((register) => model.value(register) & 2));
+      await withRig(family, {}, () => expect(running).toEqual([[0, 0]]), model);
+    });
+
     test("is silent when it is stopped, once and for all", async () => {
       const rig = await Rig.open(family);
       const { model, nic } = rig;

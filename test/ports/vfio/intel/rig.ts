@@ -8,7 +8,6 @@ import { buildLane, type IntelLaneConfig } from "../../../../src/ports/vfio/inte
 import { driver82574 } from "../../../../src/ports/vfio/intel/nic-82574.ts";
 import { driver82576 } from "../../../../src/ports/vfio/intel/nic-82576.ts";
 import type { Nic, NicOptions } from "../../../../src/ports/vfio/nic.ts";
-import { mapAnonymous, unmap } from "../../../../src/sys/memory.ts";
 import { LaneBench } from "../../lane-bench.ts";
 import { Model } from "./model.ts";
 
@@ -19,6 +18,7 @@ export function optionsOf(changes: Partial<NicOptions> = {}): NicOptions {
   return { queues: 1, rxDescriptors: 64, txDescriptors: 64, promisc: true, offload: OFFLOAD_ALL, ...changes };
 }
 
+/** Of the memory that frames to be sent are put into. */
 const SOURCE_SIZE = 8 << 20;
 
 /** A pair's lane, with the counters, batch and windows of a worker of its own. */
@@ -28,18 +28,11 @@ export interface Pair {
 }
 
 export class Rig {
-  /** Where frames to be sent are put; the first worker's window of it. */
-  private readonly source = mapAnonymous(SOURCE_SIZE);
-  private readonly window: number;
-  private used = 0;
-
   private constructor(
     readonly model: Model,
     readonly nic: Nic,
     readonly pairs: Pair[],
-  ) {
-    this.window = this.bench.windows.add(this.source, SOURCE_SIZE);
-  }
+  ) {}
 
   static async open(family: Family, changes: Partial<NicOptions> = {}, model = new Model(family === "82576")) {
     const driver = family === "82576" ? driver82576 : driver82574;
@@ -51,7 +44,7 @@ export class Rig {
       throw error;
     }
     const pairs = Array.from({ length: nic.pairs }, (_, pair) => {
-      const bench = new LaneBench();
+      const bench = new LaneBench(SOURCE_SIZE);
       const lane = buildLane(nic.lane(pair) as IntelLaneConfig, bench.context(), model);
       lane.disarm();
       return { lane, bench };
@@ -82,44 +75,19 @@ export class Rig {
   deliver(frames: readonly Uint8Array[]): number {
     if (frames.length > BURST) throw new Error("more than a burst");
     this.bench.batch.reset();
-    this.used = 0;
-    for (const frame of frames) this.put([frame]);
+    this.bench.seek(0);
+    for (const frame of frames) this.bench.put(frame);
     return this.send();
   }
 
   /** The frames that are put are in memory that the device reaches from now on: the first pair's lane is opened anew for it. */
   reachSource(self: number): void {
-    const { windows } = this.bench;
-    windows.mapDma({ address: this.source, size: SOURCE_SIZE, iova: this.model.device.map(this.source, SOURCE_SIZE) });
-    const pair = this.pairs[0];
-    pair.lane.close();
-    const zeroCopy = { self, iova: windows.iova, transmitters: new Transmitters(this.bench.state) };
-    const context = { ...this.bench.context(), zeroCopy };
-    pair.lane = buildLane(this.nic.lane(0) as IntelLaneConfig, context, this.model);
-  }
-
-  /** Where the next piece is put, so that a test may choose how it lies. */
-  seek(offset: number): void {
-    this.used = offset;
-  }
-
-  /** Appends a plain frame to the batch, in pieces; returns its index. */
-  put(pieces: readonly Uint8Array[]): number {
-    const { batch, windows } = this.bench;
-    const i = batch.count++;
-    batch.first[i] = batch.pool.count;
-    batch.segments[i] = pieces.length;
-    batch.length[i] = pieces.reduce((sum, piece) => sum + piece.length, 0);
-    for (const field of [batch.needs, batch.flags, batch.gsoType]) field[i] = 0;
-    for (const piece of pieces) {
-      const s = batch.pool.count++;
-      batch.pool.window[s] = this.window;
-      batch.pool.offset[s] = this.used;
-      batch.pool.length[s] = piece.length;
-      windows.u8[this.window].set(piece, this.used);
-      this.used += piece.length;
-    }
-    return i;
+    const { bench, lane } = this.pairs[0];
+    const { windows, address, memorySize: size } = bench;
+    windows.mapDma({ address, size, iova: this.model.device.map(address, size) });
+    lane.close();
+    const zeroCopy = { self, iova: windows.iova, transmitters: new Transmitters(bench.state) };
+    this.pairs[0].lane = buildLane(this.nic.lane(0) as IntelLaneConfig, bench.context({ zeroCopy }), this.model);
   }
 
   /** Delivers what the batch has. */
@@ -144,8 +112,6 @@ export class Rig {
   }
 
   undo(): void {
-    this.bench.windows.remove(this.window);
-    unmap(this.source, SOURCE_SIZE);
     for (const { lane, bench } of this.pairs) {
       lane.close();
       bench.give();

@@ -37,7 +37,7 @@ for (const family of FAMILIES) {
           const frame = pattern(600 + round, round);
           const cuts = [0, 14, 15, 77 + round, 401, frame.length];
           rig.batch.reset();
-          rig.put(cuts.slice(1).map((end, k) => frame.subarray(cuts[k], end)));
+          rig.bench.put(...cuts.slice(1).map((end, k) => frame.subarray(cuts[k], end)));
           expect(rig.send()).toBe(1);
           expect(rig.model.sent.splice(0)).toEqual([frame]);
         }
@@ -48,8 +48,8 @@ for (const family of FAMILIES) {
         for (let round = 0; round < 100; round++) {
           const frame = pattern(9022 - (round % 3), round);
           rig.batch.reset();
-          if (round % 2 === 0) rig.put([frame]);
-          else rig.put([frame.subarray(0, 3001), frame.subarray(3001, 3003), frame.subarray(3003)]);
+          if (round % 2 === 0) rig.bench.put(frame);
+          else rig.bench.put(frame.subarray(0, 3001), frame.subarray(3001, 3003), frame.subarray(3003));
           expect(rig.send()).toBe(1);
           expect(rig.model.sent.splice(0)).toEqual([frame]);
         }
@@ -82,8 +82,8 @@ for (const family of FAMILIES) {
       withRig(family, {}, (rig) => {
         const frames = [pattern(64, 1), pattern(64, 2), pattern(64, 3), pattern(64, 4)];
         rig.batch.reset();
-        for (const frame of frames) rig.put([frame]);
-        rig.batch.pool.offset[1] = (8 << 20) - 63;
+        for (const frame of frames) rig.bench.put(frame);
+        rig.batch.pool.offset[1] = rig.bench.memorySize - 63;
         rig.batch.pool.length[2] = 65;
         rig.batch.segments[2] = 2;
         expect(rig.send()).toBe(2);
@@ -97,7 +97,7 @@ for (const family of FAMILIES) {
         const frames = Array.from({ length: 62 }, (_, n) => pattern(64, n));
         rig.deliver(frames);
         rig.batch.reset();
-        rig.put([pattern(50), pattern(6000)]);
+        rig.bench.put(pattern(50), pattern(6000));
         rig.batch.length[0] = 100;
         expect(rig.send()).toBe(0);
         rig.model.transmit();

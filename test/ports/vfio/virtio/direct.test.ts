@@ -140,7 +140,7 @@ describe("the device reads", () => {
     rig.openLane(true);
     const other = openVirtioNicLane(
       rig.nic.lane(0) as VirtioNicLaneConfig,
-      rig.host.context(true, false),
+      rig.host.context({ shared: true, owner: false }),
       rig.fake.bar(BAR),
     );
     rig.send(whole(pattern(61)));
@@ -158,7 +158,7 @@ describe("a full ring", () => {
     rig.reach(true);
     const frames = Array.from({ length: 40 }, (_, n) => pattern(60, n));
     expect(rig.send(whole(...frames))).toBe(32);
-    expect([sent(rig), rig.host.reasons]).toEqual([[32, 0], { no_buffer: 8 }]);
+    expect([sent(rig), rig.host.drops]).toEqual([[32, 0], { no_buffer: 8 }]);
     expect(rig.toWire()).toEqual(frames.slice(0, 32));
     expect(rig.send(whole(...frames))).toBe(32);
     expect(sent(rig)).toEqual([64, 0]);
@@ -195,7 +195,9 @@ describe("a frame is copied", () => {
       "of which one piece is out of reach",
       ({ host }) => {
         const { batch, windows } = host;
-        batch.pool.window[1] = windows.add(windows.address[host.window], 1 << 20);
+        const window = windows.add(host.address, 1 << 20);
+        windows.iova[window] = -1;
+        batch.pool.window[1] = window;
       },
     ],
   ];
@@ -249,7 +251,7 @@ describe("a frame is copied", () => {
         batch.pool[field as "window" | "offset" | "length"][0] = value;
       rig.asked++;
       expect(rig.lane.deliver(batch, Int32Array.of(0), 1)).toBe(0);
-      expect([rig.toWire(), rig.host.reasons, tickets(rig)]).toEqual([[], { malformed: 1 }, [0, 0]]);
+      expect([rig.toWire(), rig.host.drops, tickets(rig)]).toEqual([[], { malformed: 1 }, [0, 0]]);
     });
   }
 });
@@ -263,8 +265,8 @@ test("a device that names a frame twice frees it once", async () => {
   finish(second);
   finish(second);
   rig.lane.reap();
-  expect([rig.host.reasons, tickets(rig)]).toEqual([{ bad_completion: 1 }, [2, 0]]);
+  expect([rig.host.drops, tickets(rig)]).toEqual([{ bad_completion: 1 }, [2, 0]]);
   rig.lane.reap();
-  expect(rig.host.reasons).toEqual({ bad_completion: 1 });
+  expect(rig.host.drops).toEqual({ bad_completion: 1 });
   expect(rig.host.counters[TX_FRAMES]).toBe(2);
 });

@@ -108,6 +108,8 @@ export class FakeVirtioNet implements PciFunction {
   driverFeatures: Features = { lo: 0, hi: 0 };
   status = 0;
   busMaster = false;
+  /** The status it had when it was let reach memory. */
+  readonly masteredAt: number[] = [];
   resets = 0;
   unmasked = 0;
   isr = 0;
@@ -119,6 +121,8 @@ export class FakeVirtioNet implements PciFunction {
   refuseFeatures = false;
   /** The reset never ends. */
   stuckReset = false;
+  /** Whether the function has a reset of its own. */
+  functionReset = true;
   /** Vectors from here on cannot be had. */
   vectorLimit = NO_VECTOR;
   /** The ack of control commands; -1: none is ever given. */
@@ -231,10 +235,12 @@ export class FakeVirtioNet implements PciFunction {
 
   setBusMaster(on: boolean): void {
     this.busMaster = on;
+    if (on) this.masteredAt.push(this.status);
   }
 
   reset(): boolean {
     this.resets++;
+    if (!this.functionReset) return false;
     this.status = 0;
     return true;
   }

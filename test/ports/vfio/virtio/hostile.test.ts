@@ -82,10 +82,10 @@ describe("a receive queue breaks", () => {
       expect(rig.take()).toHaveLength(2);
       spoil(rig);
       expect(rig.take()).toEqual([]);
-      expect(rig.host.reasons).toEqual({ bad_completion: 1 });
+      expect(rig.host.drops).toEqual({ bad_completion: 1 });
       expect(rig.host.state[FETCH_STATUS]).toBe(RING_BROKEN);
       // It stays so, costs nothing, and lets the worker sleep; what is sent still goes.
-      expect([rig.take(), rig.lane.arm(), rig.host.reasons]).toEqual([[], false, { bad_completion: 1 }]);
+      expect([rig.take(), rig.lane.arm(), rig.host.drops]).toEqual([[], false, { bad_completion: 1 }]);
       expect(rig.send(whole(pattern(99)))).toBe(1);
       expect(rig.toWire()).toEqual([pattern(99)]);
       rig.lane.close();
@@ -100,7 +100,7 @@ describe("a receive queue breaks", () => {
     complete(rig, 6, 73);
     complete(rig, 5, 74);
     expect(rig.take().map(({ length }) => length)).toEqual([60, 61]);
-    expect(rig.host.reasons).toEqual({ bad_completion: 1 });
+    expect(rig.host.drops).toEqual({ bad_completion: 1 });
   });
 
   test("for a buffer that the switch still reads", async () => {
@@ -112,7 +112,7 @@ describe("a receive queue breaks", () => {
     batch.reset();
     // A worker releases before it fetches again; a device does not know when.
     expect(rig.lane.fetch(batch)).toBe(0);
-    expect(rig.host.reasons).toEqual({ bad_completion: 1 });
+    expect(rig.host.drops).toEqual({ bad_completion: 1 });
   });
 
   test("until the NIC is opened anew", async () => {
@@ -191,7 +191,7 @@ describe("a frame is dropped", () => {
       const rig = await open();
       spoil(rig);
       expect(rig.take()).toEqual([]);
-      expect([rig.host.reasons, rig.host.counters[RX_FRAMES]]).toEqual([reasons, frames]);
+      expect([rig.host.drops, rig.host.counters[RX_FRAMES]]).toEqual([reasons, frames]);
       expect(rig.host.batch.pool.count).toBe(0);
       // Its buffers went back, and the queue works.
       const { avail, size } = rig.fake.queues[0];
@@ -209,7 +209,7 @@ describe("a frame is dropped", () => {
     complete(rig, 4, 100);
     complete(rig, 5, 73);
     expect(rig.take().map(({ length }) => length)).toEqual([60, 4148 + 100, 61]);
-    expect(rig.host.reasons).toEqual({ runt: 1 });
+    expect(rig.host.drops).toEqual({ runt: 1 });
     expect([rig.host.counters[RX_FRAMES], rig.host.counters[RX_BYTES]]).toEqual([4, 60 + 4148 + 100 + 61]);
     complete(rig, 10, 4160, 2);
     complete(rig, 11, 0, 1);
@@ -228,7 +228,7 @@ describe("a frame is dropped", () => {
     complete(rig, 5, 4160, 2);
     expect(rig.take()).toHaveLength(1);
     expect(rig.take()).toHaveLength(0);
-    expect(rig.host.reasons).toEqual({ malformed: 1 });
+    expect(rig.host.drops).toEqual({ malformed: 1 });
   });
 
   test("that is in more pieces than a batch has, and two that are together wait for one another", async () => {
@@ -243,7 +243,7 @@ describe("a frame is dropped", () => {
     expect(rig.take().map(({ length }) => length)).toEqual([14 + 1499]);
     scattered(0, 2049);
     expect(rig.take()).toEqual([]);
-    expect(rig.host.reasons).toEqual({ malformed: 1 });
+    expect(rig.host.drops).toEqual({ malformed: 1 });
     scattered(0, 2048);
     expect(rig.take().map(({ length }) => length)).toEqual([14 + 2047]);
   });
@@ -254,7 +254,7 @@ describe("a frame is dropped", () => {
     complete(rig, 1, 12 + MAX_FRAME);
     complete(rig, 2, 12 + MAX_FRAME + 1);
     expect(rig.take().map(({ length }) => length)).toEqual([MAX_FRAME]);
-    expect(rig.host.reasons).toEqual({ oversized: 1 });
+    expect(rig.host.drops).toEqual({ oversized: 1 });
   });
 
   test("num_buffers is of no meaning where buffers are not merged", async () => {
@@ -296,10 +296,10 @@ describe("a transmit queue breaks", () => {
       // Used entries are looked at when buffers run low.
       const burst = whole(...Array.from({ length: 64 }, () => pattern(60)));
       expect(rig.send(burst)).toBeLessThan(64);
-      expect(rig.host.reasons.bad_completion).toBe(1);
+      expect(rig.host.drops.bad_completion).toBe(1);
       expect(rig.host.state[DELIVER_STATUS]).toBe(RING_BROKEN);
       expect(rig.send(whole(pattern(60)))).toBe(0);
-      expect(rig.host.reasons.bad_completion).toBe(1);
+      expect(rig.host.drops.bad_completion).toBe(1);
       rig.fromWire(whole(pattern(99)));
       expect(rig.take()).toEqual([pattern(99)]);
     });
@@ -324,6 +324,6 @@ describe("a transmit queue breaks", () => {
       sent += 6;
     }
     expect(ring.idx).toBe(1200);
-    expect(rig.host.reasons).toEqual({});
+    expect(rig.host.drops).toEqual({});
   });
 });

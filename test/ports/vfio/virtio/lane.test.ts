@@ -162,7 +162,7 @@ describe("to the wire", () => {
     const frames = Array.from({ length: BURST }, (_, n) => pattern(60, n));
     expect(rig.send(whole(...frames))).toBe(64);
     expect(rig.send(whole(pattern(60), pattern(61)))).toBe(0);
-    expect(rig.host.reasons).toEqual({ no_buffer: 2 });
+    expect(rig.host.drops).toEqual({ no_buffer: 2 });
     expect(rig.toWire()).toEqual(frames);
     expect(rig.send(whole(...frames))).toBe(64);
     expect(rig.toWire()).toEqual(frames);
@@ -177,7 +177,7 @@ describe("to the wire", () => {
     ];
     expect(rig.send(frames)).toBe(2);
     expect(rig.toWire()).toEqual([pattern(1422), pattern(3000)]);
-    expect(rig.host.reasons).toEqual({ oversized: 1 });
+    expect(rig.host.drops).toEqual({ oversized: 1 });
   });
 
   test("a frame whose pieces are longer than it says takes no buffer of another's", async () => {
@@ -189,7 +189,7 @@ describe("to the wire", () => {
     rig.asked++;
     expect(rig.lane.deliver(rig.host.batch, Int32Array.of(0), 1)).toBe(0);
     expect(rig.toWire()).toEqual(frames);
-    expect(rig.host.reasons).toEqual({ malformed: 1 });
+    expect(rig.host.drops).toEqual({ malformed: 1 });
   });
 
   for (const [what, spoil] of [
@@ -207,7 +207,7 @@ describe("to the wire", () => {
         rig.asked += 2;
         expect(rig.lane.deliver(rig.host.batch, Int32Array.of(0, 1), 2)).toBe(1);
         expect(rig.toWire()).toEqual([pattern(99)]);
-        expect(rig.host.reasons).toEqual({ malformed: 1 });
+        expect(rig.host.drops).toEqual({ malformed: 1 });
       });
     }
   }
@@ -222,7 +222,7 @@ describe("to the wire", () => {
       if (Buffer.compare(out[0], frames[0]) !== 0 || out.length !== frames.length) throw new Error(`at ${sent}`);
     }
     expect(rig.host.counters[TX_FRAMES]).toBe(sent);
-    expect(rig.host.reasons).toEqual({});
+    expect(rig.host.drops).toEqual({});
   });
 });
 
@@ -290,7 +290,10 @@ describe("kicks and calls", () => {
 
   test("a worker's own registers write the queue's number to its doorbell", async () => {
     const rig = await open();
-    const own = openVirtioNicLane(rig.nic.lane(0) as VirtioNicLaneConfig, rig.host.context(true, false));
+    const own = openVirtioNicLane(
+      rig.nic.lane(0) as VirtioNicLaneConfig,
+      rig.host.context({ shared: true, owner: false }),
+    );
     rig.device.arm();
     rig.host.fill(whole(pattern(60)));
     rig.asked++;
@@ -319,7 +322,7 @@ describe("a lane that is built anew", () => {
       expect(rig.take()).toEqual([pattern(70, turn)]);
       expect(rig.toWire()).toEqual([pattern(60, turn), pattern(61, turn)]);
     }
-    expect(rig.host.reasons).toEqual({});
+    expect(rig.host.drops).toEqual({});
   });
 
   test("two workers that send share the ring", async () => {
@@ -328,7 +331,7 @@ describe("a lane that is built anew", () => {
     rig.openLane(true);
     const other = openVirtioNicLane(
       rig.nic.lane(0) as VirtioNicLaneConfig,
-      rig.host.context(true, false),
+      rig.host.context({ shared: true, owner: false }),
       rig.fake.bar(4),
     );
     for (let turn = 0; turn < 100; turn++) {

@@ -1,49 +1,18 @@
-// Taking a virtio NIC into use and out of it: the order of the handshake, what is negotiated, which devices are refused and in
-// which words, what it is told by its control queue; and that a device which fails is left silent, with nothing held.
+// Taking a virtio NIC into use and out of it: the order of the handshake, what is negotiated and allocated, what it is told by its
+// control queue. (What is refused: refused.test.ts.)
 
-import { afterEach, describe, expect, test } from "bun:test";
-import { RingyardError } from "../../../../src/core/errors.ts";
+import { describe, expect, test } from "bun:test";
 import { OFFLOAD_ALL, OFFLOAD_CSUM, OFFLOAD_TSO4, OFFLOAD_USO } from "../../../../src/mem/batch.ts";
-import type { NicOptions } from "../../../../src/ports/vfio/nic.ts";
 import { virtioNetDriver } from "../../../../src/ports/vfio/virtio/driver.ts";
 import type { VirtioNicLaneConfig } from "../../../../src/ports/vfio/virtio/lane.ts";
+import { clearSignal } from "../../../../src/sys/fd.ts";
 import * as net from "../../../../src/uapi/virtio_net.ts";
 import { featureNames } from "../../../../src/virtio/features.ts";
 import { heldDifference, holdings } from "../../../support/leaks.ts";
 import { type FakeOptions, FakeVirtioNet, OFFERED } from "./fake-device.ts";
-import { OPTIONS } from "./rig.ts";
+import { open, useFakeDevices, without } from "./opening.ts";
 
-const devices: FakeVirtioNet[] = [];
-afterEach(() => {
-  for (const device of devices.splice(0)) device.close();
-});
-
-function fakeDevice(options: FakeOptions = {}): FakeVirtioNet {
-  const device = new FakeVirtioNet(options);
-  devices.push(device);
-  return device;
-}
-
-const without = (...bits: number[]) => OFFERED.filter((bit) => !bits.includes(bit));
-const open = (device: FakeVirtioNet, options: Partial<NicOptions> = {}) =>
-  virtioNetDriver.open(device, { ...OPTIONS, ...options });
-
-/** The line that a person reads, and the device left alone. */
-async function refusal(device: FakeVirtioNet, options: Partial<NicOptions> = {}): Promise<string> {
-  const before = holdings();
-  try {
-    (await open(device, options)).stop();
-    return "it opens";
-  } catch (error) {
-    if (!(error instanceof RingyardError)) throw error;
-    // Its memory and eventfds are the device's to give back.
-    device.close();
-    devices.splice(devices.indexOf(device), 1);
-    expect(heldDifference(before, holdings()).filter((line) => !line.startsWith("-"))).toEqual([]);
-    expect(device.busMaster).toBe(false);
-    return `${error.code}: ${error.advice}`;
-  }
-}
+const { fakeDevice, refusal } = useFakeDevices();
 
 test("knows its devices by their ids", () => {
   const known = [0x1041, 0x1000, 0x1042, 0x1001].map((device) => virtioNetDriver.matches(0x1af4, device));
@@ -69,6 +38,15 @@ describe("the handshake", () => {
     nic.stop();
     expect([device.status, device.busMaster]).toEqual([0, false]);
     expect(device.statuses.at(-1)).toBe(0);
+  });
+
+  test("lets the device reach memory after its reset only: a driver that was killed has left it running", async () => {
+    const device = fakeDevice();
+    device.functionReset = false;
+    device.status = 15;
+    const nic = await open(device);
+    expect(device.masteredAt).toEqual([0]);
+    nic.stop();
   });
 
   test("takes what it knows and the device has, and no more", async () => {
@@ -156,13 +134,19 @@ describe("what is asked for", () => {
     nic.stop();
   });
 
-  test("INTx: one line, taken back and unmasked where the link is read", async () => {
+  test("INTx: one line, taken back and unmasked where the link is read, which wakes the lane for its queue", async () => {
     const device = fakeDevice({ interruptKind: "intx", vectors: 1 });
     const nic = await open(device);
-    expect([nic.managementVector, (nic.lane(0) as VirtioNicLaneConfig).wakeFd]).toEqual([0, device.eventFds[0]]);
-    device.isr = 3;
-    nic.link();
-    expect([device.isr, device.unmasked]).toEqual([0, 1]);
+    const { wakeFd } = nic.lane(0) as VirtioNicLaneConfig;
+    // Not the line's own: two that wait for one eventfd take its signals from each other.
+    expect([nic.managementVector, device.eventFds.includes(wakeFd), wakeFd >= 0]).toEqual([0, false, true]);
+    const woken = [0, 1, 2, 3].map((isr) => {
+      device.isr = isr;
+      nic.link();
+      return clearSignal(wakeFd);
+    });
+    expect(woken).toEqual([false, true, false, true]);
+    expect([device.isr, device.unmasked]).toEqual([0, 4]);
     nic.stop();
   });
 
@@ -264,132 +248,15 @@ describe("the link", () => {
   });
 });
 
-describe("is refused, in words", () => {
-  const NIC = "NIC 0000:00:05.0";
-  const cases: [string, FakeOptions, (device: FakeVirtioNet) => void, Partial<NicOptions>, string][] = [
-    [
-      "a legacy device",
-      {},
-      (device) => device.capabilities.splice(1, 1),
-      {},
-      `UNSUPPORTED: ${NIC} is no modern virtio device: it has no common configuration capability: with QEMU, start it with disable-modern=off`,
-    ],
-    [
-      "a structure outside its BAR",
-      {},
-      (device) => (device.capabilities[1].offset = 0x3f00),
-      {},
-      `UNSUPPORTED: ${NIC} is no modern virtio device: it has its common configuration outside its BARs: with QEMU, start it with disable-modern=off`,
-    ],
-    [
-      "a structure in a BAR that there is not",
-      {},
-      (device) => (device.capabilities[4].bar = 2),
-      {},
-      `UNSUPPORTED: ${NIC} is no modern virtio device: it has its notification outside its BARs: with QEMU, start it with disable-modern=off`,
-    ],
-    [
-      "doorbells outside the registers",
-      {},
-      (device) => (device.capabilities[4].multiplier = 0x2000),
-      {},
-      `PROTOCOL: ${NIC}: the doorbell of queue 1 is in no register`,
-    ],
-    [
-      "a device that goes around the IOMMU",
-      { features: without(net.VIRTIO_F_ACCESS_PLATFORM) },
-      () => {},
-      {},
-      `UNSUPPORTED: ${NIC} does not offer ACCESS_PLATFORM: it would go around the IOMMU; with QEMU, add iommu_platform=on`,
-    ],
-    [
-      "a device of another version",
-      { features: without(net.VIRTIO_F_VERSION_1) },
-      () => {},
-      {},
-      `UNSUPPORTED: ${NIC} does not offer VERSION_1: with QEMU, start it with disable-modern=off`,
-    ],
-    [
-      "one that takes its offer back",
-      {},
-      (device) => (device.refuseFeatures = true),
-      {},
-      `UNSUPPORTED: ${NIC} does not accept the features it offered`,
-    ],
-    [
-      "one that is gone",
-      {},
-      (device) => (device.gone = true),
-      {},
-      `SYSTEM: ${NIC} does not answer: its registers are gone`,
-    ],
-    [
-      "one that lacks a queue it promised",
-      { queueSize: 0 },
-      () => {},
-      {},
-      `PROTOCOL: ${NIC} has no queue 0, which its features promise`,
-    ],
-    [
-      "one that has no vectors after all",
-      {},
-      (device) => (device.vectorLimit = 1),
-      {},
-      `SYSTEM: ${NIC}: queue 0 cannot have MSI-X vector 1`,
-    ],
-    [
-      "a MAC address that it cannot have",
-      { features: without(net.VIRTIO_NET_F_CTRL_MAC_ADDR) },
-      () => {},
-      { mac: "02:00:00:00:77:02" },
-      `UNSUPPORTED: ${NIC} keeps its own MAC address: leave out mac=`,
-    ],
-    [
-      "one that refuses a command",
-      {},
-      (device) => (device.ack = 1),
-      { queues: 4 },
-      `UNSUPPORTED: ${NIC} refuses 4 queue pairs (control queue answer 1)`,
-    ],
-  ];
-  for (const [what, options, spoil, wanted, line] of cases) {
-    test(what, async () => {
-      const device = fakeDevice(options);
-      spoil(device);
-      expect(await refusal(device, wanted)).toBe(line);
-    });
-  }
-
-  test("one that does not answer its control queue; it is not asked again", async () => {
-    const device = fakeDevice();
-    const nic = await open(device);
-    device.ack = -1;
-    const next = "give it back and take it again: ringyard nic give, ringyard nic take";
-    const asked = device.commands.length;
-    for (const _ of [1, 2]) {
-      expect(() => nic.setPromisc(false)).toThrow(
-        new RingyardError("SYSTEM", `${NIC} does not answer promiscuous mode on its control queue`, next),
-      );
-    }
-    expect(device.commands).toHaveLength(asked);
-    expect(nic.details().promisc).toBe(true);
-    nic.stop();
-  });
-
-  test("one that does not come out of its reset, also at its end: then the function is reset", async () => {
-    const device = fakeDevice();
-    const nic = await open(device);
-    device.stuckReset = true;
-    nic.stop();
-    expect([device.resets, device.status, device.busMaster]).toEqual([2, 0, false]);
-  });
-});
-
 test("opening and closing leaves nothing", async () => {
   const once = async () => {
-    const device = new FakeVirtioNet();
-    (await open(device, { queues: 4 })).stop();
-    device.close();
+    for (const options of [{}, { interruptKind: "intx", vectors: 1 }] as const) {
+      const device = new FakeVirtioNet(options);
+      const nic = await open(device, { queues: 4 });
+      nic.lane(0);
+      nic.stop();
+      device.close();
+    }
   };
   await once();
   const before = holdings();

@@ -1,26 +1,25 @@
 // A virtio NIC with both of its ends in this process: ringyard's driver above, its own device side below, and a worker's
 // tables for each. What the device delivers is what comes from the wire; what it fetches goes to the wire.
 //
-//   send(frames)   lane.deliver -> transmitq -> device.fetch -> frames on the wire
-//   receive(...)   device.deliver -> receiveq -> lane.fetch -> frames for the switch -> release
+//   send(frames)       lane.deliver -> transmitq -> device.fetch -> frames on the wire          toWire()
+//   fromWire(frames)   device.deliver -> receiveq -> lane.fetch -> frames for the switch        take()
 //
 // `useNic` closes everything with its test and checks rx + copies = tx + drops at the driver's lane, as well as that the
 // device was left silent and nothing is held.
 
 import { afterEach, expect } from "bun:test";
-import { Batch, OFFLOAD_ALL } from "../../../../src/mem/batch.ts";
+import { OFFLOAD_ALL } from "../../../../src/mem/batch.ts";
 import * as counter from "../../../../src/mem/counters.ts";
 import { Transmitters, type ZeroCopy } from "../../../../src/mem/held.ts";
-import { LANE_STATE_LENGTH } from "../../../../src/mem/lane-state.ts";
-import { WindowTable } from "../../../../src/mem/window.ts";
+import type { LaneContext } from "../../../../src/ports/port.ts";
 import type { Nic, NicOptions } from "../../../../src/ports/vfio/nic.ts";
 import { virtioNetDriver } from "../../../../src/ports/vfio/virtio/driver.ts";
 import { openVirtioNicLane, type VirtioNicLaneConfig } from "../../../../src/ports/vfio/virtio/lane.ts";
 import type { VirtioNicPair } from "../../../../src/ports/vfio/virtio/pair.ts";
-import { mapAnonymous, unmap } from "../../../../src/sys/memory.ts";
-import { plainNetHeader, readNetHeader } from "../../../../src/virtio/net-header.ts";
+import { readNetHeader } from "../../../../src/virtio/net-header.ts";
 import type { VirtqueueLane } from "../../../../src/virtio/virtqueue-lane.ts";
 import { openVirtqueueLane } from "../../../../src/virtio/virtqueue-open.ts";
+import { LaneBench } from "../../lane-bench.ts";
 import { BAR, type FakeOptions, FakeVirtioNet } from "./fake-device.ts";
 
 export const ARENA_SIZE = 16 << 20;
@@ -39,79 +38,33 @@ export function whole(...frames: Uint8Array[]): TestFrame[] {
   return frames.map((bytes) => ({ pieces: [bytes] }));
 }
 
-/** A worker's tables: a batch, windows, counters, and memory that frames are put into. */
-export class End {
-  readonly batch = new Batch();
-  readonly windows = new WindowTable();
-  readonly counters = new Float64Array(counter.COUNTER_COUNT);
-  readonly state = new Int32Array(new SharedArrayBuffer(LANE_STATE_LENGTH * 4));
-  readonly address = mapAnonymous(ARENA_SIZE);
-  readonly window = this.windows.add(this.address, ARENA_SIZE);
+/** A worker's tables, and memory that frames are put into, which a NIC may reach. */
+export class End extends LaneBench {
   readonly zeroCopy: ZeroCopy = {
     self: SELF,
-    iova: new Float64Array(16).fill(-1),
+    iova: this.windows.iova,
     transmitters: new Transmitters(new Int32Array(0)),
   };
-  private filled = 0;
 
-  context(shared = false, owner = true) {
-    const { windows, state, counters, zeroCopy } = this;
-    return { windows, state, counters, shared, owner, zeroCopy };
+  constructor() {
+    super(ARENA_SIZE);
+  }
+
+  override context(changes: Partial<LaneContext> = {}): LaneContext {
+    return super.context({ zeroCopy: this.zeroCopy, ...changes });
   }
 
   /** Fills the batch anew, behind the frames of before, which may still be read; returns its list of indices. */
   fill(frames: readonly TestFrame[]): Int32Array {
     const { batch, window, windows } = this;
     batch.reset();
-    const size = frames.reduce((sum, { pieces }) => sum + 16 + pieces.reduce((all, { length }) => all + length, 0), 0);
-    let at = this.filled + size > ARENA_SIZE ? 0 : this.filled;
     for (const { pieces, header } of frames) {
-      const i = batch.count++;
-      batch.first[i] = batch.pool.count;
-      batch.segments[i] = pieces.length;
-      batch.length[i] = pieces.reduce((sum, piece) => sum + piece.length, 0);
-      plainNetHeader(batch, i);
-      if (header !== undefined) {
-        windows.u8[window].set(header, at);
-        if (!readNetHeader(windows.view[window], at, batch, i, OFFLOAD_ALL, true)) throw new Error("an unsound header");
-        at += 16;
-      }
-      for (const piece of pieces) {
-        const s = batch.pool.count++;
-        batch.pool.window[s] = window;
-        batch.pool.offset[s] = at;
-        batch.pool.length[s] = piece.length;
-        windows.u8[window].set(piece, at);
-        at += piece.length;
-      }
+      const i = this.put(...pieces);
+      if (header === undefined) continue;
+      const sound = readNetHeader(windows.view[window], this.place(header), batch, i, OFFLOAD_ALL, true);
+      if (!sound) throw new Error("an unsound header");
     }
-    this.filled = (at + 3) & ~3;
-    return Int32Array.from({ length: frames.length }, (_, i) => i);
-  }
-
-  /** Frame `i` of the batch, put together. */
-  frame(i: number): Uint8Array<ArrayBuffer> {
-    const { batch, windows } = this;
-    const pieces: Uint8Array[] = [];
-    for (let s = batch.first[i]; s < batch.first[i] + batch.segments[i]; s++) {
-      const start = batch.pool.offset[s];
-      pieces.push(windows.u8[batch.pool.window[s]].slice(start, start + batch.pool.length[s]));
-    }
-    return new Uint8Array(Buffer.concat(pieces));
-  }
-
-  /** Drops and faults by name; those that never happened are absent. */
-  get reasons(): Record<string, number> {
-    return Object.fromEntries(
-      counter.COUNTER_NAMES.flatMap((name, index) =>
-        name === undefined || this.counters[index] === 0 ? [] : [[name, this.counters[index]]],
-      ),
-    );
-  }
-
-  close(): void {
-    this.windows.remove(this.window);
-    unmap(this.address, ARENA_SIZE);
+    return this.all;
   }
 }
 
@@ -143,7 +96,7 @@ export class NicRig {
 
   openLane(shared = false): void {
     const config = this.nic.lane(0) as VirtioNicLaneConfig;
-    this.lane = openVirtioNicLane(config, this.host.context(shared), this.fake.bar(BAR));
+    this.lane = openVirtioNicLane(config, this.host.context({ shared }), this.fake.bar(BAR));
     this.lane.disarm();
   }
 
@@ -165,8 +118,9 @@ export class NicRig {
 
   /** Whether the device may read frames where they lie, from now on. */
   reach(on: boolean): void {
-    const { window, zeroCopy } = this.host;
-    zeroCopy.iova[window] = on ? ARENA_IOVA : -1;
+    const { address, memorySize: size, windows } = this.host;
+    if (on) windows.mapDma({ address, size, iova: ARENA_IOVA });
+    else windows.unmapDma(address);
   }
 
   /** The switch sends frames. Returns how many the lane took. */
@@ -228,8 +182,8 @@ export class NicRig {
       this.device.close();
       this.nic.stop();
       expect([this.fake.status, this.fake.busMaster]).toEqual([0, false]);
-      this.host.close();
-      this.wire.close();
+      this.host.give();
+      this.wire.give();
       this.fake.close();
     }
   }

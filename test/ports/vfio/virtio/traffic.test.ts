@@ -94,12 +94,12 @@ test(
           expect(inSwitch.length).toBe(toSwitch.length);
           expect(onWire.every((bytes, n) => Buffer.compare(bytes, toWire[n]) === 0)).toBe(true);
           expect(inSwitch.every((bytes, n) => Buffer.compare(bytes, toSwitch[n]) === 0)).toBe(true);
-          const { counters, reasons } = rig.host;
+          const { counters, drops } = rig.host;
           const sum = (list: Uint8Array[]) => list.reduce((total, { length }) => total + length, 0);
           expect([counters[TX_FRAMES], counters[TX_BYTES]]).toEqual([toWire.length, sum(toWire)]);
           expect([counters[RX_FRAMES], counters[RX_BYTES]]).toEqual([toSwitch.length, sum(toSwitch)]);
           expect(counters[TX_ZERO_COPY] + counters[TX_COPIED]).toBe(toWire.length);
-          for (const name of Object.keys(reasons)) expect(name).toBe("no_buffer");
+          for (const name of Object.keys(drops)) expect(name).toBe("no_buffer");
           rig.lane.reap();
           expect(rig.host.state[TX_REAPED]).toBe(rig.host.state[TX_POSTED]);
           expect(rig.host.state[TX_POSTED]).toBe(counters[TX_ZERO_COPY]);
