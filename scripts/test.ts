@@ -13,6 +13,8 @@ import { IN_VM, prepare, testInVm, testKernels } from "./vm/tests.ts";
 
 const ROOT = `${join(import.meta.dir, "..")}/`;
 const FULL = process.env.RINGYARD_TEST_SCALE === "full";
+/** For tests without a limit of their own: bun's five seconds are too few beside other work on the machine, and tests do not judge speed. */
+const TEST_TIMEOUT_MS = 60_000;
 /** A file that takes longer hangs: single tests have time limits of their own. */
 const FILE_TIMEOUT_MS = (FULL ? 120 : 20) * 60_000;
 
@@ -83,7 +85,7 @@ async function check(what: string, argv: string[], total: Tally): Promise<void> 
 }
 
 async function testFile(file: string, total: Tally): Promise<boolean> {
-  const argv = [process.execPath, "test", "--no-orphans", `./${file}`];
+  const argv = [process.execPath, "test", "--no-orphans", "--timeout", `${TEST_TIMEOUT_MS}`, `./${file}`];
   const { output, exitCode } = await show(argv, FILE_TIMEOUT_MS);
   return count(output, exitCode, total);
 }
