@@ -23,7 +23,7 @@ import {
 import type { GuestMemory } from "../mem/guest-memory.ts";
 import { DELIVER_CALL, DELIVER_NEXT, DELIVER_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
 import { VRING_DESC_F_WRITE } from "../uapi/virtio_ring.ts";
-import { CHAIN_FLAGS, walkChain } from "./chain.ts";
+import { CHAIN_FLAGS, MAX_CHAIN_BYTES, walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, writeNetHeader } from "./net-header.ts";
 import { publishUsed } from "./notify.ts";
 import type { SplitRing } from "./split-ring.ts";
@@ -150,33 +150,8 @@ function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: numbe
   const buffers = deliverer.buffers;
   buffers.count = 0;
   if (head >= deliverer.ring.size) return BAD_HEAD;
-  if (deliverPieces(deliverer, batch, i, next, head)) return 1;
   if (walkChain(deliverer.ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
   return deliverScattered(deliverer, batch, i, next, free, head);
-}
-
-/** The common buffer, and a frame in several pieces: rules leave every longer one so. Returns whether it fits. */
-function deliverPieces(deliverer: Deliverer, batch: Batch, i: number, next: number, head: number): boolean {
-  const { dataValid, memory, ring } = deliverer;
-  const { desc, mask, usedRing } = ring;
-  const { pool } = batch;
-  const windows = memory.windows;
-  const entry = head << 2;
-  const needed = NET_HEADER_SIZE + batch.length[i];
-  if ((desc[entry + 3] & CHAIN_FLAGS) !== VRING_DESC_F_WRITE || desc[entry + 2] < needed) return false;
-  if (memory.find(desc[entry], desc[entry + 1], needed) !== needed) return false;
-  const window = memory.foundWindow;
-  let at = memory.foundOffset + NET_HEADER_SIZE;
-  const end = batch.first[i] + batch.segments[i];
-  for (let s = batch.first[i]; s < end; s++) {
-    copyBytes(windows, window, at, pool.window[s], pool.offset[s], pool.length[s]);
-    at += pool.length[s];
-  }
-  writeNetHeader(windows.view[window], memory.foundOffset, batch, i, dataValid, 1);
-  const slot = (next & mask) << 1;
-  usedRing[slot] = head;
-  usedRing[slot + 1] = needed;
-  return true;
 }
 
 /** The general case: several descriptors or buffers, several pieces of frame. `buffers` holds the first chain. */
