@@ -36,6 +36,11 @@ function shown(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toFixed(2);
 }
 
+/** A bar's figure as it was chosen: whole, or as far as it is shown. */
+function limit(value: number | undefined): number {
+  return Number((value ?? Number.NaN).toFixed(2));
+}
+
 function cell(spread: Spread | undefined): string {
   if (spread === undefined) return "-";
   const { median, min, max, count } = spread;
@@ -43,7 +48,7 @@ function cell(spread: Spread | undefined): string {
 }
 
 function barLine({ subject, system, against, atLeast, atMost, value, met }: BarResult): string {
-  const wanted = atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`;
+  const wanted = atLeast === undefined ? `at most ${limit(atMost)}` : `at least ${limit(atLeast)}`;
   const measured = system === undefined ? subject : `${subject}, ${system}`;
   const what = against === undefined ? measured : `${measured}, ratio to ${against}`;
   return `${met ? "met    " : "NOT MET"} ${what}: ${value === undefined ? "not measured" : shown(value)}, ${wanted}`;

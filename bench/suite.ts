@@ -39,6 +39,8 @@ export interface Context {
   readonly quota: number;
   /** Names of the systems to measure; ringyard is always one. */
   readonly systems: readonly string[];
+  /** Only whether the bench works is asked: what is large may be small. */
+  readonly smoke: boolean;
   readonly say: (line: string) => void;
   readonly sample: (sample: Sample) => void;
   /** A measurement that could not be made; the others go on. */

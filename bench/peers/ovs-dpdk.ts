@@ -1,10 +1,12 @@
-// OVS-DPDK: one poll-mode thread on CPU 0, a bridge with the NORMAL (learning) action, two dpdkvhostuser ports. Its database,
-// sockets and logs are in a folder of their own; an Open vSwitch that already runs on the machine is not touched.
+// OVS-DPDK: one poll-mode thread on CPU 0, a bridge with the NORMAL (learning) action, two dpdkvhostuser ports; or the same with OpenFlow
+// flows in front. Its database, sockets and logs are in a folder of their own; an Open vSwitch that already runs on the machine is
+// not touched.
 
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../test/support/process.ts";
 import { until } from "../../test/support/until.ts";
+import { type MixedRule, openFlowFile } from "../mixed-rules.ts";
 import { confine } from "../quota.ts";
 import type { Undo } from "../undo.ts";
 import { type Running, removeDpdkFiles, type System, scratchFolder, socketsListening } from "./system.ts";
@@ -27,7 +29,7 @@ function removeDevicesAfterwards(undo: Undo): void {
   }
 }
 
-async function start(quota: number, undo: Undo): Promise<Running> {
+async function start(quota: number, undo: Undo, rules: readonly MixedRule[] = []): Promise<Running> {
   const folder = scratchFolder(undo);
   const env = { OVS_RUNDIR: folder, OVS_LOGDIR: folder, OVS_DBDIR: folder };
   const socket = join(folder, "db.sock");
@@ -49,13 +51,15 @@ async function start(quota: number, undo: Undo): Promise<Running> {
   await vsctl("--no-wait", "set", "Open_vSwitch", ".", ...config);
 
   const vswitchd = undo.spawn([VSWITCHD, `unix:${socket}`], env);
-  confine(vswitchd.pid, quota, undo);
   await vsctl("add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev");
-  for (const port of ["p0", "p1"]) {
-    await vsctl("add-port", BRIDGE, port, "--", "set", "Interface", port, "type=dpdkvhostuser");
+  for (const [index, port] of ["p0", "p1"].entries()) {
+    const settings = ["type=dpdkvhostuser", `ofport_request=${index + 1}`];
+    await vsctl("add-port", BRIDGE, port, "--", "set", "Interface", port, ...settings);
   }
   const sockets = [join(folder, "p0"), join(folder, "p1")] as const;
   await socketsListening(sockets, () => vswitchd.output);
+  if (rules.length > 0) await replaceFlows(rules, folder, env);
+  confine(vswitchd.pid, quota, undo);
   return {
     sockets,
     pid: vswitchd.pid,
@@ -66,4 +70,21 @@ async function start(quota: number, undo: Undo): Promise<Running> {
   };
 }
 
-export const ovsDpdk: System = { name: "ovs-dpdk", start };
+/** The flows of `rules`, and what they leave to NORMAL, in the place of the one that a bridge begins with. */
+async function replaceFlows(rules: readonly MixedRule[], folder: string, env: Record<string, string>): Promise<void> {
+  const file = join(folder, "flows.txt");
+  const flows = openFlowFile(rules);
+  writeFileSync(file, flows);
+  const ofctl = async (...words: string[]) => (await run(["ovs-ofctl", "-O", "OpenFlow14", ...words], { env })).stdout;
+  await ofctl("--bundle", "replace-flows", BRIDGE, file);
+  const wanted = flows.split("\n").length - 1;
+  const there = Number(/flow_count=(\d+)/.exec(await ofctl("dump-aggregate", BRIDGE))?.[1]);
+  if (there !== wanted) throw new Error(`${there} of ${wanted} flows are in the tables`);
+}
+
+export const ovsDpdk: System = { name: "ovs-dpdk", start: (quota, undo) => start(quota, undo) };
+
+/** The same with rules as OpenFlow flows. */
+export function ovsDpdkWith(name: string, rules: readonly MixedRule[]): System {
+  return { name, start: (quota, undo) => start(quota, undo, rules) };
+}

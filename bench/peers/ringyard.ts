@@ -1,7 +1,9 @@
 // ringyard itself, as a user starts it, with two vhost-user ports that it listens on. All of its threads are kept on CPU 0.
 
+import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Background } from "../../test/support/process.ts";
+import { type Background, run } from "../../test/support/process.ts";
+import { type MixedRule, ringyardFile } from "../mixed-rules.ts";
 import { confine } from "../quota.ts";
 import type { Undo } from "../undo.ts";
 import { type Running, type System, scratchFolder, socketsListening } from "./system.ts";
@@ -9,12 +11,23 @@ import { type Running, type System, scratchFolder, socketsListening } from "./sy
 const ROOT = resolve(import.meta.dir, "../..");
 const READY_LIMIT_MS = 30_000;
 
-/** `ringyard up` with the ports given (name -> URI); not waited for. */
-export function launch(ports: Record<string, string>, poll: "busy" | "adaptive", undo: Undo): Background {
-  const control = join(scratchFolder(undo), "control.sock");
+function command(...words: string[]): string[] {
+  return [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "src/cli/main.ts"), ...words];
+}
+
+/**
+ * `ringyard up` with the ports given (name -> URI); not waited for. The worker is on CPU 0, and so are all other threads, unless
+ * `cpus` says where these may be.
+ */
+export function launch(
+  ports: Record<string, string>,
+  poll: "busy" | "adaptive",
+  undo: Undo,
+  { control = join(scratchFolder(undo), "control.sock"), cpus = "0" } = {},
+): Background {
   const words = Object.entries(ports).flatMap(([name, uri]) => ["--port", `${name}=${uri}`]);
-  const command = [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "src/cli/main.ts"), "up", ...words];
-  return undo.spawn(["taskset", "-c", "0", ...command, "--cpus", "0", "--poll", poll, "--control", control]);
+  const up = command("up", ...words, "--cpus", "0", "--poll", poll, "--control", control);
+  return undo.spawn(["taskset", "-c", cpus, ...up]);
 }
 
 /** Waits until it says so. */
@@ -22,12 +35,20 @@ export async function ready(program: Background): Promise<void> {
   await program.says(/\bready\b/, { timeoutMs: READY_LIMIT_MS });
 }
 
-export async function startRingyard(poll: "busy" | "adaptive", quota: number, undo: Undo): Promise<Running> {
+export async function startRingyard(
+  poll: "busy" | "adaptive",
+  quota: number,
+  undo: Undo,
+  rules: readonly MixedRule[] = [],
+): Promise<Running> {
   const folder = scratchFolder(undo);
   const sockets = [join(folder, "0"), join(folder, "1")] as const;
-  const program = launch({ p0: `vhost-user:${sockets[0]}`, p1: `vhost-user:${sockets[1]}` }, poll, undo);
+  const control = join(folder, "control.sock");
+  const ports = { p0: `vhost-user:${sockets[0]}`, p1: `vhost-user:${sockets[1]}` };
+  const program = launch(ports, poll, undo, { control });
   await ready(program);
   await socketsListening(sockets, () => program.output);
+  if (rules.length > 0) await replaceRules(rules, control, folder);
   confine(program.pid, quota, undo);
   return {
     sockets,
@@ -38,4 +59,16 @@ export async function startRingyard(poll: "busy" | "adaptive", quota: number, un
   };
 }
 
+/** As a user does it. */
+export async function replaceRules(rules: readonly MixedRule[], control: string, folder: string): Promise<void> {
+  const file = join(folder, "rules.txt");
+  writeFileSync(file, ringyardFile(rules));
+  await run(command("rule", "replace", "-f", file, "--control", control));
+}
+
 export const ringyard: System = { name: "ringyard", start: (quota, undo) => startRingyard("busy", quota, undo) };
+
+/** The same with rules. */
+export function ringyardWith(name: string, rules: readonly MixedRule[]): System {
+  return { name, start: (quota, undo) => startRingyard("busy", quota, undo, rules) };
+}

@@ -9,26 +9,10 @@ import type { System } from "../peers/system.ts";
 import { testpmd } from "../peers/testpmd.ts";
 import { median } from "../stats.ts";
 import type { Context, Suite } from "../suite.ts";
-import { Undo } from "../undo.ts";
+import { throughput } from "../throughput.ts";
 
 const SYSTEMS: readonly System[] = [ringyard, testpmd, ovsDpdk];
 export const SYSTEM_NAMES = SYSTEMS.map(({ name }) => name);
-
-/** One system, one frame size: started, measured, stopped. Returns the readings, one a second. */
-async function measure(system: System, size: number, context: Context): Promise<number[]> {
-  const undo = new Undo();
-  const unwind = context.undo.defer(() => undo.unwind());
-  try {
-    const running = await system.start(context.quota, undo);
-    const client = await DpdkClient.attach(running.sockets, size, undo);
-    const readings = await client.measure(context.seconds);
-    await client.quit();
-    await running.stop();
-    return readings;
-  } finally {
-    await unwind();
-  }
-}
 
 async function run(context: Context): Promise<void> {
   const systems = SYSTEMS.filter(({ name }) => context.systems.includes(name));
@@ -39,7 +23,7 @@ async function run(context: Context): Promise<void> {
         const system = systems[(round + turn) % systems.length];
         const subject = `${size} B`;
         try {
-          const readings = await measure(system, size, context);
+          const readings = await throughput(system, (sockets, undo) => DpdkClient.attach(sockets, size, undo), context);
           const value = median(readings);
           context.sample({ subject, unit: "Mpps", system: system.name, round, value, readings });
         } catch (error) {

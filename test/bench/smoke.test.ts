@@ -32,7 +32,7 @@ requirePeer(
       defer(() => rmSync(folder, { recursive: true }));
       const out = join(folder, "result.json");
       const hugepages = readFileSync("/proc/sys/vm/nr_hugepages", "utf8");
-      const suites = ["--suites", "vhost-user,footprint"];
+      const suites = ["--suites", "vhost-user,rules,footprint"];
       const argv = [process.execPath, join(ROOT, "bench/main.ts"), "--smoke", ...suites, "--out", out];
       // Its sockets lie in our folder, so that its programs are known by it.
       const env = { RINGYARD_NO_INSTALL: "1", TMPDIR: folder };
@@ -44,11 +44,29 @@ requirePeer(
       for (const { samples } of results) for (const { subject, value } of samples) values.set(subject, value);
       expect([...values.keys()].sort()).toEqual([
         "64 B",
+        "64 B, all new flows",
+        "64 B, warm flows",
         "idle, 2 TAP ports",
         "idle, 2 vhost-user ports",
         "memory, 2 TAP ports",
         "memory, 2 vhost-user ports after load",
+        "one worker, 1 flow",
+        "one worker, 4096 flows",
+        "one worker, 64 flows",
+        "one worker, all new flows",
+        "one worker, up to copy, 64 flows",
+        "one worker, up to copy, all new flows",
+        "one worker, up to decision, 64 flows",
+        "one worker, up to decision, all new flows",
+        "one worker, up to fetch, 64 flows",
+        "one worker, up to fetch, all new flows",
+        "one worker, up to key, 64 flows",
+        "one worker, up to key, all new flows",
         "start to first frame",
+        "update of one rule, one CPU, full load, greatest",
+        "update of one rule, one CPU, full load, median",
+        "update of one rule, paced load, greatest",
+        "update of one rule, paced load, median",
       ]);
       for (const [subject, value] of values) expect(value, subject).toBeGreaterThan(0);
       expect(stdout).toContain("start to first frame");

@@ -9,6 +9,8 @@ import {
   BROAD_TAGS,
   FLOW_ENTRIES,
   FLOW_MULTIPLIERS,
+  FLOW_SCRATCH,
+  FLOW_SEED_GENERATION,
   FLOW_TAGS,
 } from "../../../src/dataplane/rules/flow-cache.ts";
 import {
@@ -22,9 +24,9 @@ import {
   KEY_PORTS,
   KEY_WORDS,
 } from "../../../src/dataplane/rules/key.ts";
-import { type ProgramOptions, RuleProgram } from "../../../src/dataplane/rules/program.ts";
+import { decide, type ProgramOptions, RuleProgram } from "../../../src/dataplane/rules/program.ts";
 import type { Constraint, Rule } from "../../../src/dataplane/rules/rule.ts";
-import { ranksFor } from "./program-answers.ts";
+import { answerAt, ranksFor } from "./program-answers.ts";
 
 const UDP4 = CLASS_IP4 | CLASS_UDP;
 
@@ -143,11 +145,34 @@ test("new rules forget these flows, too", () => {
   expect(ranksFor(program, udp(2, 1, 2, 1))).toEqual([1]);
 });
 
-test("an answer of many ranks is right, kept or not", () => {
-  for (const count of [40, 60, 100]) {
-    const rules = Array.from({ length: count }, (): Rule => ({ ...drop(is("ip4.dst", 1)), actions: [] }));
-    const { program } = programWith(rules);
-    const ranks = Array.from({ length: count }, (_, i) => i);
-    for (let i = 0; i < 5; i++) expect(ranksFor(program, udp(i, 1, i, i))).toEqual(ranks);
+test("they are forgotten when generations begin again", () => {
+  const [old, other] = [0, 1].map((rank) =>
+    compileRules([...[drop(is("ip4.dst", 7)), drop(is("ip4.dst", 1))].slice(rank), ...PADDING]),
+  );
+  const program = new RuleProgram(old.tables, old.source);
+  expect(ranksFor(program, udp(1, 1, 1, 1))).toEqual([1]);
+  const first = program.seeds[FLOW_SEED_GENERATION];
+  do program.swap(other.tables, other.source);
+  while (program.seeds[FLOW_SEED_GENERATION] !== first);
+  expect(ranksFor(program, udp(1, 1, 1, 1))).toEqual([0]);
+});
+
+test("an answer of as many ranks as an entry has room for is kept, and one of more is not", () => {
+  const rules = (count: number) =>
+    Array.from({ length: count }, (): Rule => ({ ...drop(is("ip4.dst", 1)), actions: [] }));
+  const most = programWith(rules(1)).program.functions.broadRanks;
+  expect(most).toBeGreaterThan(30);
+  for (const [count, kept] of [
+    [most, true],
+    [most + 1, false],
+    [300, false],
+  ] as const) {
+    const { program } = programWith(rules(count));
+    for (let i = 0; i < 3; i++) {
+      program.key.set(udp(i, 1, i, i));
+      const at = decide(program);
+      expect([count, at !== FLOW_SCRATCH]).toEqual([count, kept]);
+      expect(answerAt(program, at)).toEqual(Array.from({ length: count }, (_, k) => k));
+    }
   }
 });

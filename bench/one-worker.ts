@@ -1,0 +1,186 @@
+// A dataplane worker's turn without its thread: two virtqueue ports and the rules of a RuleTable in this thread, so that a turn can be
+// timed, and profiled, by itself. What runs is what a worker runs (dataplane/worker.ts, `breathe`), function by function.
+//
+//   port 0: transmit ring --fetch--> burst --forward (by rules, if there are any)--> deliver --> receive ring: port 1
+//
+// Both drivers write their rings once (steady-ring.ts). One thread; `close` gives all memory back.
+
+import { parseRule } from "../src/control/rules/parse-rule.ts";
+import { resolveRule } from "../src/control/rules/resolve.ts";
+import { Fallback } from "../src/dataplane/fallback.ts";
+import { allocateFdb, type Fdb } from "../src/dataplane/fdb-layout.ts";
+import { fdbAddStatic } from "../src/dataplane/fdb-table.ts";
+import { forward } from "../src/dataplane/forward.ts";
+import { forwardPlanned } from "../src/dataplane/rules/forward-planned.ts";
+import { PlanRunner } from "../src/dataplane/rules/plan.ts";
+import { RuleTable } from "../src/dataplane/rules/table.ts";
+import { CLOCK_S, MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "../src/dataplane/shared.ts";
+import { Tables } from "../src/dataplane/tables.ts";
+import type { WorkerRequest } from "../src/dataplane/worker.ts";
+import { type Batch, BURST, MAX_FRAME } from "../src/mem/batch.ts";
+import { RX_FRAMES, TX_FRAMES } from "../src/mem/counters.ts";
+import { WindowTable } from "../src/mem/window.ts";
+import { closeFd, eventFd } from "../src/sys/fd.ts";
+import { mapAnonymous, unmap, viewOf } from "../src/sys/memory.ts";
+import { driverRingLayout } from "../src/virtio/driver-ring.ts";
+import { NET_HEADER_SIZE } from "../src/virtio/net-header.ts";
+import { openVirtqueueLane } from "../src/virtio/virtqueue-open.ts";
+import { flowFrame, macOf, setFlow } from "./flow-frames.ts";
+import { CLIENT_MACS } from "./peers/system.ts";
+import { BUFFER_STRIDE, SteadyRing } from "./steady-ring.ts";
+
+/** Small enough that buffers stay in the processor's cache, as a guest's do while it keeps up. */
+const RING = 256;
+const BUFFER_SIZE = 2048;
+/** VIRTIO_F_VERSION_1, in the features' high word. */
+const VERSION_1 = 1;
+
+/** The turns that fit the rings. */
+export const TURNS = RING / BURST;
+
+/** Opens port `index` and its lane. */
+function openPort({ windows, shared, tables, fdb }: Dataplane, index: number, frameSize: number) {
+  const receive = driverRingLayout(RING, 0);
+  const transmit = driverRingLayout(RING, receive.bytes);
+  const received = receive.bytes + transmit.bytes;
+  const sent = received + RING * BUFFER_STRIDE;
+  const size = sent + RING * BUFFER_STRIDE;
+  const address = mapAnonymous(size);
+  const memory = viewOf(address, 0, size);
+  const [kickFd, callFd] = [eventFd(), eventFd()];
+  const at = index * MAX_PAIRS;
+  const counters = shared.counters(0, at);
+  const lane = openVirtqueueLane(
+    {
+      featuresLo: 0,
+      featuresHi: VERSION_1,
+      regions: [{ guest: 0, size, address }],
+      deliver: { ...receive, kickFd, callFd, enabled: true },
+      fetch: { ...transmit, kickFd, callFd, enabled: true },
+    },
+    { windows, state: shared.laneState(at), counters, shared: false, owner: true },
+  );
+  tables.set(at, lane, true);
+  shared.control[SharedState.portWord(index, PORT_UP)] = 1;
+  shared.control[SharedState.portWord(index, PORT_MAX_FRAME)] = MAX_FRAME;
+  fdbAddStatic(fdb, CLIENT_MACS[index], index);
+  const buffers = (offset: number, length: number) => ({ at: offset, address: offset, length });
+  return {
+    lane,
+    counters,
+    bytes: new Uint8Array(memory),
+    halves: new Uint16Array(memory),
+    receive: new SteadyRing(memory, receive, buffers(received, BUFFER_SIZE), true),
+    transmit: new SteadyRing(memory, transmit, buffers(sent, NET_HEADER_SIZE + frameSize), false),
+    close() {
+      lane.close();
+      closeFd(kickFd);
+      closeFd(callFd);
+      unmap(address, size);
+    },
+  };
+}
+
+type BenchPort = ReturnType<typeof openPort>;
+
+/** What ports are opened in. */
+interface Dataplane {
+  readonly windows: WindowTable;
+  readonly shared: SharedState;
+  readonly fdb: Fdb;
+  readonly tables: Tables;
+}
+
+export class OneWorker implements Dataplane {
+  readonly windows = new WindowTable();
+  readonly shared = SharedState.allocate(1);
+  readonly fdb = allocateFdb(1024);
+  readonly tables = new Tables(this.windows, this.fdb, this.shared.control, this.shared, 0);
+  private readonly fallback = new Fallback(this.windows);
+  private readonly runner = new PlanRunner(this.windows, this.tables.batch, 0);
+  private readonly ports: readonly [BenchPort, BenchPort];
+  private readonly table: RuleTable;
+
+  constructor(frameSize: number) {
+    this.shared.control[CLOCK_S] = 1;
+    this.ports = [openPort(this, 0, frameSize), openPort(this, 1, frameSize)];
+    this.table = new RuleTable({
+      dispatcher: {
+        callAll: async (request: WorkerRequest) => this.take(request),
+        delivers: () => true,
+        isUp: () => true,
+        shared: this.shared,
+        workers: 1,
+      },
+      fdb: this.fdb,
+      portName: (index) => `p${index}`,
+      onLog: () => {},
+    });
+    const frame = flowFrame(frameSize, macOf(CLIENT_MACS[0]), macOf(CLIENT_MACS[1]));
+    const { bytes, transmit } = this.ports[0];
+    for (let n = 0; n < RING; n++) bytes.set(frame, transmit.frameAt(n));
+  }
+
+  private take(request: WorkerRequest): void {
+    if (request.op === "plan") this.tables.plan = request.plan === null ? null : this.runner.open(request.plan);
+  }
+
+  /** Makes these the rules, in ringyard's words. */
+  async rules(texts: readonly string[]): Promise<void> {
+    const lookup = { port: (name: string) => Number(name.slice(1)), meter: () => undefined };
+    const rules = texts.map((text, k) => resolveRule({ ...parseRule(text), id: k + 1 }, lookup));
+    await this.table.replace(rules, []);
+  }
+
+  /** Puts TURNS bursts of frames of the flows from `flow` on into the rings; with `of` there are no more flows than that. */
+  fill(flow: number, of: number): void {
+    const [{ halves, transmit }, { receive }] = this.ports;
+    transmit.poll();
+    for (let k = 0; k < RING; k++) {
+      setFlow(halves, transmit.frameAt(transmit.shown + k) >> 1, of === 0 ? flow + k : (flow + k) % of);
+    }
+    receive.poll();
+    receive.show(receive.room);
+    transmit.show(RING);
+  }
+
+  /** One turn: a burst from port 0. */
+  turn(): void {
+    const { tables, fallback } = this;
+    const { lane, counters } = this.ports[0];
+    const batch = tables.batch;
+    batch.reset();
+    lane.fetch(batch);
+    const plan = tables.plan;
+    if (plan === null) forward(tables, fallback, batch, 0, counters);
+    else forwardPlanned(tables, fallback, plan, batch, 0, counters);
+    lane.release(batch);
+  }
+
+  /** A burst that nothing is done with but `look`. */
+  turnWith(look: (batch: Batch) => void): void {
+    const { lane } = this.ports[0];
+    const { batch } = this.tables;
+    batch.reset();
+    lane.fetch(batch);
+    look(batch);
+    lane.release(batch);
+  }
+
+  /** The plan that a worker would run: for a look at its parts. */
+  get plan() {
+    return this.tables.plan;
+  }
+
+  /** Frames that were taken from port 0, and of these, delivered to port 1. */
+  get moved(): { taken: number; delivered: number } {
+    return { taken: this.ports[0].counters[RX_FRAMES], delivered: this.ports[1].counters[TX_FRAMES] };
+  }
+
+  close(): void {
+    this.table.close();
+    this.fallback.close();
+    this.runner.close();
+    for (const { close } of this.ports) close();
+  }
+}
