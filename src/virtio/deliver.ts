@@ -23,7 +23,7 @@ import {
 import type { GuestMemory } from "../mem/guest-memory.ts";
 import { DELIVER_CALL, DELIVER_NEXT, DELIVER_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
 import { VRING_DESC_F_WRITE } from "../uapi/virtio_ring.ts";
-import { CHAIN_FLAGS, MAX_CHAIN_BYTES, walkChain } from "./chain.ts";
+import { CHAIN_FLAGS, walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, writeNetHeader } from "./net-header.ts";
 import { publishUsed } from "./notify.ts";
 import type { SplitRing } from "./split-ring.ts";
