@@ -6,7 +6,8 @@
 // In the order of rank. What can never be found is left out: all behind an entry that has no checks and ends the search, and a
 // rule's second entry behind its first. Cold; control thread.
 
-import { CHAIN_END, CHECK_END, SLOT_EMPTY } from "./compile-layout.ts";
+import { CHAIN_END, CHECK_END, CHECK_LENGTH, SLOT_EMPTY } from "./compile-layout.ts";
+import { KEY_WORDS } from "./key.ts";
 
 /** More checks than this, one after the other, and prefixes are the better choice: each costs a new flow some 2 ns. */
 const CROWD = 16;
@@ -20,12 +21,15 @@ interface Chain {
 
 export class Chains {
   readonly #chains: Chain[] = [];
+  /** All bits of a key that checks look at. */
+  readonly checked = new Int32Array(KEY_WORDS);
 
   /**
    * What a slot answers that has answered `there` so far, when `answer` comes: rank << 1 | continues. Ranks come in order. An answer
    * below 0 names a chain, and stands for its place until `writeTo`.
    */
-  add(at: number, there: number, answer: number, checks: readonly number[]): number {
+  add(slot: number, there: number, answer: number, checks: readonly number[]): number {
+    for (let at = 0; at < checks.length; at += CHECK_LENGTH) this.checked[checks[at]] |= checks[at + 1];
     if (there < 0) {
       append(this.#chains[~there], answer, checks);
       return there;
@@ -33,7 +37,7 @@ export class Chains {
     if (there !== SLOT_EMPTY && (endsSearch(there) || (there === answer && checks.length === 0))) return there;
     if (there === SLOT_EMPTY && checks.length === 0) return answer;
     const chain: Chain =
-      there === SLOT_EMPTY ? { at, answers: [], checks: [] } : { at, answers: [there], checks: [[]] };
+      there === SLOT_EMPTY ? { at: slot, answers: [], checks: [] } : { at: slot, answers: [there], checks: [[]] };
     append(chain, answer, checks);
     return ~(this.#chains.push(chain) - 1);
   }

@@ -33,6 +33,8 @@ export interface Slice {
 }
 
 export interface Shape {
+  /** Among all shapes that a Shapes has made. */
+  readonly index: number;
   readonly classMask: number;
   readonly classValue: number;
   readonly slices: readonly Slice[];
@@ -53,7 +55,6 @@ export class Shapes {
     if (known !== undefined) return known;
     const shape = this.#make(mask, value);
     this.#shapes.set(hash, [...alike, shape]);
-    this.count++;
     return shape;
   }
 
@@ -63,7 +64,8 @@ export class Shapes {
       const asked = askedOf(mask, word);
       if (asked !== 0) slices.push(this.#slice(word, asked));
     }
-    return { classMask: mask[KEY_CLASS] & CLASS_BITS, classValue: value[KEY_CLASS] & CLASS_BITS, slices };
+    const [classMask, classValue] = [mask[KEY_CLASS] & CLASS_BITS, value[KEY_CLASS] & CLASS_BITS];
+    return { index: this.count++, classMask, classValue, slices };
   }
 
   #slice(word: number, mask: number): Slice {

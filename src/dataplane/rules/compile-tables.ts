@@ -1,6 +1,6 @@
-// Entries into tables: the filters and slots that compile-layout.ts draws, tuple by tuple, and chains behind them.
+// Entries into tables: the cells, filters and slots that compile-layout.ts draws, and chains behind them.
 //
-//   expansions by rank -> entries by tuple -> a bit in the filter of each slice, a bit in the tuple's, a slot
+//   expansions by rank -> entries -> two bits in a cell of each slice's word, a bit in the tuple's filter, a slot of the tuple
 //
 // Sizes follow from counts, so all of it is one allocation and one pass. Cold; control thread.
 
@@ -29,6 +29,7 @@ import { type Group, type Plan, type Shape, type Slice, tupleAt, wordAt } from "
 /** Bits for each entry. Of slices that are not there, one in 60 to 250 finds both bits of its cell; of tuples, one in 32 to 64. */
 const CELL_BITS = 16;
 const TUPLE_FILTER_BITS = 32;
+
 /** All entries of one shape: a hash table. */
 export interface Tuple {
   readonly shape: Shape;
@@ -36,28 +37,30 @@ export interface Tuple {
   count: number;
 }
 
-/** The tuples of the expansions, which come in the order of rank. */
-export function tuplesOf(expansions: readonly Expansion[]): Map<Shape, Tuple> {
-  const tuples = new Map<Shape, Tuple>();
-  expansions.forEach(({ shapes }, rank) => {
-    for (const shape of shapes) {
-      const tuple = tuples.get(shape);
-      if (tuple === undefined) tuples.set(shape, { shape, best: rank, count: 1 });
-      else tuple.count++;
+/** The tuples of the expansions, which come in the order of rank; their shapes have indices below `shapes`. */
+export function tuplesOf(expansions: readonly Expansion[], shapes: number): Tuple[] {
+  const places = new Int32Array(shapes).fill(-1);
+  const tuples: Tuple[] = [];
+  for (let rank = 0; rank < expansions.length; rank++) {
+    for (const shape of expansions[rank].shapes) {
+      if (places[shape.index] >= 0) tuples[places[shape.index]].count++;
+      else places[shape.index] = tuples.push({ shape, best: rank, count: 1 }) - 1;
     }
-  });
+  }
   return tuples;
 }
 
 export interface Tables {
   readonly words: Int32Array;
+  /** All bits of a key that checks look at. */
+  readonly checked: Int32Array;
   /** Ranks of rules that would have to be checked one after the other. */
   readonly crowded: readonly number[];
 }
 
 /** `plan` is that of the tuples' shapes. */
-export function buildTables(expansions: readonly Expansion[], plan: Plan, tuples: ReadonlyMap<Shape, Tuple>): Tables {
-  const builder = new TableBuilder(plan, tuples);
+export function buildTables(expansions: readonly Expansion[], plan: Plan, tuples: readonly Tuple[]): Tables {
+  const builder = new TableBuilder(plan, new Map(tuples.map((tuple) => [tuple.shape, tuple])));
   expansions.forEach((expansion, rank) => {
     builder.add(expansion, rank);
   });
@@ -82,7 +85,8 @@ interface Filter {
 
 class TableBuilder {
   readonly #words: Int32Array;
-  readonly #places = new Map<Shape, Place>();
+  /** By the index of the shape. */
+  readonly #places: Place[] = [];
   readonly #chains = new Chains();
 
   constructor({ slices, groups, size }: Plan, tuples: ReadonlyMap<Shape, Tuple>) {
@@ -104,14 +108,14 @@ class TableBuilder {
         const { count } = tuples.get(shape)!;
         const bits = bitsFor(2 * count, 1);
         const filterBits = bitsFor(TUPLE_FILTER_BITS * count, 5);
-        this.#places.set(shape, {
+        this.#places[shape.index] = {
           answer: tupleAt(group, i) + TUPLE_SLOTS,
           slots: shape.slices.length === 0 ? SLOT_EMPTY : take((shape.slices.length + 1) << bits),
           shift: 32 - bits,
           filter: { at: take(2 ** (filterBits - 5)), shift: 32 - filterBits },
           multipliers: shape.slices.map(({ multiplier }) => multiplier),
           cells: shape.slices.map(({ word }) => cells.get(word)!),
-        });
+        };
       });
     }
     this.#words = new Int32Array(size);
@@ -126,7 +130,7 @@ class TableBuilder {
     const words = this.#words;
     words[group.at + GROUP_BEST] = Math.min(...group.shapes.map((shape) => tuples.get(shape)!.best));
     group.shapes.forEach((shape, i) => {
-      const { slots, shift, filter } = this.#places.get(shape)!;
+      const { slots, shift, filter } = this.#places[shape.index];
       const at = tupleAt(group, i);
       words[at + TUPLE_BEST] = tuples.get(shape)!.best;
       words[at + TUPLE_SLOTS] = slots;
@@ -150,7 +154,7 @@ class TableBuilder {
   add({ continues, shapes, words, checks }: Expansion, rank: number): void {
     let from = 0;
     for (let entry = 0; entry < shapes.length; entry++) {
-      const place = this.#places.get(shapes[entry])!;
+      const place = this.#places[shapes[entry].index];
       const at = this.#slotFor(place, words, from);
       from += place.multipliers.length;
       this.#words[at] = this.#chains.add(at, this.#words[at], (rank << 1) | Number(continues), checks[entry]);
@@ -199,7 +203,7 @@ class TableBuilder {
     words[TABLES_AT_MAGIC] = TABLES_MAGIC;
     words[TABLES_AT_RULES] = rules;
     words[TABLES_AT_SIZE] = words.length;
-    return { words, crowded: this.#chains.crowded() };
+    return { words, checked: this.#chains.checked, crowded: this.#chains.crowded() };
   }
 }
 

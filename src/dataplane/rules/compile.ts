@@ -9,12 +9,12 @@
 // Cold; control thread.
 
 import { RingyardError } from "../../core/errors.ts";
-import { CHECK_LENGTH, ENTRIES_MAX, RULES_MAX, SHAPES_MAX } from "./compile-layout.ts";
+import { ENTRIES_MAX, RULES_MAX, SHAPES_MAX } from "./compile-layout.ts";
 import { type Expansion, expand } from "./compile-match.ts";
-import { planOf, type Shape, Shapes } from "./compile-shape.ts";
+import { planOf, Shapes } from "./compile-shape.ts";
 import { buildTables, type Tuple, tuplesOf } from "./compile-tables.ts";
 import { emit } from "./emit.ts";
-import { KEY_CLASS, KEY_WORDS } from "./key.ts";
+import { KEY_CLASS } from "./key.ts";
 import type { Rule } from "./rule.ts";
 
 /** What workers need to run rules: plain data that may lie in shared memory, and the text of the functions that read it. */
@@ -28,9 +28,11 @@ export interface CompiledRules {
 /** Shapes that no rule uses any more are kept up to here, which is cheaper than counting their users. */
 const SHAPES_KEPT = 8 * SHAPES_MAX;
 
-/** What a rule expands to: with its ranges left to check, and with one of them cut into prefixes. */
+/** What a rule expands to. */
 interface Known {
+  /** With its ranges left to check. */
   readonly checked: Expansion;
+  /** With one of them cut into prefixes: used from when such rules stood in a crowd. */
   cut?: Expansion;
 }
 
@@ -38,6 +40,9 @@ interface Known {
 export class RuleCompiler {
   #shapes = new Shapes();
   #known = new WeakMap<Rule, Known>();
+  /** Those compiled last, and what is known of each. */
+  #rules: readonly Rule[] = [];
+  #all: readonly Known[] = [];
 
   /** `rules` in the order of rank (`byRank`). Throws RingyardError LIMIT, or BAD_REQUEST for what is no rule. */
   compile(rules: readonly Rule[]): CompiledRules {
@@ -45,43 +50,63 @@ export class RuleCompiler {
     if (this.#shapes.count > SHAPES_KEPT) {
       this.#shapes = new Shapes();
       this.#known = new WeakMap();
+      this.#rules = [];
     }
-    const expansions = this.#expand(rules);
-    const tuples = tuplesOf(expansions);
-    if (tuples.size > SHAPES_MAX)
-      throw tooMany(`matches of ${tuples.size} shapes (fields and prefix lengths)`, SHAPES_MAX);
+    const all = this.#knownOf(rules);
+    this.#rules = [...rules];
+    this.#all = all;
+    const expansions = all.map(({ checked, cut }) => cut ?? checked);
+    let tuples = tuplesOf(expansions, this.#shapes.count);
+    if (excess(tuples) !== undefined) {
+      // Without prefixes it may be less.
+      all.forEach((known, rank) => {
+        if (known.cut !== undefined) known.cut = known.checked;
+        expansions[rank] = known.checked;
+      });
+      tuples = tuplesOf(expansions, this.#shapes.count);
+      const refusal = excess(tuples);
+      if (refusal !== undefined) throw refusal;
+    }
     const { compiled, crowded } = build(expansions, tuples);
-    if (crowded.length === 0) return compiled;
-    for (const rank of crowded) expansions[rank] = this.#cutOf(rules[rank]);
-    const cut = tuplesOf(expansions);
-    const entries = cut.values().reduce((sum, { count }) => sum + count, 0);
-    return cut.size > SHAPES_MAX || entries > ENTRIES_MAX ? compiled : build(expansions, cut).compiled;
+    return this.#thinned(rules, expansions, crowded) ?? compiled;
   }
 
-  #expand(rules: readonly Rule[]): Expansion[] {
+  /** The same with the ranges of crowded rules cut; undefined where that is too much, or was done before. */
+  #thinned(rules: readonly Rule[], expansions: Expansion[], crowded: readonly number[]): CompiledRules | undefined {
+    const ranks = [...new Set(crowded)].filter((rank) => this.#all[rank].cut === undefined);
+    if (ranks.length === 0) return undefined;
+    for (const rank of ranks) {
+      expansions[rank] = expand(rules[rank], this.#shapes, true);
+      this.#all[rank].cut = expansions[rank];
+    }
+    const tuples = tuplesOf(expansions, this.#shapes.count);
+    if (excess(tuples) === undefined) return build(expansions, tuples).compiled;
+    for (const rank of ranks) this.#all[rank].cut = this.#all[rank].checked;
+    return undefined;
+  }
+
+  /** A look-up costs more than the rest, and mostly all rules but one are those of last time. */
+  #knownOf(rules: readonly Rule[]): Known[] {
+    let last = 0;
     let entries = 0;
     return rules.map((rule) => {
-      const { checked } = this.#knownOf(rule);
-      entries += checked.shapes.length;
-      if (entries > ENTRIES_MAX)
+      if (this.#rules[last] !== rule && this.#rules[last + 1] === rule) last++;
+      const known = this.#rules[last] === rule ? this.#all[last++] : this.#expansionOf(rule);
+      entries += known.checked.shapes.length;
+      if (entries > ENTRIES_MAX) {
         throw tooMany(`combinations of values in the rules' lists, at rule ${rule.id}`, ENTRIES_MAX);
-      return checked;
+      }
+      return known;
     });
   }
 
-  #knownOf(rule: Rule): Known {
+  #expansionOf(rule: Rule): Known {
     let known = this.#known.get(rule);
     if (known === undefined) {
       known = { checked: expand(rule, this.#shapes, false) };
       this.#known.set(rule, known);
     }
     return known;
-  }
-
-  #cutOf(rule: Rule): Expansion {
-    const known = this.#knownOf(rule);
-    known.cut ??= expand(rule, this.#shapes, true);
-    return known.cut;
   }
 }
 
@@ -94,23 +119,20 @@ function tooMany(what: string, most: number): RingyardError {
   return new RingyardError("LIMIT", `too many rules to compile: ${what}, at most ${most}`, "use fewer or broader ones");
 }
 
-function build(expansions: readonly Expansion[], tuples: ReadonlyMap<Shape, Tuple>) {
-  const plan = planOf([...tuples.keys()]);
-  const { words, crowded } = buildTables(expansions, plan, tuples);
-  const checked = checkedBits(expansions);
+function build(expansions: readonly Expansion[], tuples: readonly Tuple[]) {
+  const plan = planOf(tuples.map(({ shape }) => shape));
+  const { words, checked, crowded } = buildTables(expansions, plan, tuples);
   const asked = checked.slice();
   for (const { classMask } of plan.groups) asked[KEY_CLASS] |= classMask;
   for (const { word, mask } of plan.slices) asked[word] |= mask;
   return { compiled: { tables: words, source: emit(plan, asked, checked) }, crowded };
 }
 
-/** All bits of a key that any check looks at. */
-function checkedBits(expansions: readonly Expansion[]): Int32Array {
-  const checked = new Int32Array(KEY_WORDS);
-  for (const { checks } of expansions) {
-    for (const check of checks) {
-      for (let at = 0; at < check.length; at += CHECK_LENGTH) checked[check[at]] |= check[at + 1];
-    }
+/** What is too much, or undefined. */
+function excess(tuples: readonly Tuple[]): RingyardError | undefined {
+  if (tuples.length > SHAPES_MAX) {
+    return tooMany(`matches of ${tuples.length} shapes (fields and prefix lengths)`, SHAPES_MAX);
   }
-  return checked;
+  const entries = tuples.reduce((sum, { count }) => sum + count, 0);
+  return entries > ENTRIES_MAX ? tooMany("combinations of values", ENTRIES_MAX) : undefined;
 }

@@ -2,11 +2,11 @@
 
 import { expect, test } from "bun:test";
 import { RingyardError } from "../../../src/core/errors.ts";
-import { compileRules } from "../../../src/dataplane/rules/compile.ts";
+import { type CompiledRules, compileRules, RuleCompiler } from "../../../src/dataplane/rules/compile.ts";
 import { ENTRIES_MAX, RULE_ENTRIES_MAX, RULES_MAX, SHAPES_MAX } from "../../../src/dataplane/rules/compile-layout.ts";
 import { CLASS_IP4, CLASS_TCP, KEY_CLASS, KEY_IP_DST, KEY_PORTS, KEY_WORDS } from "../../../src/dataplane/rules/key.ts";
 import type { Constraint, FieldValue, Rule } from "../../../src/dataplane/rules/rule.ts";
-import { programFor, ranksFor } from "./program-answers.ts";
+import { programFor, programOf, ranksFor } from "./program-answers.ts";
 
 const PORT = 0xffffn;
 const ports = (count: number): FieldValue[] =>
@@ -98,17 +98,24 @@ test("shapes", () => {
   }
 });
 
-test("a crowd of ranges whose prefixes would be too many shapes stays as it is", () => {
-  const rules = Array.from({ length: SHAPES_MAX }, (_, i) => {
-    const mask = BigInt(i + 1) << 4n;
+test("a crowd of ranges whose prefixes are too many shapes stays as it is, or becomes what it was", () => {
+  const masks = Array.from({ length: SHAPES_MAX - 1 }, (_, i) => {
+    const mask = BigInt(i + 2) << 4n;
     return drop(i + 1, [{ field: "tcp.dport", oneOf: [{ value: mask, mask }] }]);
   });
   const ranges = Array.from({ length: 40 }, (_, i) => {
     return drop(2000 + i, [{ field: "tcp.sport", oneOf: [{ low: BigInt(100 * i + 1), high: BigInt(100 * i + 50) }] }]);
   });
-  const program = programFor([...rules.slice(1), ...ranges]);
   const key = new Int32Array(KEY_WORDS);
   key[KEY_CLASS] = CLASS_TCP;
   key[KEY_PORTS] = 3925 << 16;
-  expect(ranksFor(program, key)).toEqual([SHAPES_MAX - 1 + 39]);
+  expect(ranksFor(programFor([...masks, ...ranges]), key)).toEqual([masks.length + 39]);
+  const compiler = new RuleCompiler();
+  const shapes = ({ source }: CompiledRules) => source.match(/case /g)!.length;
+  // Alone they are cut; among so many others they no longer can be.
+  expect(shapes(compiler.compile(ranges))).toBeGreaterThan(5);
+  const compiled = compiler.compile([...masks, ...ranges]);
+  expect(shapes(compiled)).toBe(SHAPES_MAX);
+  expect(ranksFor(programOf(compiled), key)).toEqual([masks.length + 39]);
+  expect(shapes(compiler.compile(ranges))).toBe(1);
 });

@@ -1,7 +1,7 @@
 // What the compiler makes of each feature of a match, one rule set after the other: keys written by hand, ranks expected.
 
 import { describe, expect, test } from "bun:test";
-import { compileRules } from "../../../src/dataplane/rules/compile.ts";
+import { compileRules, RuleCompiler } from "../../../src/dataplane/rules/compile.ts";
 import {
   CLASS_FRAGMENT,
   CLASS_INNER,
@@ -20,7 +20,7 @@ import {
   KEY_WORDS,
 } from "../../../src/dataplane/rules/key.ts";
 import { type Action, byRank, type Constraint, type FieldValue, type Rule } from "../../../src/dataplane/rules/rule.ts";
-import { programFor, ranksFor } from "./program-answers.ts";
+import { programFor, programOf, ranksFor } from "./program-answers.ts";
 
 const DROP: Action = { do: "drop" };
 const COUNT: Action = { do: "count" };
@@ -210,6 +210,31 @@ describe("ranges", () => {
       [source(0x0201, 1), [0]],
       [source(0x0201, 2), []],
     );
+  });
+
+  test("rules stay cut when the crowd has gone, and mean the same", () => {
+    const rules = inOrder(
+      ...Array.from({ length: 60 }, (_, i): [Constraint[], Action] => [
+        [of("tcp.dport", from(100 * i, 100 * i + 50))],
+        DROP,
+      ]),
+    );
+    const compiler = new RuleCompiler();
+    const crowd = compiler.compile(rules);
+    expect(compiler.compile(rules)).toEqual(crowd);
+    const left = rules.slice(7, 9);
+    const few = compiler.compile(left);
+    expect(few.source).not.toBe(compileRules(left).source);
+    const program = programOf(few);
+    for (const [port, ranks] of [
+      [699, []],
+      [700, [0]],
+      [750, [0]],
+      [751, []],
+      [850, [1]],
+    ] as const) {
+      expect([port, ...ranksFor(program, tcpTo(port))]).toEqual([port, ...ranks]);
+    }
   });
 
   test("prefixes are as few as can be", () => {
