@@ -13,12 +13,12 @@
 // and two keys with the same columns meet the same rules: an entry that matches one of them has its slices and checks within the
 // mask, where both are equal. It is what Open vSwitch's megaflows are, found without a search.
 //
-// Words 9-11 and 13-18 are 0 in a key that is neither IPv6 nor ARP (key.ts), and those class bits are among the asked ones
-// whenever such words are. So IPv4 and plain Ethernet leave them out. Cold; control thread.
+// Words 9-11 and 13-18 and the ARP operation are 0 in a key that is neither IPv6 nor ARP (key.ts), and those class bits are among
+// the asked ones whenever such words are. So IPv4 and plain Ethernet leave them out. Cold; control thread.
 
 import type { Plan } from "./compile-shape.ts";
 import { int } from "./emit-int.ts";
-import { KEY_IP_DST, KEY_IP_SRC, KEY_PORTS, KEY_WORDS } from "./key.ts";
+import { KEY_FLAGS, KEY_IP_DST, KEY_IP_SRC, KEY_PORTS } from "./key.ts";
 
 export interface Column {
   readonly text: string;
@@ -36,6 +36,8 @@ export interface Columns {
 
 /** Ports and addresses: what differs between flows that rules treat alike. */
 const NARROW = [KEY_PORTS, ...Array.from({ length: 8 }, (_, i) => KEY_IP_SRC + i)];
+/** Of the word that has TCP's flags above it. */
+const ARP_OPERATION = 0xffff;
 /** Of fewer tuples than this a search is as fast as a look into the broad cache. */
 const BROAD_TUPLES_MIN = 12;
 
@@ -46,22 +48,26 @@ export function narrowWords({ slices, groups }: Plan, checked: Int32Array): numb
   return tuples < BROAD_TUPLES_MIN ? [] : NARROW.filter(isNarrow);
 }
 
-/** Whether only keys of IPv6 and ARP have this word. */
+/** Which bits of a word only keys of IPv6 and ARP have. */
+function wideBits(word: number): number {
+  if (word === KEY_FLAGS) return ARP_OPERATION;
+  return isWide(word) ? -1 : 0;
+}
+
 export function isWide(word: number): boolean {
   return word > KEY_IP_SRC && word !== KEY_IP_DST;
 }
 
 /** `asked` are all bits of a key that rules look at; `narrow` words have masks in B, in this order. */
 export function columnsOf(asked: Int32Array, narrow: readonly number[]): Columns {
-  const words = Array.from({ length: KEY_WORDS }, (_, word) => word).filter((word) => asked[word] !== 0);
-  const [base, wide] = [words.filter((word) => !isWide(word)), words.filter(isWide)].map((some) => [
-    ...pack(
-      some.filter((word) => !narrow.includes(word)),
-      asked,
-    ),
-    ...some.filter((word) => narrow.includes(word)).flatMap((word) => masked(word, `B[${int(narrow.indexOf(word))}]`)),
-  ]);
-  return { base, wide };
+  const columns = (bitsOf: (word: number) => number) => {
+    const bits = asked.map((mask, word) => mask & bitsOf(word));
+    const words = [...bits.keys()].filter((word) => bits[word] !== 0);
+    const others = words.filter((word) => !narrow.includes(word));
+    const masks = words.filter((word) => narrow.includes(word));
+    return [...pack(others, bits), ...masks.flatMap((word) => masked(word, `B[${int(narrow.indexOf(word))}]`))];
+  };
+  return { base: columns((word) => ~wideBits(word)), wide: columns(wideBits) };
 }
 
 /** Ones where nothing matters: with zeroes an address would look like the network that it is the first of, under another mask. */
