@@ -3,6 +3,7 @@
 // and JSON; times are in ms or s as named, counters are numbers below 2^53.
 
 import type { Attached, AttachTarget, PortDetails, PortProbe, PortSpec } from "../ports/port.ts";
+import type { PolicyApi } from "./policy/policy-service.ts";
 import type { RulesApi } from "./rules/rules-api.ts";
 
 export type PollMode = "adaptive" | "busy" | "interrupt";
@@ -115,6 +116,7 @@ export interface SwitchEnd {
 export interface SwitchApi {
   readonly settings: Readonly<Required<Omit<SwitchSettings, "cpus">> & { cpus: number[] }>;
   readonly rules: RulesApi;
+  readonly policy: PolicyApi;
   addPort(spec: PortSpec): Promise<PortInfo>;
   /**
    * Runs `action` while no frame is taken from any port: what drivers send waits in their rings. For a start: the port that is

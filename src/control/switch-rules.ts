@@ -1,11 +1,12 @@
-// Rules in the running switch: the service that keeps them with names and the dataplane's table that runs them, brought together
-// with the switch's ports, its log and its row of changes. Control thread.
+// Rules and policies in the running switch: the services that keep them with names and the dataplane's table that runs them, brought
+// together with the switch's ports, its log and its row of changes. Control thread.
 
 import { errorLine } from "../core/errors.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
 import type { Fdb } from "../dataplane/fdb-layout.ts";
 import { type LoggedFrame, RuleTable } from "../dataplane/rules/table.ts";
 import type { SwitchLog } from "./api.ts";
+import { PolicyService } from "./policy/policy-service.ts";
 import { RuleService } from "./rules/rule-service.ts";
 
 export interface SwitchRulesParts {
@@ -20,12 +21,21 @@ export interface SwitchRulesParts {
 
 export class SwitchRules {
   readonly service: RuleService;
+  readonly policy: PolicyService;
   private readonly table: RuleTable;
 
   constructor(private readonly parts: SwitchRulesParts) {
     const { dispatcher, fdb, portName, alone } = parts;
     this.table = new RuleTable({ dispatcher, fdb, portName, onLog: (frame) => this.logFrame(frame) });
     this.service = new RuleService(this.table, alone);
+    this.policy = new PolicyService(this.table, alone);
+  }
+
+  /** In the row of changes, before the port's lanes open: its first frame meets the rules and policies that name it, and none of an
+   * earlier port of its index. */
+  async portComes(name: string, index: number): Promise<void> {
+    await this.service.portComes(name, index);
+    await this.policy.portComes(name, index);
   }
 
   /** Once a second. */
@@ -38,9 +48,10 @@ export class SwitchRules {
   async portGoes(name: string): Promise<void> {
     try {
       await this.service.portGoes(name);
+      await this.policy.portGoes(name);
     } catch (error) {
       // Its index is safe: the next port to come has to get through to the dataplane first.
-      this.parts.log.error({ port: name }, `rules still name a port that went: ${errorLine(error)}`);
+      this.parts.log.error({ port: name }, `rules or policies still name a port that went: ${errorLine(error)}`);
     }
   }
 

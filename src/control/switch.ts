@@ -25,6 +25,7 @@ import type {
   SwitchStats,
 } from "./api.ts";
 import { DmaRegistry } from "./dma.ts";
+import type { PolicyApi } from "./policy/policy-service.ts";
 import type { RulesApi } from "./rules/rules-api.ts";
 import { RunningPort } from "./running-port.ts";
 import { SwitchRules } from "./switch-rules.ts";
@@ -49,6 +50,7 @@ class Switch implements SwitchApi {
   readonly settings: { cpus: number[]; poll: PollMode; ageingS: number; macLimit: number };
   readonly ready: Promise<void>;
   readonly rules: RulesApi;
+  readonly policy: PolicyApi;
   private readonly switchRules: SwitchRules;
   private readonly fdbTable: Fdb;
   private readonly reactor = new Reactor();
@@ -94,6 +96,7 @@ class Switch implements SwitchApi {
         }),
     });
     this.rules = this.switchRules.service;
+    this.policy = this.switchRules.policy;
     this.configure(this.settings);
     this.nowS = this.dispatcher.tick();
     this.housekeeping = setInterval(() => this.keepHouse(), HOUSEKEEPING_MS);
@@ -140,9 +143,8 @@ class Switch implements SwitchApi {
       const kind = kinds[spec.kind];
       if (kind === undefined) throw new RingyardError("BAD_URI", `unknown port kind ${spec.kind}`);
       const port = new RunningPort(spec, this.freeIndex(), this.dispatcher, this.dma, this.reactor, this.log);
-      // Before its lanes open: its first frame meets the rules that name it, and none that named an earlier port of its index.
-      await this.switchRules.service.portComes(spec.name, port.index);
       try {
+        await this.switchRules.portComes(spec.name, port.index);
         await port.open(kind);
       } catch (error) {
         await this.switchRules.portGoes(spec.name);

@@ -16,7 +16,7 @@ import { ENTRY_STAMP, FDB_AGEING, FDB_KNOWN, FDB_STATIC, type Fdb } from "./fdb-
 import { fdbLearnUnknown } from "./fdb-learn.ts";
 
 /** The port of an address, or -1: flood. */
-export function fdbLookup(fdb: Fdb, lo: number, hi: number, nowS: number): number {
+export function fdbLookup(fdb: Fdb, lo: number, hi: number, nowS: number, _vid = 0): number {
   const hit = fdbFind(fdb, lo, hi);
   if (hit < 0) return -1;
   const words = fdb.words;
@@ -25,7 +25,7 @@ export function fdbLookup(fdb: Fdb, lo: number, hi: number, nowS: number): numbe
 }
 
 /** Notes that a frame from this address came in on `port`; returns FDB_KNOWN or another outcome of fdb-layout.ts. */
-export function fdbLearn(fdb: Fdb, lo: number, hi: number, port: number, nowS: number): number {
+export function fdbLearn(fdb: Fdb, lo: number, hi: number, port: number, nowS: number, _vid = 0): number {
   const hit = fdbFind(fdb, lo, hi);
   if (hit >= 0 && (hit & (HIT_STATIC | HIT_PORT)) === port) {
     // Without the lock: should the slot have changed hands meanwhile, its new owner was seen in this second too.

@@ -15,6 +15,7 @@ import { type DmaRange, WindowTable } from "../mem/window.ts";
 import type { LaneConfig, LaneFactory } from "../ports/port.ts";
 import { EPOLLET, EPOLLIN, EpollWaiter, epollAdd, epollCreate, epollRemove } from "../sys/epoll.ts";
 import { pinToCpu } from "../sys/thread.ts";
+import { forwardBridged } from "./bridge/forward-bridged.ts";
 import { Fallback } from "./fallback.ts";
 import { viewFdb } from "./fdb-layout.ts";
 import { forward } from "./forward.ts";
@@ -217,7 +218,9 @@ function breathe(tables: Tables, fallback: Fallback): number {
     if (count > 0) {
       const plan = tables.plan;
       if (plan === null) forward(tables, fallback, batch, tables.inPorts[k], tables.inCounters[k]);
-      else forwardPlanned(tables, fallback, plan, batch, tables.inPorts[k], tables.inCounters[k]);
+      else if (plan.bridge === null)
+        forwardPlanned(tables, fallback, plan, batch, tables.inPorts[k], tables.inCounters[k]);
+      else forwardBridged(tables, fallback, plan, plan.bridge, batch, tables.inPorts[k], tables.inCounters[k]);
       moved += count;
     }
     lane.release(batch);

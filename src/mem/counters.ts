@@ -46,6 +46,22 @@ export const DROP_DESC_INDIRECT = 26;
 // What the operator asked for. Indices up to FIRST_FAULT are room for more of it.
 export const DROP_RULE = 27;
 export const DROP_METER = 28;
+/** Its port does not take or send frames of this VLAN, or with this tag. */
+export const DROP_VLAN = 29;
+/** Between ports that are kept apart. */
+export const DROP_ISOLATED = 30;
+export const DROP_STORM = 31;
+export const DROP_POLICED = 32;
+/** The port's queues were full. */
+export const DROP_QUEUE_FULL = 33;
+export const DROP_SOURCE_GUARD = 34;
+export const DROP_DHCP_GUARD = 35;
+export const DROP_RA_GUARD = 36;
+/** At a port that loop guard blocks, and its own probes. */
+export const DROP_LOOP = 37;
+export const DROP_MAC_LIMIT = 38;
+/** From an address that stays at another port. */
+export const DROP_STICKY = 39;
 
 /** Faults of a ring as a whole or of posted receive buffers: no frame is lost by them, so they are not in the sum. */
 export const FIRST_FAULT = 48;
@@ -82,6 +98,17 @@ export const COUNTER_NAMES: readonly (string | undefined)[] = (() => {
   names[DROP_DESC_INDIRECT] = "desc_indirect";
   names[DROP_RULE] = "rule";
   names[DROP_METER] = "meter";
+  names[DROP_VLAN] = "vlan";
+  names[DROP_ISOLATED] = "isolated";
+  names[DROP_STORM] = "storm";
+  names[DROP_POLICED] = "policed";
+  names[DROP_QUEUE_FULL] = "queue_full";
+  names[DROP_SOURCE_GUARD] = "source_guard";
+  names[DROP_DHCP_GUARD] = "dhcp_guard";
+  names[DROP_RA_GUARD] = "ra_guard";
+  names[DROP_LOOP] = "loop";
+  names[DROP_MAC_LIMIT] = "mac_limit";
+  names[DROP_STICKY] = "sticky";
   names[FAULT_AVAIL_INDEX] = "avail_index";
   names[FAULT_AVAIL_HEAD] = "avail_head";
   names[FAULT_BUFFER] = "bad_buffer";

@@ -16,6 +16,7 @@ import type {
   SwitchStats,
 } from "../../src/control/api.ts";
 import { DEFAULTS } from "../../src/control/config.ts";
+import { PolicyService } from "../../src/control/policy/policy-service.ts";
 import { RuleService } from "../../src/control/rules/rule-service.ts";
 import { RingyardError } from "../../src/core/errors.ts";
 import type { Attached, AttachTarget, PortProbe, PortSpec } from "../../src/ports/port.ts";
@@ -40,6 +41,7 @@ export class FakeSwitch implements SwitchApi {
     this.#call(`rules ${words.join(" ")}`.trimEnd());
   });
   readonly rules = new RuleService(this.table, (change) => this.#alone(change));
+  readonly policy = new PolicyService({ setPolicy: async () => {} }, (change) => change());
   #changes: Promise<unknown> = Promise.resolve();
 
   constructor({

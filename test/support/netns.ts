@@ -8,6 +8,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { useCleanup } from "./cleanup.ts";
 import { Background, type Finished, run } from "./process.ts";
 import { requirePeer, type Suite } from "./skip.ts";
+import { type LinkView, links } from "./tap.ts";
 
 const NETNS_DIR = "/run/netns";
 const OUR_NAME = /^ry-(\d+)-\d+$/;
@@ -64,7 +65,7 @@ export class Namespace {
     return listed.stdout.toString().split("\n").filter(Boolean).map(Number);
   }
 
-  /** Kills what runs inside and deletes the namespace. */
+  /** Kills what runs inside, takes NICs back to where the tests run, and deletes the namespace. */
   remove(): void {
     if (!existsSync(this.path)) return;
     for (const pid of this.pids()) {
@@ -75,8 +76,30 @@ export class Namespace {
         // It ended by itself.
       }
     }
+    this.returnNics();
     const deleted = Bun.spawnSync(["ip", "netns", "del", this.name]);
     if (!deleted.success) throw new Error(`ip netns del ${this.name}: ${deleted.stderr.toString().trim()}`);
+  }
+
+  /**
+   * The kernel takes NICs back with the namespace's end, which a socket puts off for minutes: one that a killed program left, with
+   * a peer that answers no more (FIN_WAIT1). Virtual devices, all of which have a kind, end with the namespace.
+   */
+  private returnNics(): void {
+    for (const { ifname, link_type, linkinfo } of this.devices()) {
+      if (link_type === "loopback" || linkinfo?.info_kind !== undefined) continue;
+      // The name is for where its own is taken, as the kernel does it. A NIC that was pulled meanwhile is not there any more.
+      Bun.spawnSync(["ip", "-n", this.name, "link", "set", ifname, "netns", `${process.pid}`, "name", "dev%d"]);
+    }
+  }
+
+  private devices(): LinkView[] {
+    try {
+      return links(this.name);
+    } catch {
+      // Half made, by a process that was killed.
+      return [];
+    }
   }
 
   private inside(argv: string[]): string[] {

@@ -21,6 +21,7 @@ export function requireTap(): Suite {
 /** A device as `ip -details link` shows it. */
 export interface LinkView {
   ifname: string;
+  link_type: string;
   address: string;
   mtu: number;
   flags: string[];

@@ -12,13 +12,13 @@ import { type Batch, BURST } from "../../mem/batch.ts";
 import { DROP_BAD_SOURCE, DROP_LINK_DOWN, DROP_OFFLOAD } from "../../mem/counters.ts";
 import type { Fallback } from "../fallback.ts";
 import { deliverTo } from "../forward.ts";
-import { CLOCK_S, MAX_PORTS, PORT_UP, SharedState } from "../shared.ts";
+import { MAX_PORTS, PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
 import { applyActions, countAnswer, countRank, kindsOf } from "./apply-actions.ts";
+import { beginBurst, isBadSource } from "./burst.ts";
 import { ANSWER_LONG, ANSWER_WORDS, findRuns } from "./flow-runs.ts";
 import { slotStart, takeBurst } from "./header-arena.ts";
 import { KEY_CLASS, KEY_TYPE } from "./key.ts";
-import { beginTurn } from "./meter.ts";
 import { reachesHeader } from "./offload-guard.ts";
 import { parseKey } from "./parse.ts";
 import type { Plan } from "./plan.ts";
@@ -45,13 +45,7 @@ export function forwardPlanned(
   }
   const { arena } = plan;
   const { judged } = arena;
-  plan.port = port;
-  plan.nowS = tables.control[CLOCK_S];
-  plan.laneCounters = counters;
-  plan.sourceLo = 0;
-  plan.sourceHi = 0;
-  plan.hi = -1;
-  beginTurn(plan.meters);
+  beginBurst(tables, plan, port, counters);
   takeBurst(arena);
   findRuns(plan.runs, arena, batch.count);
   askRuns(plan);
@@ -220,11 +214,6 @@ function judgeSingly(tables: Tables, plan: Plan, i: number, end: number): void {
     list(tables, plan, k, act(tables, plan, k));
     tables.longest = Math.max(tables.longest, length[k]);
   }
-}
-
-/** A group address, or zero. */
-function isBadSource(word1: number, word2: number): boolean {
-  return (word1 & 0x10000) !== 0 || ((word1 >>> 16) | word2) === 0;
 }
 
 /** Runs the actions for frame `i`. Returns its verdict. */

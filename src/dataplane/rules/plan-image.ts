@@ -1,9 +1,10 @@
-// A plan as the bytes that workers read: compiled matches, what becomes of a frame at each rank, meters, source text, one
+// A plan as the bytes that workers read: compiled matches, what becomes of a frame at each rank, meters, source text, policies, one
 // behind the other in one mapping (plan.ts has the picture). All of it is numbers that were checked, but for the source, which
 // the compiler wrote from numbers. Control thread.
 
 import { RingyardError } from "../../core/errors.ts";
 import { mapAnonymous, unmap, viewOf } from "../../sys/memory.ts";
+import type { BridgePolicy } from "../bridge/policy.ts";
 import type { CompiledRules } from "./compile.ts";
 import { METER_BUCKET, METER_BURST, METER_BYTES, METER_LENGTH, METER_PER_MS, TOKENS_MAX } from "./meter.ts";
 import type { Piece, PlanConfig } from "./plan.ts";
@@ -30,6 +31,7 @@ export class PlanImage {
     rows: readonly number[],
     meters: readonly MeterSpec[],
     buckets: readonly number[],
+    policy: BridgePolicy | null = null,
   ) {
     const { ranks, actions } = encodeRanks(rules, rows, meters.length);
     const parts = [
@@ -38,6 +40,7 @@ export class PlanImage {
       bytesOf(actions),
       bytesOf(encodeMeters(meters, buckets)),
       new TextEncoder().encode(compiled.source),
+      new TextEncoder().encode(policy === null ? "" : JSON.stringify(policy)),
     ];
     let end = 0;
     const pieces = parts.map(({ length }): Piece => {
@@ -49,8 +52,17 @@ export class PlanImage {
     const address = mapAnonymous(size);
     const bytes = new Uint8Array(viewOf(address, 0, size));
     for (const [k, part] of parts.entries()) bytes.set(part, pieces[k].at);
-    const [matches, rankPiece, actionPiece, meterPiece, source] = pieces;
-    this.config = { address, size, matches, ranks: rankPiece, actions: actionPiece, meters: meterPiece, source };
+    const [matches, rankPiece, actionPiece, meterPiece, source, policyPiece] = pieces;
+    this.config = {
+      address,
+      size,
+      matches,
+      ranks: rankPiece,
+      actions: actionPiece,
+      meters: meterPiece,
+      source,
+      policy: policyPiece,
+    };
   }
 
   /** No worker runs the plan any more. Idempotent. */

@@ -59,7 +59,8 @@ export function settle(
   return plan.toward;
 }
 
-function forwardVerdict(tables: Tables, plan: Plan): number {
+/** Of a forward action: the port, VERDICT_LIST where there are several, or a drop. */
+export function forwardVerdict(tables: Tables, plan: Plan): number {
   const { actions } = plan;
   const at = forwardList(plan);
   if (actions[at] !== 1) return VERDICT_LIST;

@@ -3,7 +3,7 @@
 //   control thread: table.ts builds an image, maps it, sends a PlanConfig --mailbox--> PlanRunner.set() -> tables.plan
 //
 //   image    one mapping for all workers, read only by them, unmapped when every worker has the next one
-//            | matches (compile.ts) | ranks, actions (plan-layout.ts) | meters (meter.ts) | source of the functions |
+//            | matches (compile.ts) | ranks, actions (plan-layout.ts) | meters (meter.ts) | source of the functions | policies, as JSON |
 //   memory   one mapping for as long as the switch runs (rule-memory.ts): buckets, and for each worker counters and a ring
 //
 // A worker runs one plan from one burst's begin to its end, so no frame meets a mix of two. Cold; worker threads.
@@ -11,6 +11,8 @@
 import type { Batch } from "../../mem/batch.ts";
 import type { WindowTable } from "../../mem/window.ts";
 import { viewOf } from "../../sys/memory.ts";
+import { Bridge, type BridgeMemoryConfig } from "../bridge/bridge.ts";
+import type { BridgePolicy } from "../bridge/policy.ts";
 import { MAX_PORTS } from "../shared.ts";
 import { EventRing } from "./event-ring.ts";
 import { FlowRuns } from "./flow-runs.ts";
@@ -27,8 +29,20 @@ export interface Piece {
 
 /** Plain data: it crosses the mailbox. */
 export interface PlanConfig {
-  image: { address: number; size: number; matches: Piece; ranks: Piece; actions: Piece; meters: Piece; source: Piece };
+  image: {
+    address: number;
+    size: number;
+    matches: Piece;
+    ranks: Piece;
+    actions: Piece;
+    meters: Piece;
+    source: Piece;
+    /** A BridgePolicy; empty where there is none. */
+    policy: Piece;
+  };
   memory: { address: number; workers: number };
+  /** Absent where there is no policy. */
+  bridgeMemory?: BridgeMemoryConfig;
 }
 
 const NO_COUNTERS = new Float64Array(0);
@@ -67,6 +81,8 @@ export class Plan {
     readonly counters: Float64Array,
     readonly meters: Meters,
     readonly ring: EventRing,
+    /** Policies of ports, or null: rules alone. */
+    readonly bridge: Bridge | null,
   ) {
     this.mirrored = new Int32Array(MAX_PORTS);
   }
@@ -103,14 +119,19 @@ export class PlanRunner {
   }
 
   /** Throws what is wrong with the plan; then the one before is still whole. */
-  open({ image, memory }: PlanConfig): Plan {
+  open({ image, memory, bridgeMemory }: PlanConfig): Plan {
     const bytes = viewOf(image.address, 0, image.size);
     const words = ({ at, size }: Piece) => new Int32Array(bytes, at, size >> 2);
-    const source = new TextDecoder().decode(new Uint8Array(bytes, image.source.at, image.source.size));
+    const text = ({ at, size }: Piece) => new TextDecoder().decode(new Uint8Array(bytes, at, size));
+    const source = text(image.source);
     this.memory ??= openMemory(memory, this.worker);
     const { rules, buckets, bucketTimes, meters, ring } = this.memory;
     const specs = new Float64Array(bytes, image.meters.at, image.meters.size >> 3);
     const matches = words(image.matches);
+    const bridge =
+      bridgeMemory === undefined
+        ? null
+        : new Bridge(JSON.parse(text(image.policy)) as BridgePolicy, bridgeMemory, this.worker);
     const isFirst = this.program === undefined;
     this.program ??= new RuleProgram(matches, source);
     const plan = new Plan(
@@ -121,6 +142,7 @@ export class PlanRunner {
       rules,
       new Meters(specs, buckets, bucketTimes, meters),
       ring,
+      bridge,
     );
     // Last, since the plan before runs on this program, too.
     if (!isFirst) this.program.swap(matches, source);

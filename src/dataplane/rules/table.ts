@@ -9,6 +9,8 @@
 // of a switch that knows no rules.
 
 import { RingyardError } from "../../core/errors.ts";
+import { BridgeMemory } from "../bridge/bridge-memory.ts";
+import { type BridgePolicy, isNoPolicy, NO_POLICY } from "../bridge/policy.ts";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Fdb } from "../fdb-layout.ts";
 import { CLOCK_S } from "../shared.ts";
@@ -67,19 +69,25 @@ interface RunningMeter {
   before: MeterCounters;
 }
 
-/** Rules and meters that all workers run, and what they have of the memory. */
+/** Rules, meters and policies that all workers run, and what they have of the memory. */
 interface Running {
   rules: readonly Rule[];
   meters: readonly MeterSpec[];
+  policy: BridgePolicy;
   image: PlanImage | null;
   rows: ReadonlyMap<number, number>;
   buckets: ReadonlyMap<string, RunningMeter>;
 }
 
+function nothing(): Running {
+  return { rules: [], meters: [], policy: NO_POLICY, image: null, rows: new Map(), buckets: new Map() };
+}
+
 export class RuleTable {
   private readonly compiler = new RuleCompiler();
   private memory: RuleMemory | undefined;
-  private running: Running = { rules: [], meters: [], image: null, rows: new Map(), buckets: new Map() };
+  private bridgeMemory: BridgeMemory | undefined;
+  private running = nothing();
   private tail: Promise<unknown> = Promise.resolve();
   private closed = false;
   private lost = 0;
@@ -92,14 +100,24 @@ export class RuleTable {
    * afterwards: one that is the same object as before costs next to nothing.
    */
   replace(rules: readonly Rule[], meters: readonly MeterSpec[]): Promise<void> {
-    const result = this.tail.then(() => this.change(rules, meters));
+    return this.queue(() => this.change(rules.toSorted(byRank), meters, this.running.policy));
+  }
+
+  /** The same for policies of ports; rules stay as they are. Where they list nothing, and there are no rules, there is no plan. */
+  setPolicy(policy: BridgePolicy): Promise<void> {
+    return this.queue(() => this.change(this.running.rules, this.running.meters, policy));
+  }
+
+  private queue(change: () => Promise<void>): Promise<void> {
+    const result = this.tail.then(change);
     this.tail = result.catch(() => undefined);
     return result;
   }
 
-  private async change(rules: readonly Rule[], meters: readonly MeterSpec[]): Promise<void> {
+  /** `rules` in rank order. */
+  private async change(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Promise<void> {
     if (this.closed) throw new RingyardError("BUSY", "the switch is shutting down");
-    const next = this.build(rules.toSorted(byRank), meters);
+    const next = this.build(rules, meters, policy);
     const before = this.running;
     try {
       await this.send(next);
@@ -113,22 +131,25 @@ export class RuleTable {
     this.retire(before, next);
   }
 
-  private send({ image }: Running): Promise<void> {
+  private send({ image, policy }: Running): Promise<void> {
     const { dispatcher } = this.parts;
+    const { workers } = dispatcher;
+    const at = (memory: { address: number }) => ({ address: memory.address, workers });
     const plan: PlanConfig | null =
-      image === null || this.memory === undefined
-        ? null
-        : { image: image.config, memory: { address: this.memory.address, workers: dispatcher.workers } };
+      image === null || this.memory === undefined ? null : { image: image.config, memory: at(this.memory) };
+    if (plan !== null && !isNoPolicy(policy)) {
+      this.bridgeMemory ??= new BridgeMemory(workers);
+      plan.bridgeMemory = at(this.bridgeMemory);
+    }
     return dispatcher.callAll({ op: "plan", plan });
   }
 
   /** The plan of `rules`, in rank order, with rows and buckets of the running one where they are the same. */
-  private build(rules: readonly Rule[], meters: readonly MeterSpec[]): Running {
+  private build(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Running {
     checkUnique(rules, meters);
     const { rows, buckets } = this.running;
-    if (rules.length === 0 && meters.length === 0) {
-      return { rules, meters, image: null, rows: new Map(), buckets: new Map() };
-    }
+    const hasPolicy = !isNoPolicy(policy);
+    if (rules.length === 0 && meters.length === 0 && !hasPolicy) return nothing();
     const compiled = this.compiler.compile(rules);
     const tokens = meters.map(meterTokens);
     this.memory ??= new RuleMemory(this.parts.dispatcher.workers);
@@ -136,6 +157,7 @@ export class RuleTable {
     const next: Running = {
       rules,
       meters,
+      policy,
       image: null,
       rows: new Map(rules.map(({ id }) => [id, rows.get(id) ?? memory.takeRow()])),
       buckets: new Map(
@@ -149,8 +171,10 @@ export class RuleTable {
     };
     try {
       const bucketNumbers = [...next.buckets.values()].map(({ bucket }) => bucket);
-      next.image =
-        rules.length === 0 ? null : new PlanImage(compiled, rules, [...next.rows.values()], meters, bucketNumbers);
+      if (rules.length > 0 || hasPolicy) {
+        const rowNumbers = [...next.rows.values()];
+        next.image = new PlanImage(compiled, rules, rowNumbers, meters, bucketNumbers, hasPolicy ? policy : null);
+      }
       return next;
     } catch (error) {
       this.retire(next, this.running);
@@ -230,7 +254,9 @@ export class RuleTable {
     this.running.image?.close();
     this.memory?.close();
     this.memory = undefined;
-    this.running = { rules: [], meters: [], image: null, rows: new Map(), buckets: new Map() };
+    this.bridgeMemory?.close();
+    this.bridgeMemory = undefined;
+    this.running = nothing();
   }
 }
 

@@ -6,6 +6,9 @@
 // `close` checks the law of the switch over all ports, rx + copies = tx + drops, and gives the memory back. One thread.
 
 import { afterEach, expect } from "bun:test";
+import { BridgeMemory } from "../../../src/dataplane/bridge/bridge-memory.ts";
+import { forwardBridged } from "../../../src/dataplane/bridge/forward-bridged.ts";
+import { type BridgePolicy, NO_POLICY, PORT_DEFAULTS, type PortPolicy } from "../../../src/dataplane/bridge/policy.ts";
 import { Fallback } from "../../../src/dataplane/fallback.ts";
 import { allocateFdb } from "../../../src/dataplane/fdb-layout.ts";
 import { fdbEntries } from "../../../src/dataplane/fdb-show.ts";
@@ -102,6 +105,7 @@ export class PlanRig {
   readonly tables = new Tables(this.windows, this.fdb, this.shared.control, this.shared, 0);
   readonly lanes: KeepingLane[] = [];
   readonly memory = new RuleMemory(1);
+  readonly bridgeMemory = new BridgeMemory(1);
   /** Null: frames are forwarded as without rules. */
   plan: Plan | null = null;
   private readonly fallback = new Fallback(this.windows);
@@ -137,16 +141,31 @@ export class PlanRig {
   }
 
   /** The rules in force from now on; rules of an id keep their counters. A meter's bucket has its index. */
-  rules(rules: readonly Rule[], meters: readonly MeterSpec[] = []): void {
+  rules(rules: readonly Rule[], meters: readonly MeterSpec[] = [], policy: BridgePolicy | null = null): void {
     const ranked = rules.toSorted(byRank);
     const buckets = meters.map((meter) => this.memory.takeBucket(meterTokens(meter)));
     const rows = ranked.map(({ id }) => {
       if (!this.rows.has(id)) this.rows.set(id, this.memory.takeRow());
       return this.rows.get(id) as number;
     });
-    const image = new PlanImage(this.compiler.compile(ranked), ranked, rows, meters, buckets);
+    const image = new PlanImage(this.compiler.compile(ranked), ranked, rows, meters, buckets, policy);
     this.images.push(image);
-    this.open({ image: image.config, memory: { address: this.memory.address, workers: 1 } });
+    const bridge = policy === null ? {} : { bridgeMemory: { address: this.bridgeMemory.address, workers: 1 } };
+    this.open({ image: image.config, memory: { address: this.memory.address, workers: 1 }, ...bridge });
+  }
+
+  /** Policies in force from now on, of ports by their index and of all else; with rules beside them. */
+  policy(
+    ports: Readonly<Record<number, Partial<PortPolicy>>>,
+    others: Partial<BridgePolicy> = {},
+    rules: readonly Rule[] = [],
+  ): void {
+    const listed = Object.entries(ports).map(([port, changes]) => ({
+      ...PORT_DEFAULTS,
+      ...changes,
+      port: Number(port),
+    }));
+    this.rules(rules, [], { ...NO_POLICY, ...others, ports: listed });
   }
 
   /** Takes a plan as a worker does. */
@@ -204,7 +223,8 @@ export class PlanRig {
     const counters = this.counters(port);
     counters[counter.RX_FRAMES] += batch.count;
     if (this.plan === null) forward(this.tables, this.fallback, batch, port, counters);
-    else forwardPlanned(this.tables, this.fallback, this.plan, batch, port, counters);
+    else if (this.plan.bridge === null) forwardPlanned(this.tables, this.fallback, this.plan, batch, port, counters);
+    else forwardBridged(this.tables, this.fallback, this.plan, this.plan.bridge, batch, port, counters);
     expect(this.tables.listCount.every((count) => count === 0)).toBe(true);
     batch.reset();
     this.used = 0;
@@ -247,6 +267,7 @@ export class PlanRig {
       this.runner.close();
       this.fallback.close();
       this.memory.close();
+      this.bridgeMemory.close();
       this.windows.remove(this.window);
       unmap(this.address, MEMORY_SIZE);
     }

@@ -1,0 +1,43 @@
+// HOT
+// The way out of the bridge, port by port: frames get the tags that the port wants (vlans.ts), and are delivered. A frame that goes to
+// several ports lies in the arena once: what one port makes of it, the next one changes again, since deliveries copy.
+
+import { BURST } from "../../mem/batch.ts";
+import type { Fallback } from "../fallback.ts";
+import { deliverTo } from "../forward.ts";
+import type { Plan } from "../rules/plan.ts";
+import type { Tables } from "../tables.ts";
+import type { Bridge } from "./bridge.ts";
+import { leaveVlan } from "./vlans.ts";
+
+/** A port that every list of the burst may be in. */
+const MAX_LISTED = 2 * BURST;
+
+/** Delivers what is listed for each port, and empties the lists. */
+export function sendLists(tables: Tables, fallback: Fallback, plan: Plan, bridge: Bridge): void {
+  const { floodPorts, listCount, lists } = tables;
+  for (let k = 0; k < tables.floodCount; k++) {
+    const out = floodPorts[k];
+    const count = listCount[out];
+    if (count === 0) continue;
+    listCount[out] = 0;
+    const list = lists[out];
+    for (let at = 0; at < count && at < MAX_LISTED; at += BURST) {
+      if (at > 0) list.copyWithin(0, at, count);
+      sendList(tables, fallback, plan, bridge, out, list, Math.min(count - at, BURST));
+    }
+  }
+}
+
+function sendList(
+  tables: Tables,
+  fallback: Fallback,
+  plan: Plan,
+  bridge: Bridge,
+  out: number,
+  list: Int32Array,
+  count: number,
+): void {
+  leaveVlan(bridge.vlans, tables, plan, out, list, count);
+  deliverTo(tables, fallback, plan.arena.judged, out, list, count);
+}
