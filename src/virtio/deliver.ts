@@ -150,8 +150,38 @@ function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: numbe
   const buffers = deliverer.buffers;
   buffers.count = 0;
   if (head >= deliverer.ring.size) return BAD_HEAD;
+  if (deliverPieces(deliverer, batch, i, next, head)) return 1;
   if (walkChain(deliverer.ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
   return deliverScattered(deliverer, batch, i, next, free, head);
+}
+
+/**
+ * The common buffer, all of it in one window, and a frame in several pieces: with rules every longer one is. Returns whether it is
+ * such a buffer and has room.
+ */
+function deliverPieces(deliverer: Deliverer, batch: Batch, i: number, next: number, head: number): boolean {
+  const { dataValid, memory, ring } = deliverer;
+  const { desc, mask, usedRing } = ring;
+  const { pool } = batch;
+  const windows = memory.windows;
+  const entry = head << 2;
+  const room = desc[entry + 2];
+  const needed = NET_HEADER_SIZE + batch.length[i];
+  if ((desc[entry + 3] & CHAIN_FLAGS) !== VRING_DESC_F_WRITE || room < needed) return false;
+  if (memory.find(desc[entry], desc[entry + 1], room) !== room) return false;
+  const window = memory.foundWindow;
+  const start = memory.foundOffset;
+  const slot = (next & mask) << 1;
+  usedRing[slot] = head;
+  usedRing[slot + 1] = needed;
+  writeNetHeader(windows.view[window], start, batch, i, dataValid, 1);
+  let at = start + NET_HEADER_SIZE;
+  const end = batch.first[i] + batch.segments[i];
+  for (let s = batch.first[i]; s < end; s++) {
+    copyBytes(windows, window, at, pool.window[s], pool.offset[s], pool.length[s]);
+    at += pool.length[s];
+  }
+  return true;
 }
 
 /** The general case: several descriptors or buffers, several pieces of frame. `buffers` holds the first chain. */
