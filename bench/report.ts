@@ -1,9 +1,13 @@
-// Results as one JSON file and as a table for people.
+// Results as one JSON file, as a table for people, and as a folder beside the JSON: a Markdown page and plots.
+//
+//   bench/results/TIME.json     TIME/report.md     TIME/SUITE-UNIT.svg, .png
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import Table from "cli-table3";
 import type { Origin } from "./machine.ts";
+import { markdown } from "./markdown.ts";
+import { plotsOf, writePlot } from "./plots.ts";
 import { type BarResult, OURS, type Spread, type SubjectSummary } from "./stats.ts";
 import type { Sample } from "./suite.ts";
 
@@ -24,15 +28,27 @@ export interface Result {
   readonly suites: readonly SuiteResult[];
 }
 
-/** Writes a result under its time; returns the path. */
+/** Writes a result under its time, and its folder; returns the JSON's path. */
 export function save(result: Result, path?: string): string {
   mkdirSync(RESULTS, { recursive: true });
   const file = path ?? join(RESULTS, `${result.origin.time.replace(/[:.]/g, "-")}.json`);
   writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  const folder = file.replace(/\.json$/, "");
+  mkdirSync(folder, { recursive: true });
+  const plots = new Map<string, string[]>();
+  for (const suite of result.suites) {
+    const drawn = plotsOf(suite);
+    for (const plot of drawn) writePlot(folder, plot);
+    plots.set(
+      suite.suite,
+      drawn.map(({ name }) => `${name}.svg`),
+    );
+  }
+  writeFileSync(join(folder, "report.md"), markdown(result, plots));
   return file;
 }
 
-function shown(value: number): string {
+export function shown(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toFixed(2);
 }
 
@@ -41,13 +57,13 @@ function limit(value: number | undefined): number {
   return Number((value ?? Number.NaN).toFixed(2));
 }
 
-function cell(spread: Spread | undefined): string {
+export function cell(spread: Spread | undefined): string {
   if (spread === undefined) return "-";
   const { median, min, max, count } = spread;
   return count === 1 ? shown(median) : `${shown(median)} (${shown(min)} to ${shown(max)})`;
 }
 
-function barLine({ subject, system, against, atLeast, atMost, value, met }: BarResult): string {
+export function barLine({ subject, system, against, atLeast, atMost, value, met }: BarResult): string {
   const wanted = atLeast === undefined ? `at most ${limit(atMost)}` : `at least ${limit(atLeast)}`;
   const measured = system === undefined ? subject : `${subject}, ${system}`;
   const what = against === undefined ? measured : `${measured}, ratio to ${against}`;
