@@ -80,8 +80,8 @@ function draw(suite: string, unit: string, summaries: readonly SubjectSummary[])
 /** A line from least to greatest, in the middle of bar `k` of `count`. */
 function whisker(api: CustomSeriesRenderItemAPI, count: number, k: number): CustomSeriesRenderItemReturn {
   const [subject, least, greatest] = [0, 1, 2].map((column) => api.value(column) as number);
-  if (Number.isNaN(least)) return null;
-  const place = api.barLayout({ count })[k];
+  const place = api.barLayout({ count })?.[k];
+  if (Number.isNaN(least) || place === undefined) return null;
   const [centre, low] = api.coord([subject, least]);
   const [, high] = api.coord([subject, greatest]);
   const x = centre + place.offsetCenter;

@@ -22,7 +22,10 @@ export const systemPackages: readonly SystemPackage[] = [
   { name: "iperf3", proof: "iperf3", why: "TCP transfers between ports", purposes: ["demo", "test", "bench"] },
   { name: "procps", proof: "pgrep", why: "programs that were left behind", purposes: ["test"] },
   { name: "tcpdump", proof: "tcpdump", why: "frames as a receiver sees them", purposes: ["test"] },
+  { name: "tshark", proof: "tshark", why: "captures as Wireshark reads them", purposes: ["test"] },
   { name: "ethtool", proof: "ethtool", why: "offloads on and off", purposes: ["test"] },
+  { name: "dnsmasq-base", proof: "dnsmasq", why: "a server that guarded ports keep quiet", purposes: ["test"] },
+  { name: "nftables", proof: "nft", why: "the same rules in the kernel's bridge", purposes: ["test"] },
   {
     name: "qemu-system-x86",
     proof: "qemu-system-x86_64",
@@ -67,6 +70,7 @@ export const systemPackages: readonly SystemPackage[] = [
     purposes: ["bench"],
   },
   { name: "openvswitch-common", proof: "ovsdb-server", why: "the same", purposes: ["bench"] },
+  { name: "vde2", proof: "vde_plug2tap", why: "vde_switch, measured beside ringyard", purposes: ["bench"] },
   { name: "make", proof: "make", why: "a kernel of our own configuration", purposes: ["test", "kernel"] },
   { name: "flex", proof: "flex", why: "a kernel of our own configuration", purposes: ["test", "kernel"] },
   { name: "bison", proof: "bison", why: "a kernel of our own configuration", purposes: ["test", "kernel"] },

@@ -33,12 +33,12 @@ export async function reach(from: Host, to: Host): Promise<void> {
   });
 }
 
-/** Mbit/s of payload that one TCP stream brought. */
-export async function tcp(from: Host, to: Host, seconds: number, undo: Undo): Promise<number> {
+/** Mbit/s of payload that TCP streams brought together. */
+export async function tcp(from: Host, to: Host, seconds: number, undo: Undo, streams = 1): Promise<number> {
   const serve = ["iperf3", "-s", "-1", "--forceflush", "-B", to.ip];
   const server = undo.spawn(["ip", "netns", "exec", to.inside.name, ...serve]);
   await server.says("Server listening");
-  const { stdout } = await from.inside.run(["iperf3", "-J", "-c", to.ip, "-t", `${seconds}`]);
+  const { stdout } = await from.inside.run(["iperf3", "-J", "-c", to.ip, "-t", `${seconds}`, "-P", `${streams}`]);
   await server.stop();
   return JSON.parse(stdout).end.sum_received.bits_per_second / 1e6;
 }
