@@ -1,7 +1,7 @@
-// A dataplane worker's turn without its thread: two virtqueue ports and the rules of a RuleTable in this thread, so that a turn can be
+// A dataplane worker's turn without its thread: two virtqueue ports or more, and the rules of a RuleTable in this thread, so that a turn can be
 // timed, and profiled, by itself. What runs is what a worker runs (dataplane/worker.ts, `breathe`), function by function.
 //
-//   port 0: transmit ring --fetch--> burst --forward (by rules, if there are any)--> deliver --> receive ring: port 1
+//   port 0: transmit ring --fetch--> burst --forward (by rules, if there are any)--> deliver --> receive ring: port 1 (2, 3 ...)
 //
 // Both drivers write their rings once (steady-ring.ts). One thread; `close` gives all memory back.
 
@@ -47,6 +47,8 @@ function openPort({ windows, shared, tables, fdb }: Dataplane, index: number, fr
   const size = sent + RING * BUFFER_STRIDE;
   const address = mapAnonymous(size);
   const memory = viewOf(address, 0, size);
+  // Every page is there before anything is timed.
+  new Uint8Array(memory).fill(0);
   const [kickFd, callFd] = [eventFd(), eventFd()];
   const at = index * MAX_PAIRS;
   const counters = shared.counters(0, at);
@@ -63,7 +65,7 @@ function openPort({ windows, shared, tables, fdb }: Dataplane, index: number, fr
   tables.set(at, lane, true);
   shared.control[SharedState.portWord(index, PORT_UP)] = 1;
   shared.control[SharedState.portWord(index, PORT_MAX_FRAME)] = MAX_FRAME;
-  fdbAddStatic(fdb, CLIENT_MACS[index], index);
+  if (index < CLIENT_MACS.length) fdbAddStatic(fdb, CLIENT_MACS[index], index);
   const buffers = (offset: number, length: number) => ({ at: offset, address: offset, length });
   return {
     lane,
@@ -94,16 +96,21 @@ interface Dataplane {
 export class OneWorker implements Dataplane {
   readonly windows = new WindowTable();
   readonly shared = SharedState.allocate(1);
-  readonly fdb = allocateFdb(1024);
-  readonly tables = new Tables(this.windows, this.fdb, this.shared.control, this.shared, 0);
+  readonly fdb: Fdb;
+  readonly tables: Tables;
   private readonly fallback = new Fallback(this.windows);
-  private readonly runner = new PlanRunner(this.windows, this.tables.batch, 0);
-  private readonly ports: readonly [BenchPort, BenchPort];
+  private readonly runner: PlanRunner;
+  /** Frames come from the first. */
+  private readonly ports: readonly BenchPort[];
   private readonly table: RuleTable;
 
-  constructor(frameSize: number) {
+  /** `addresses`: as many as the fdb holds. */
+  constructor(frameSize: number, { ports = 2, addresses = 1024 } = {}) {
+    this.fdb = allocateFdb(addresses);
+    this.tables = new Tables(this.windows, this.fdb, this.shared.control, this.shared, 0);
+    this.runner = new PlanRunner(this.windows, this.tables.batch, 0);
     this.shared.control[CLOCK_S] = 1;
-    this.ports = [openPort(this, 0, frameSize), openPort(this, 1, frameSize)];
+    this.ports = Array.from({ length: ports }, (_, index) => openPort(this, index, frameSize));
     this.table = new RuleTable({
       dispatcher: {
         callAll: async (request: WorkerRequest) => this.take(request),
@@ -134,13 +141,18 @@ export class OneWorker implements Dataplane {
 
   /** Puts TURNS bursts of frames of the flows from `flow` on into the rings; with `of` there are no more flows than that. */
   fill(flow: number, of: number): void {
-    const [{ halves, transmit }, { receive }] = this.ports;
+    this.fillWith((halves, at, k) => setFlow(halves, at, of === 0 ? flow + k : (flow + k) % of));
+  }
+
+  /** The same with what `set` makes of the frame that begins at a half word, the k-th. */
+  fillWith(set: (halves: Uint16Array, at: number, k: number) => void): void {
+    const [{ halves, transmit }, ...others] = this.ports;
     transmit.poll();
-    for (let k = 0; k < RING; k++) {
-      setFlow(halves, transmit.frameAt(transmit.shown + k) >> 1, of === 0 ? flow + k : (flow + k) % of);
+    for (let k = 0; k < RING; k++) set(halves, transmit.frameAt(transmit.shown + k) >> 1, k);
+    for (const { receive } of others) {
+      receive.poll();
+      receive.show(receive.room);
     }
-    receive.poll();
-    receive.show(receive.room);
     transmit.show(RING);
   }
 
@@ -172,9 +184,11 @@ export class OneWorker implements Dataplane {
     return this.tables.plan;
   }
 
-  /** Frames that were taken from port 0, and of these, delivered to port 1. */
+  /** Frames that were taken from port 0, and of these, delivered to the others. */
   get moved(): { taken: number; delivered: number } {
-    return { taken: this.ports[0].counters[RX_FRAMES], delivered: this.ports[1].counters[TX_FRAMES] };
+    const [from, ...others] = this.ports;
+    const delivered = others.reduce((sum, { counters }) => sum + counters[TX_FRAMES], 0);
+    return { taken: from.counters[RX_FRAMES], delivered };
   }
 
   close(): void {

@@ -32,7 +32,7 @@ requirePeer(
       defer(() => rmSync(folder, { recursive: true }));
       const out = join(folder, "result.json");
       const hugepages = readFileSync("/proc/sys/vm/nr_hugepages", "utf8");
-      const suites = ["--suites", "vhost-user,rules,tap,footprint"];
+      const suites = ["--suites", "vhost-user,rules,growth,tap,footprint"];
       const argv = [process.execPath, join(ROOT, "bench/main.ts"), "--smoke", ...suites, "--out", out];
       // Its sockets lie in our folder, so that its programs are known by it.
       const env = { RINGYARD_NO_INSTALL: "1", TMPDIR: folder };
@@ -43,9 +43,15 @@ requirePeer(
       const values = new Map<string, number>();
       for (const { samples } of results) for (const { subject, value } of samples) values.set(subject, value);
       expect([...values.keys()].sort()).toEqual([
+        "100 addresses, 2 ports",
+        "100 addresses, 2 ports, against 2",
+        "2 addresses, 2 ports",
+        "2 ports, 1024 addresses",
         "64 B",
         "64 B, all new flows",
         "64 B, warm flows",
+        "8 ports, 1024 addresses",
+        "8 ports, 1024 addresses, against 2",
         "TCP, 1 stream",
         "TCP, 4 streams",
         "idle, 2 TAP ports",
