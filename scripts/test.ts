@@ -1,61 +1,47 @@
 // What `npm test` runs: the system packages that tests need, formatter and linter, types, then every test file, each in a
 // process of its own (a crash, a leak or a hung peer stays in its file), one after the other (the real peers share ports
-// of the machine: CPUs, hugepages, namespaces). Files in test/vm/ run in a virtual machine, on each of its kernels.
+// of the machine: CPUs, hugepages, namespaces). Files in test/vm/ run in virtual machines, on each of their kernels: where there is memory
+// for it, one machine beside the others, and then two, since none of them keeps two CPUs busy.
 //
 //   bun scripts/test.ts [PATTERN…]      with patterns: only test files whose path contains one, nothing else
+//   RINGYARD_TEST_ALONE=1               one file at a time
 //
 // The last line is `N passed, N failed[, N skipped]`; the exit code is 0 only when something ran and nothing failed.
 // With CI=true a skipped test is a failure: there everything must be there.
 
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import { setUp } from "./setup.ts";
-import { IN_VM, prepare, testInVm, testKernels } from "./vm/tests.ts";
+import { Results, summary, timeTable } from "./test-report.ts";
+import { IN_VM, machineGroups, testGroup, testKernels } from "./vm/tests.ts";
 
 const ROOT = `${join(import.meta.dir, "..")}/`;
 const FULL = process.env.RINGYARD_TEST_SCALE === "full";
+const CHECKS = {
+  "format and lint": ["node_modules/.bin/biome", "check", "--diagnostic-level=warn", "."],
+  types: ["node_modules/.bin/tsc", "--noEmit"],
+};
 /** For tests without a limit of their own: bun's five seconds are too few beside other work on the machine, and tests do not judge speed. */
 const TEST_TIMEOUT_MS = 60_000;
-/** A file that takes longer hangs: single tests have time limits of their own. */
-const FILE_TIMEOUT_MS = (FULL ? 120 : 20) * 60_000;
+/** A file that takes longer hangs: single tests have time limits of their own. In `npm test` the longest takes two minutes. */
+const FILE_TIMEOUT_MS = (FULL ? 120 : 15) * 60_000;
+/** Machines emulate their processors and wait patiently: where they run beside the tests on the host, they give way. */
+const MACHINES_NICE = 5;
+/** Bytes of memory for a machine, a second one that a test on the host boots, that test, and a kernel that is being built. */
+const ROOM_SIZE = 10 * 2 ** 30;
 
-export interface Tally {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
-
-/** Reads the summary that `bun test` ends with; an exit code that the numbers do not explain is one failure more. */
-export function tally(output: string, exitCode: number): Tally {
-  const plain = Bun.stripANSI(output);
-  const number = (word: string) => {
-    const all = [...plain.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))];
-    return Number(all.at(-1)?.[1] ?? 0);
-  };
-  const result = { passed: number("pass"), failed: number("fail"), skipped: number("skip") + number("todo") };
-  const ran = result.passed + result.failed + result.skipped;
-  if (result.failed === 0 && (exitCode !== 0 || ran === 0)) result.failed = 1;
-  return result;
-}
-
-/** The last line; in CI what was skipped is counted as failed. */
-export function summary(total: Tally, ci: boolean): { line: string; ok: boolean } {
-  const failed = total.failed + (ci ? total.skipped : 0);
-  const skipped = !ci && total.skipped > 0 ? `, ${total.skipped} skipped` : "";
-  return { line: `${total.passed} passed, ${failed} failed${skipped}`, ok: failed === 0 && total.passed > 0 };
-}
-
-async function copyTo(stream: ReadableStream<Uint8Array>, sink: NodeJS.WriteStream): Promise<string> {
+/** Shows what comes where `sink` is given, and keeps it in `chunks`, among what comes of others. */
+async function copyTo(stream: ReadableStream<Uint8Array>, chunks: string[], sink?: NodeJS.WriteStream): Promise<void> {
   const decoder = new TextDecoder();
-  let text = "";
   for await (const chunk of stream) {
-    sink.write(chunk);
-    text += decoder.decode(chunk, { stream: true });
+    sink?.write(chunk);
+    chunks.push(decoder.decode(chunk, { stream: true }));
   }
-  return text;
 }
 
-/** Runs a program in the tree's root; its output is shown as it comes, and returned. */
-async function show(argv: string[], timeoutMs: number): Promise<{ output: string; exitCode: number }> {
+/** Runs a program in the tree's root; its output is shown as it comes (`live`) or in the end, and returned. */
+async function show(argv: string[], live: boolean): Promise<{ output: string; exitCode: number }> {
   const child = Bun.spawn(argv, {
     cwd: ROOT,
     stdin: "ignore",
@@ -63,56 +49,100 @@ async function show(argv: string[], timeoutMs: number): Promise<{ output: string
     stderr: "pipe",
     env: { ...process.env, ...(process.stderr.isTTY ? { FORCE_COLOR: "1" } : {}) },
   });
+  const chunks: string[] = [];
   const timer = setTimeout(() => {
-    console.error(`${argv.join(" ")} took more than ${timeoutMs / 60_000} minutes`);
+    chunks.push(`${argv.join(" ")} took more than ${FILE_TIMEOUT_MS / 60_000} minutes\n`);
+    if (live) console.error(chunks.at(-1));
     child.kill("SIGTERM");
     setTimeout(() => child.kill("SIGKILL"), 10_000).unref();
-  }, timeoutMs);
-  const [stdout, stderr] = await Promise.all([
-    copyTo(child.stdout, process.stdout),
-    copyTo(child.stderr, process.stderr),
+  }, FILE_TIMEOUT_MS);
+  await Promise.all([
+    copyTo(child.stdout, chunks, live ? process.stdout : undefined),
+    copyTo(child.stderr, chunks, live ? process.stderr : undefined),
   ]);
   const exitCode = await child.exited;
   clearTimeout(timer);
-  return { output: stdout + stderr, exitCode: child.signalCode === null ? exitCode : 128 };
+  const output = chunks.join("");
+  if (!live) process.stderr.write(output);
+  return { output, exitCode: child.signalCode === null ? exitCode : 128 };
 }
 
-async function check(what: string, argv: string[], total: Tally): Promise<void> {
-  console.error(`${what}:`);
-  const { exitCode } = await show(argv, FILE_TIMEOUT_MS);
-  if (exitCode === 0) total.passed++;
-  else total.failed++;
+/** A clock for one thing after the other: seconds since it was last asked. */
+function stopwatch(): () => number {
+  let began = performance.now();
+  return () => {
+    const seconds = (performance.now() - began) / 1000;
+    began = performance.now();
+    return seconds;
+  };
 }
 
-async function testFile(file: string, total: Tally): Promise<boolean> {
-  const argv = [process.execPath, "test", "--no-orphans", "--timeout", `${TEST_TIMEOUT_MS}`, `./${file}`];
-  const { output, exitCode } = await show(argv, FILE_TIMEOUT_MS);
-  return count(output, exitCode, total);
+async function check(live: boolean, { total }: Results): Promise<void> {
+  for (const [what, argv] of Object.entries(CHECKS)) {
+    console.error(`${what}:`);
+    const { exitCode } = await show(argv, live);
+    if (exitCode === 0) total.passed++;
+    else total.failed++;
+  }
 }
 
-/** Adds what a test process said to the total; false where something in it failed. */
-function count(output: string, exitCode: number, total: Tally): boolean {
-  const { passed, failed, skipped } = tally(output, exitCode);
-  total.passed += passed;
-  total.failed += failed;
-  total.skipped += skipped;
-  return failed === 0;
+async function testOnHost(files: string[], live: boolean, results: Results): Promise<void> {
+  const lap = stopwatch();
+  for (const file of files) {
+    const argv = [process.execPath, "test", "--no-orphans", "--timeout", `${TEST_TIMEOUT_MS}`, `./${file}`];
+    const { output, exitCode } = await show(argv, live);
+    results.add({ file, where: "host", seconds: lap() }, output, exitCode);
+  }
 }
 
-/** Files in virtual machines, on each kernel in turn; returns those that failed, with the kernel's name. */
-async function testVmFiles(files: string[], total: Tally): Promise<string[]> {
-  if (files.length === 0) return [];
-  const failed: string[] = [];
-  await prepare(files);
-  for (const kernel of testKernels()) {
-    for await (const { file, output, exitCode, skipped } of testInVm(kernel, files, FILE_TIMEOUT_MS / 1000)) {
-      if (skipped !== undefined) {
-        console.error(`skip: ${file} on ${kernel}: ${skipped}`);
-        total.skipped++;
-      } else if (!count(output, exitCode, total)) failed.push(`${file} (${kernel})`);
+/** What virtual machines need is fetched and built, kernel by kernel, beside the tests, which it hardly slows down. */
+function prepareMachines(files: string[]): Map<string, Promise<unknown>> {
+  const ready = new Map<string, Promise<unknown>>();
+  let last: Promise<unknown> = Promise.resolve();
+  for (const kernel of files.length === 0 ? [] : testKernels()) {
+    const argv = ["nice", "-n", "19", process.execPath, "scripts/vm/prepare.ts", ...files];
+    const env = { ...process.env, RINGYARD_VM_KERNELS: kernel };
+    last = last.then(() => Bun.spawn(argv, { cwd: ROOT, env, stdio: ["ignore", "inherit", "inherit"] }).exited);
+    ready.set(kernel, last);
+  }
+  return ready;
+}
+
+type Job = () => Promise<void>;
+
+/** Files in virtual machines: a job for each machine. */
+async function machineJobs(files: string[], live: boolean, results: Results): Promise<Job[]> {
+  const settings = { seconds: FILE_TIMEOUT_MS / 1000, nice: live ? 0 : MACHINES_NICE, live };
+  const jobs: Job[] = [];
+  for (const [kernel, ready] of prepareMachines(files)) {
+    for (const group of await machineGroups(kernel, files)) {
+      jobs.push(async () => {
+        await ready;
+        const lap = stopwatch();
+        for await (const { file, output, exitCode, skipped } of testGroup(kernel, group, settings)) {
+          if (skipped !== undefined) {
+            console.error(`skip: ${file} on ${kernel}: ${skipped}`);
+            results.total.skipped++;
+          } else results.add({ file, where: kernel, seconds: lap() }, output, exitCode);
+        }
+      });
     }
   }
-  return failed;
+  return jobs;
+}
+
+/** Does them in their order, so many at a time. */
+async function work(jobs: Job[], hands: number): Promise<void> {
+  const hand = async () => {
+    for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await job();
+  };
+  await Promise.all(Array.from({ length: hands }, hand));
+}
+
+/** Whether there is room for a machine beside the tests on the host, or beside another machine. */
+function roomForBoth(): boolean {
+  const available = Number(/^MemAvailable: *(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024;
+  return process.env.RINGYARD_TEST_ALONE !== "1" && availableParallelism() > 1 && available > ROOM_SIZE;
 }
 
 function testFiles(patterns: string[]): string[] {
@@ -122,25 +152,21 @@ function testFiles(patterns: string[]): string[] {
 }
 
 async function main(patterns: string[]): Promise<number> {
-  const total: Tally = { passed: 0, failed: 0, skipped: 0 };
+  const results = new Results();
+  const { total, times, failures } = results;
   await setUp("test");
-  if (patterns.length === 0) {
-    await check("format and lint", ["node_modules/.bin/biome", "check", "--diagnostic-level=warn", "."], total);
-    await check("types", ["node_modules/.bin/tsc", "--noEmit"], total);
-  }
-  const failedFiles: string[] = [];
   const files = testFiles(patterns);
-  for (const file of files.filter((each) => !each.startsWith(IN_VM))) {
-    if (!(await testFile(file, total))) failedFiles.push(file);
-  }
-  failedFiles.push(
-    ...(await testVmFiles(
-      files.filter((each) => each.startsWith(IN_VM)),
-      total,
-    )),
-  );
+  const onHost = files.filter((file) => !file.startsWith(IN_VM));
+  const inMachines = files.filter((file) => file.startsWith(IN_VM));
+  const both = onHost.length > 0 && inMachines.length > 0 && roomForBoth();
+  const host = async () => {
+    if (patterns.length === 0) await check(!both, results);
+    await testOnHost(onHost, !both, results);
+  };
+  await work([host, ...(await machineJobs(inMachines, !both, results))], both ? 2 : 1);
   const ci = process.env.CI === "true";
-  if (failedFiles.length > 0) console.error(`failed in:\n  ${failedFiles.join("\n  ")}`);
+  if (times.length > 1) console.error(`\nwhere the time went:\n${timeTable(times)}`);
+  if (failures.length > 0) console.error(`\nfailed in:\n${failures.join("\n")}`);
   if (ci && total.skipped > 0) console.error(`${total.skipped} skipped, which CI counts as failed`);
   const { line, ok } = summary(total, ci);
   console.log(line);

@@ -12,6 +12,18 @@ port() {
   done
 }
 
+# Says on the console where in the kernel the processes of a command stand that cannot be killed: machine.ts keeps it when it gives up.
+# Their group does not list processes that are ending.
+tell_where() {
+  local entry task line
+  for entry in $(grep -l ':/command$' /proc/[0-9]*/cgroup); do
+    for task in "${entry%/cgroup}"/task/*; do
+      echo "<3>cannot be killed: $(<"$task/comm") (${task##*/})"
+      while read -r line; do echo "<3>  $line"; done <"$task/stack"
+    done
+  done 2>/dev/null | while read -r line; do echo "$line" >/dev/kmsg; done
+}
+
 # A device appears some time after its bus.
 until [ -n "$(port control)" ] && [ -n "$(port out)" ] && [ -n "$(port err)" ]; do sleep 0.05; done
 ulimit -c 0 -n 524288
@@ -31,9 +43,17 @@ while read -r id seconds leftovers encoded <&7; do
   ) </dev/null >&8 2>&9 8>&- 9>&-
   code=$?
   if [ "$leftovers" = kill ]; then
+    began=$SECONDS
+    told=
     while grep -q populated.1 /sys/fs/cgroup/command/cgroup.events; do
       echo 1 >/sys/fs/cgroup/command/cgroup.kill
       sleep 0.02
+      if [ -z "$told" ] && [ $((SECONDS - began)) -ge 5 ]; then
+        told=yes
+        tell_where
+      fi
+      # Longer than a test lets the kernel wait for anybody: such a machine is of no use, and the host sees its end at once.
+      if [ $((SECONDS - began)) -ge 90 ]; then echo b >/proc/sysrq-trigger; fi
     done
   fi
   printf '%s' "$id" >&8

@@ -9,6 +9,7 @@ const TROUBLE =
 /** Noise of a slow emulated machine, not of the kernel: processors that had to wait for the host's. And what means nothing. */
 const NOISE = [
   /soft lockup/,
+  /workqueue lockup/,
   /rcu.*(stall|kthread starved)/i,
   /clocksource/,
   /hrtimer: interrupt took/,

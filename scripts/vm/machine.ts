@@ -39,6 +39,8 @@ export const RESULTS = "/run/vm/results";
 
 export interface VmOptions extends Partial<MachineOptions> {
   kernel?: string;
+  /** By how much it gives way to other work of the host's: nice(1). */
+  nice?: number;
   /** Told what takes time. Default: stderr. */
   say?: (line: string) => void;
 }
@@ -89,7 +91,7 @@ export async function bootVm(options: VmOptions = {}): Promise<Vm> {
   const qemu = await findQemu(wanted.qemu, say);
   const initramfs = await vmInitramfs(kernel, wanted.nics);
   for (let attempt = 1; ; attempt++) {
-    const vm = await Vm.start(kernel, initramfs, qemu, wanted);
+    const vm = await Vm.start(kernel, initramfs, qemu, wanted, options.nice);
     if (await vm.ready()) return vm;
     const reason = bootFailure(vm.console(), vm.running);
     const message = `the kernel ${kernel.version} ${reason} before its first command\n${vm.lastWords()}`;
@@ -114,7 +116,7 @@ export class Vm {
     machines.add(this);
   }
 
-  static async start(kernel: Kernel, initramfs: string, qemu: Qemu, options: MachineOptions): Promise<Vm> {
+  static async start(kernel: Kernel, initramfs: string, qemu: Qemu, options: MachineOptions, nice = 0): Promise<Vm> {
     sweepFolders(tmpdir());
     const folder = await mkdtemp(join(tmpdir(), `ringyard-vm-${process.pid}-`));
     const results = join(folder, "results");
@@ -127,7 +129,8 @@ export class Vm {
     const ports = await Ports.listen(folder);
     const image = { kernel: join(kernel.folder, "vmlinuz"), initramfs, folder, results, qemu };
     // setpriv: QEMU dies with this process even where that is killed and can clean nothing up.
-    const child = Bun.spawn(["setpriv", "--pdeathsig", "KILL", ...qemuCommand(options, image)], {
+    const prefix = ["setpriv", "--pdeathsig", "KILL", "nice", "-n", `${nice}`];
+    const child = Bun.spawn([...prefix, ...qemuCommand(options, image)], {
       stdin: "ignore",
       stdout: "ignore",
       stderr: openSync(join(folder, "qemu.log"), "a"),

@@ -37,39 +37,54 @@ export function testKernels(setting = process.env.RINGYARD_VM_KERNELS): readonly
   throw new RingyardError("BAD_OPTION", `RINGYARD_VM_KERNELS: no kernel ${unknown.join(", ")}`, known);
 }
 
-async function needsOf(file: string): Promise<Needs> {
-  return readNeeds(await Bun.file(join(ROOT, file)).text(), file);
+export interface RunSettings {
+  /** What one file may take. */
+  seconds: number;
+  /** By how much the machines give way to other work of the host's. */
+  nice: number;
+  /** Whether output is shown as it comes, or each file's when it has ended: where others print, too. */
+  live: boolean;
 }
 
-/** Runs on the host what the files want prepared. What fails is said; the test that misses it knows what that means. */
-export async function prepare(files: readonly string[]): Promise<void> {
-  const { prepare: programs } = together(await Promise.all(files.map(needsOf)));
-  for (const program of programs) {
-    const child = Bun.spawn([process.execPath, program], { cwd: ROOT, stdin: "ignore", stdout: "inherit" });
-    if ((await child.exited) !== 0) console.error(`vm: ${program} ended with ${child.exitCode}`);
-  }
-}
-
-interface WantedFile {
+export interface WantedFile {
   file: string;
   needs: Needs;
 }
 
-/** Runs files on one kernel; their output is shown as it comes. One result for each file that wants this kernel. */
-export async function* testInVm(kernel: string, files: readonly string[], seconds: number): AsyncGenerator<FileResult> {
-  const all = await Promise.all(files.map(async (file) => ({ file, needs: await needsOf(file) })));
+/** Those of the files that want this kernel, and what else they need. */
+export async function wantedOn(kernel: string, files: readonly string[]): Promise<WantedFile[]> {
+  const read = async (file: string) => ({ file, needs: readNeeds(await Bun.file(join(ROOT, file)).text(), file) });
+  const all = await Promise.all(files.map(read));
   for (const { file, needs } of all) {
     const unknown = [...(needs.kernels ?? []), ...(needs.also ?? [])].find((name) => !KERNEL_NAMES.includes(name));
     if (unknown !== undefined) throw new RingyardError("BAD_OPTION", `${file}: no kernel "${unknown}"`);
   }
-  const wanted = all.filter(({ needs }) => runsOn(kernel, needs, FULL));
-  for (const alike of Map.groupBy(wanted, ({ needs }) => machineKind(needs)).values()) {
-    yield* testAlike(kernel, alike, seconds);
+  return all.filter(({ needs }) => runsOn(kernel, needs, FULL));
+}
+
+/** The files that want this kernel, in groups that share a machine. */
+export async function machineGroups(kernel: string, files: readonly string[]): Promise<WantedFile[][]> {
+  return [...Map.groupBy(await wantedOn(kernel, files), ({ needs }) => machineKind(needs)).values()];
+}
+
+/** Runs a group on its kernel: one result for each file. */
+export async function* testGroup(
+  kernel: string,
+  group: readonly WantedFile[],
+  settings: RunSettings,
+): AsyncGenerator<FileResult> {
+  for await (const result of testAlike(kernel, group, settings)) {
+    if (!settings.live) process.stderr.write(`\n${kernel}: ${result.file}\n${result.output}`);
+    yield result;
   }
 }
 
 /** Files that may share a machine: in one boot, and another one after each that takes the machine with it. */
-async function* testAlike(kernel: string, files: readonly WantedFile[], seconds: number): AsyncGenerator<FileResult> {
+async function* testAlike(
+  kernel: string,
+  files: readonly WantedFile[],
+  settings: RunSettings,
+): AsyncGenerator<FileResult> {
   const { prepare: _, ...machine } = together(files.map(({ needs }) => needs));
   let vm: Vm | undefined;
   let unavailable: string | undefined;
@@ -80,23 +95,23 @@ async function* testAlike(kernel: string, files: readonly WantedFile[], seconds:
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const { file, attempt } = next;
       if (unavailable === undefined && vm === undefined) {
-        vm = await bootVm({ kernel, ...machine }).catch((error) => {
+        vm = await bootVm({ kernel, nice: settings.nice, ...machine }).catch((error) => {
           if (!(error instanceof RingyardError && LACKING.has(error.code))) failure = errorLine(error);
           unavailable = errorLine(error);
           return undefined;
         });
       }
       if (vm === undefined && failure !== undefined) {
-        console.error(`${file} on ${kernel}: ${failure}`);
-        yield { file, output: "", exitCode: 70 };
+        if (settings.live) console.error(`${file} on ${kernel}: ${failure}`);
+        yield { file, output: `${failure}\n`, exitCode: 70 };
         continue;
       }
       if (vm === undefined) {
         yield { file, output: "", exitCode: 1, skipped: unavailable };
         continue;
       }
-      console.error(`\n${kernel}: ${file}`);
-      const { result, usable, emulatorsFault } = await testFile(vm, file, seconds);
+      if (settings.live) console.error(`\n${kernel}: ${file}`);
+      const { result, usable, emulatorsFault } = await testFile(vm, file, settings);
       if (!usable) {
         await vm.close();
         vm = undefined;
@@ -120,25 +135,29 @@ interface FileRun {
 }
 
 /** `usable`: whether the machine is good for another file. */
-async function testFile(vm: Vm, file: string, seconds: number): Promise<FileRun> {
+async function testFile(vm: Vm, file: string, { seconds, live }: RunSettings): Promise<FileRun> {
   let output = "";
   const sink = (stream: NodeJS.WriteStream) => {
     const decoder = new TextDecoder();
     return (bytes: Uint8Array) => {
-      stream.write(bytes);
+      if (live) stream.write(bytes);
       output += decoder.decode(bytes, { stream: true });
     };
   };
   const sinks = { stdout: sink(process.stdout), stderr: sink(process.stderr) };
+  const say = (line: string) => {
+    if (live) console.error(line);
+    output += `${line}\n`;
+  };
   const env: Record<string, string> = process.stderr.isTTY ? { FORCE_COLOR: "1" } : {};
   try {
     const argv = [process.execPath, "test", "--no-orphans", "--timeout", `${TEST_LIMIT_MS}`, `./${file}`];
     const { code, timedOut } = await vm.run(argv, { seconds, env, ...sinks });
-    if (timedOut) console.error(`${file} took more than ${seconds / 60} minutes`);
+    if (timedOut) say(`${file} took more than ${seconds / 60} minutes`);
     const complaints = await vm.complaints();
     if (complaints.length > 0) {
       const console_ = await vm.keepConsole(`${file}: ${complaints[0]}`);
-      console.error(`${file}: the kernel complained:\n  ${complaints.join("\n  ")}\nconsole: ${console_}`);
+      say(`${file}: the kernel complained:\n  ${complaints.join("\n  ")}\nconsole: ${console_}`);
     }
     // A test process that ends with 0 while its kernel does not is a failure that its summary does not tell.
     const exitCode = complaints.length > 0 ? 70 : code;
@@ -146,7 +165,7 @@ async function testFile(vm: Vm, file: string, seconds: number): Promise<FileRun>
     return { result: { file, output, exitCode }, usable, emulatorsFault: false };
   } catch (error) {
     // Whatever it was: the others have a machine of their own.
-    console.error(`${file}: ${error instanceof VmGone ? error.message : errorLine(error)}`);
+    say(`${file}: ${error instanceof VmGone ? error.message : errorLine(error)}`);
     const emulatorsFault = error instanceof VmGone && error.emulatorsFault;
     return { result: { file, output, exitCode: 70 }, usable: false, emulatorsFault };
   }

@@ -88,8 +88,9 @@ export class Namespace {
   private returnNics(): void {
     for (const { ifname, link_type, linkinfo } of this.devices()) {
       if (link_type === "loopback" || linkinfo?.info_kind !== undefined) continue;
-      // The name is for where its own is taken, as the kernel does it. A NIC that was pulled meanwhile is not there any more.
-      Bun.spawnSync(["ip", "-n", this.name, "link", "set", ifname, "netns", `${process.pid}`, "name", "dev%d"]);
+      const move = ["ip", "-n", this.name, "link", "set", ifname, "netns", `${process.pid}`];
+      // Another name where its own is taken, as the kernel would do it. A NIC that was pulled meanwhile is not there any more.
+      if (!Bun.spawnSync(move).success) Bun.spawnSync([...move, "name", "dev%d"]);
     }
   }
 

@@ -1,5 +1,8 @@
 // A port whose device a VM holds, when the port goes: the kernel would wait for the VM, with the whole bus locked. Then the
 // device stays, nobody waits, and it can be taken away when the VM has ended. A shell that has the device open is the VM.
+//
+// VM: kernels 6.12
+// VM: also sid
 
 import { expect, test } from "bun:test";
 import { run, useProcesses } from "../support/process.ts";

@@ -19,7 +19,7 @@ import { run, useProcesses } from "../support/process.ts";
 import { deviceName, requireVduse } from "../support/vduse.ts";
 import { DUMMY_MAC, DummyDevice } from "../support/vduse-dummy.ts";
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 300_000;
 
 const suite = requireVduse();
 const namespace = useNamespaces();

@@ -11,7 +11,7 @@ import { type Host, iperf, ping, randomFile, transfer, udp, udpSegments } from "
 import { until } from "../support/until.ts";
 import { attach, container, deviceName, requireVduse, vduseDevices } from "../support/vduse.ts";
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 300_000;
 const FILE_SIZE = 3_000_000;
 /** What a ping takes where a kick is lost: the switch sleeps until something else wakes it, and the kernel tries again. */
 const LOST_KICK_MS = 100;

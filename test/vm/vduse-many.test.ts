@@ -19,7 +19,7 @@ import { address, type Host, ping, randomFile, transfer } from "../support/traff
 import { until } from "../support/until.ts";
 import { attach, container, deviceName, requireVduse, vduseDevices } from "../support/vduse.ts";
 
-const LIMIT_MS = 240_000;
+const LIMIT_MS = 480_000;
 const MANY = 16;
 const CYCLES = sized(12, 1000);
 

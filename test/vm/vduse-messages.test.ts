@@ -1,5 +1,8 @@
 // The kernel asks and ringyard answers late: no harm, where msg_timeout is 0, as ringyard sets it (the rig of these tests does
 // not); where it is not, the kernel gives the device up for good, and attaching the port makes another.
+//
+// VM: kernels 6.12
+// VM: also sid
 
 import { afterEach, expect, test } from "bun:test";
 import { frame, mac } from "../support/frames.ts";

@@ -15,7 +15,7 @@ import { ping, randomFile, transfer } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 import { container, deviceName, requireVduse, vduseDevices } from "../support/vduse.ts";
 
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 480_000;
 const FILE_SIZE = 60_000_000;
 const LIVES = 3;
 

@@ -1,5 +1,8 @@
 // A driver on vhost-vdpa from reset to reset: what it negotiates, what it may take away while frames run, where its rings
 // stand when it stops, and what it hears of the link.
+//
+// VM: kernels 6.12
+// VM: also sid
 
 import { expect, test } from "bun:test";
 import { clearSignal, closeFd, eventFd } from "../../src/sys/fd.ts";

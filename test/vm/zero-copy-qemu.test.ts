@@ -29,20 +29,24 @@ import { deviceName } from "../support/vduse.ts";
 
 const LIMIT_MS = 400_000;
 const MODELS = ["virtio-net-pci", "e1000e"] as const;
-/** Boots take time: in the long run on every one. */
-const THOROUGH = MODELS.slice(0, sized(1, MODELS.length));
 const MEMORY_MB = 128;
 const FILE_MB = 4;
 const GUEST_IP = "10.78.0.2/24";
 
+// First, so that they end first, whatever happened: the kernel waits for the switch with a guest's last word, and cannot be stopped.
+const bootGuest = useGuests();
 const startSwitch = useSwitch();
 const namespace = useNamespaces();
-const bootGuest = useGuests();
 const defer = useCleanup();
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-zero-copy-qemu-"));
 defer(() => rmSync(scratch, { recursive: true, force: true }));
 
 const TRANSPORTS = ["vhost-user", "vhost-vdpa"] as const;
+/** NICs under which QEMU is killed. Boots take time: in the long run every one (and a front end that dies: zero-copy.test.ts). */
+const THOROUGH = {
+  "vhost-user": MODELS.slice(0, sized(0, MODELS.length)),
+  "vhost-vdpa": MODELS.slice(0, sized(1, MODELS.length)),
+};
 
 requireNics(...MODELS)("frames of a QEMU guest", () => {
   describe.each(TRANSPORTS)("by %s", (transport) => {
@@ -115,7 +119,7 @@ requireNics(...MODELS)("frames of a QEMU guest", () => {
       LIMIT_MS,
     );
 
-    test.each([...THOROUGH])(
+    test.each(THOROUGH[transport])(
       "may be on their way to %s when QEMU is killed: the switch goes on, and so does its next life",
       async (model) => {
         const far = await uplink(model);

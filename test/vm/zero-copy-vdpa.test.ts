@@ -3,8 +3,8 @@
 // driver itself disappears, with frames on their way; the IOMMU reports no fault (the runner fails a file after which the
 // kernel complains).
 //
-// VM: kernels 6.12 build
-// VM: also sid
+// VM: kernels 6.12
+// VM: also sid build
 // VM: nics
 // VM: qemu backports
 

@@ -21,12 +21,13 @@ import { type Background, useProcesses } from "../process.ts";
 import { PATIENCE, until } from "../until.ts";
 import { CommandChannel, type CommandResult } from "./commands.ts";
 import type { GuestImage } from "./image.ts";
+import { keepKvmInUse } from "./kvm.ts";
 import { qmp } from "./qmp.ts";
 
 /** Boots take 3 to 6 s on an idle machine of two cores; the limit leaves room for a busy one and for panics. */
-const BOOT_LIMIT_MS = 60_000 * PATIENCE;
+const BOOT_LIMIT_MS = 60_000;
 const EARLY_PANICS_FORGIVEN = 3;
-/** What a guest gets beyond a command's own limit, which its `timeout` enforces, before it counts as hung. */
+/** What a guest gets beyond a command's own limit, which its `timeout` enforces, before it counts as hung. Times PATIENCE, as all limits here. */
 const GRACE_MS = 10_000;
 /** As much of the console as an error shows. */
 const SHOWN_LENGTH = 3_000;
@@ -85,11 +86,11 @@ export class Guest {
 
   /**
    * Runs a shell command in the guest. What it leaves in the background must redirect its output. A command that takes
-   * longer than the limit is killed in the guest.
+   * longer than the limit (times PATIENCE) is killed in the guest.
    */
   run(command: string, limitMs = 10_000): Promise<CommandResult> {
     const result = this.#turn.then(() => {
-      const answer = this.commands.send(command, limitMs);
+      const answer = this.commands.send(command, limitMs * PATIENCE);
       return this.#wait(`the end of "${command}"`, limitMs + GRACE_MS, 0, answer);
     });
     this.#turn = result.catch(() => undefined);
@@ -174,6 +175,8 @@ export type BootGuest = (image: GuestImage, options: GuestOptions) => Promise<Gu
 export function useGuests(): BootGuest {
   const spawn = useProcesses();
   const defer = useCleanup();
+  // Now, while nothing else runs.
+  if (accelerator() === "kvm") keepKvmInUse();
   let booted = 0;
   return async (image, options) => {
     const path = join(tmpdir(), `ringyard-guest-${process.pid}-${options.name}-${++booted}.sock`);

@@ -2,7 +2,7 @@
 // Each function fails with the guest's console when the traffic does not come through.
 
 import { expect } from "bun:test";
-import { PATIENCE, until } from "../until.ts";
+import { until } from "../until.ts";
 import type { Guest } from "./guest.ts";
 
 /** Where traffic goes: a guest, or a container. */
@@ -32,19 +32,19 @@ export async function untilReachable(from: Guest, to: Guest, timeoutMs = 20_000)
 
 /** TCP for two seconds, the other way with `-R`; returns the bytes that arrived. */
 export async function measureTcp(from: Guest, to: Target, options = ""): Promise<number> {
-  const report = await from.check(`iperf3 -c ${to.ip} -t 2 -J ${options}`, 20_000 * PATIENCE);
+  const report = await from.check(`iperf3 -c ${to.ip} -t 2 -J ${options}`, 20_000);
   return JSON.parse(report).end.sum_received.bytes;
 }
 
 /** Makes a file of random bytes in the guest; returns its hash. */
 export async function randomFile(guest: Guest, path: string, sizeMb: number): Promise<string> {
-  await guest.check(`head -c ${sizeMb}m /dev/urandom >${path}`, 30_000 * PATIENCE);
-  return hashOf(await guest.check(`sha256sum <${path}`, 30_000 * PATIENCE));
+  await guest.check(`head -c ${sizeMb}m /dev/urandom >${path}`, 30_000);
+  return hashOf(await guest.check(`sha256sum <${path}`, 30_000));
 }
 
 /** Sends a file by TCP; returns the hash of what the other side received. */
 export async function transfer(from: Guest, to: Target, path: string): Promise<string> {
-  return hashOf(await from.check(`nc ${to.ip} ${HASH_PORT} <${path}`, 30_000 * PATIENCE));
+  return hashOf(await from.check(`nc ${to.ip} ${HASH_PORT} <${path}`, 30_000));
 }
 
 /** A transfer that goes on in the background, in chunks with pauses, and what is known of it. */
