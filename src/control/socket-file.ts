@@ -4,16 +4,23 @@
 //   bind PATH.PID (mode 0600 from birth)  --link(2)-->  PATH       link fails where PATH exists: then somebody has it
 //   PATH is stale  --rename(2)-->  PATH.PID.old  -- still dead? --> unlink, link again
 //
-// The second look after the rename closes the gap in which another switch could have taken PATH. Control thread.
+// One at a time, under the lock of PATH's folder: else a third could take PATH while a second looks at what it renamed, and finds the
+// first alive. The second look after the rename is for whoever takes no lock. Control thread.
 
 import { linkSync, lstatSync, renameSync, rmSync, unlinkSync } from "node:fs";
+import { dirname } from "node:path";
 import { RingyardError } from "../core/errors.ts";
+import { SysError } from "../sys/errno.ts";
+import { closeFd, O_RDONLY, openFd, tryLock } from "../sys/fd.ts";
 
 /** sun_path has 108 bytes with its NUL (linux/un.h); the longest name used here is `PATH.PID.old`, a PID has 7 digits. */
 const PATH_SIZE_MAX = 107 - ".4194304.old".length;
 
 /** Each attempt is lost to another process that takes the path in the same moment. */
 const ATTEMPTS = 8;
+/** Who has the folder's lock needs it for milliseconds. */
+const LOCK_ATTEMPTS = 400;
+const LOCK_PAUSE_MS = 5;
 
 /**
  * Publishes a listening socket at `path`. `bind` must bind it at the path it is given.
@@ -32,7 +39,10 @@ export async function publishSocket(path: string, bind: (path: string) => void):
   await refuseUnlessStale(path, path);
   const own = `${path}.${process.pid}`;
   bindPrivately(own, path, bind);
+  let folder = -1;
   try {
+    folder = openFd(dirname(path), O_RDONLY);
+    await lock(folder);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       try {
         linkSync(own, path);
@@ -45,6 +55,16 @@ export async function publishSocket(path: string, bind: (path: string) => void):
     throw new RingyardError("BUSY", `${path} is taken again and again`, "name another path with --control");
   } finally {
     rmSync(own, { force: true });
+    closeFd(folder);
+  }
+}
+
+/** Waits for the lock of a folder, and goes on without where it is not to be had: not every file system locks folders. */
+async function lock(folder: number): Promise<void> {
+  try {
+    for (let attempt = 0; attempt < LOCK_ATTEMPTS && !tryLock(folder); attempt++) await Bun.sleep(LOCK_PAUSE_MS);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
   }
 }
 

@@ -2,7 +2,7 @@
 // `readAt`, `writevAt` and `signal` run per frame or burst: they return -1 instead of throwing.
 
 import { closeSync, readlinkSync } from "node:fs";
-import { check, cString } from "./errno.ts";
+import { check, cString, EAGAIN, errno, SysError } from "./errno.ts";
 import { ioctlByValue, libc } from "./libc.ts";
 import { mapAnonymous, PAGE_SIZE, unmap, viewOf } from "./memory.ts";
 
@@ -12,6 +12,7 @@ export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 const F_GETFL = 3;
 const F_SETFL = 4;
+const LOCK_EX_NB = 2 | 4;
 const EFD_CLOEXEC_NONBLOCK = O_CLOEXEC | O_NONBLOCK;
 
 /** Opens a path. Throws SysError naming it. */
@@ -33,6 +34,14 @@ export function isEventFd(fd: number): boolean {
 export function setNonBlocking(fd: number): void {
   const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl(F_GETFL)");
   check(libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl(F_SETFL)");
+}
+
+/** Takes the lock of an open file or folder (flock), which goes with the descriptor; false where another has it. */
+export function tryLock(fd: number): boolean {
+  if (libc.flock(fd, LOCK_EX_NB) === 0) return true;
+  const code = errno();
+  if (code === EAGAIN) return false;
+  throw new SysError("flock", code);
 }
 
 /** An ioctl with a struct. Throws SysError naming `what`. */

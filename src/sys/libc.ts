@@ -16,6 +16,7 @@ const table = {
   epoll_wait: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" }, // int epoll_wait(int, struct epoll_event *, int maxevents, int ms)
   eventfd: { args: ["u32", "i32"], returns: "i32" }, // int eventfd(unsigned int initval, int flags)
   fcntl: { args: ["i32", "i32", "i32"], returns: "i32" }, // int fcntl(int, int cmd, int arg)
+  flock: { args: ["i32", "i32"], returns: "i32" }, // int flock(int, int operation)
   ftruncate: { args: ["i32", "i64"], returns: "i32" }, // int ftruncate(int, off_t)
   getrlimit: { args: ["i32", "buffer"], returns: "i32" }, // int getrlimit(int resource, struct rlimit *)
   ioctl: { args: ["i32", "u64", "buffer"], returns: "i32" }, // int ioctl(int, unsigned long request, void *)

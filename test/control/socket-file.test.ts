@@ -21,6 +21,7 @@ import { useDirectories } from "../support/control.ts";
 import { quiet } from "../support/fake-switch.ts";
 import { run, useProcesses } from "../support/process.ts";
 import { requireRoot } from "../support/skip.ts";
+import { until } from "../support/until.ts";
 
 const defer = useCleanup();
 const directory = useDirectories();
@@ -131,6 +132,20 @@ describe("the socket", () => {
     (await ControlClient.connect(path)).close();
     expect(readdirSync(join(path, ".."))).toEqual(["control.sock"]);
     for (const listener of listeners) listener.stop(true);
+  });
+
+  test("is taken by nobody while another is taking it", async () => {
+    const path = join(directory(), "control.sock");
+    await staleSocket(path);
+    const other = spawn(["flock", "-o", join(path, ".."), "sh", "-c", "echo locked; exec cat"]);
+    await other.says("locked");
+    const taking = listen(path, 4);
+    await until("it to wait", () => existsSync(`${path}.${process.pid}`));
+    await expect(ControlClient.connect(path)).rejects.toMatchObject({ code: "UNREACHABLE" });
+    expect(existsSync(`${path}.${process.pid}`)).toBe(true);
+    await other.stop();
+    await taking;
+    expect(await ask(path)).toBe(4);
   });
 
   test("is won by one of several that start at once", async () => {

@@ -66,7 +66,7 @@ requireTap()("a tap port", () => {
     expect(heldDifference(before, holdings())).toEqual([]);
   });
 
-  test("opens a lane per queue, then has a carrier; closes in the opposite order, once", async () => {
+  test("has a carrier before its lanes, from which workers fetch at once, and loses it before they close, once", async () => {
     const { name } = await namespace();
     const host = await withPort(`tap:${NAME}?netns=${name}&queues=2`, async (port, { lanes }) => {
       expect([...lanes.values()]).toEqual([
@@ -77,7 +77,7 @@ requireTap()("a tap port", () => {
       await Promise.all([port.close(), port.close()]);
       expect(linkNames(name)).toEqual(["lo"]);
     });
-    expect(host.events).toEqual(["open 0", "open 1", "carrier up", "carrier down", "close 0", "close 1"]);
+    expect(host.events).toEqual(["carrier up", "open 0", "open 1", "carrier down", "close 0", "close 1"]);
   });
 
   test("accepts only the forms that it is told to", async () => {
@@ -146,7 +146,7 @@ requireTap()("a tap port", () => {
     await withPort(`tap:${NAME}?netns=${inside.name}`, async (port, host) => {
       inside.remove();
       await until("the lane to be closed", () => host.events.includes("close 0"));
-      expect(host.events).toEqual(["open 0", "carrier up", "carrier down", "error device_gone", "close 0"]);
+      expect(host.events).toEqual(["carrier up", "open 0", "carrier down", "error device_gone", "close 0"]);
       expect(host.warnings).toHaveLength(1);
       expect(port.details()).toMatchObject({ device: NAME, deviceState: "gone" });
     });

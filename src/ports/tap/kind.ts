@@ -104,10 +104,11 @@ class TapPort implements Port {
 
   async start(): Promise<void> {
     const accepts = this.device.offload;
+    // First: the device is up, a worker fetches as soon as it has the lane, and frames of a port without carrier are dropped.
+    this.host.setCarrier(true);
     for (const pair of this.pairs) {
       await this.host.openLane(pair, { driver: "tap", fd: this.device.fds[pair], accepts });
     }
-    this.host.setCarrier(true);
     this.watch = setInterval(() => void this.look(), LOOK_MS);
     this.watch.unref();
   }
