@@ -8,7 +8,7 @@
 // The lock is one word. A worker tries it once and never waits; the control thread (fdb-table.ts) tries a bounded
 // number of times and holds it for some microseconds. All functions below but the first two are called under it.
 
-import { fdbHash, fdbSeal, fdbStep } from "./fdb-find.ts";
+import { fdbHash, fdbSalted, fdbSeal, fdbStep, vidOf } from "./fdb-find.ts";
 import {
   ENTRY_SEAL,
   ENTRY_STAMP,
@@ -41,11 +41,20 @@ export function fdbUnlock(fdb: Fdb): void {
 }
 
 /** Writes an entry into a free slot. `flags` is TAG_STATIC or 0. */
-export function writeEntry(fdb: Fdb, at: number, lo: number, hi: number, port: number, flags: number, stamp: number) {
+export function writeEntry(
+  fdb: Fdb,
+  at: number,
+  lo: number,
+  hi: number,
+  vid: number,
+  port: number,
+  flags: number,
+  stamp: number,
+): void {
   const words = fdb.words;
   const tag = hi | (port << 16) | flags | TAG_VALID;
   words[at] = lo;
-  words[at + ENTRY_SEAL] = fdbSeal(fdb, lo, tag);
+  words[at + ENTRY_SEAL] = fdbSeal(fdb, fdbSalted(fdb, lo, vid), tag);
   words[at + ENTRY_STAMP] = stamp;
   words[at + ENTRY_TAG] = tag;
   words[FDB_COUNT]++;
@@ -66,8 +75,8 @@ export function removeEntry(fdb: Fdb, at: number): void {
 }
 
 /** Finds or makes a free slot in one of the two buckets of an address that is not in the table; -1 if there is none. */
-export function placeEntry(fdb: Fdb, lo: number, hi: number): number {
-  const hash = fdbHash(fdb, lo, hi);
+export function placeEntry(fdb: Fdb, lo: number, hi: number, vid: number): number {
+  const hash = fdbHash(fdb, fdbSalted(fdb, lo, vid), hi);
   const first = hash >>> fdb.shift;
   const second = first ^ fdbStep(fdb, hash);
   let at = freeSlot(fdb, first);
@@ -91,10 +100,11 @@ function pushOut(fdb: Fdb, bucket: number): number {
   for (let at = end - 16; at < end; at += 4) {
     const lo = words[at];
     const tag = words[at + ENTRY_TAG];
-    const to = freeSlot(fdb, bucket ^ fdbStep(fdb, fdbHash(fdb, lo, tag & 0xffff)));
+    const vid = vidOf(fdb, at);
+    const to = freeSlot(fdb, bucket ^ fdbStep(fdb, fdbHash(fdb, fdbSalted(fdb, lo, vid), tag & 0xffff)));
     if (to < 0) continue;
     // Written before it is removed: a reader that comes by finds it twice rather than not at all.
-    writeEntry(fdb, to, lo, tag & 0xffff, (tag >>> 16) & 0xff, tag & TAG_STATIC, words[at + ENTRY_STAMP]);
+    writeEntry(fdb, to, lo, tag & 0xffff, vid, (tag >>> 16) & 0xff, tag & TAG_STATIC, words[at + ENTRY_STAMP]);
     removeEntry(fdb, at);
     return at;
   }

@@ -1,42 +1,57 @@
 // The shared memory of the fdb (MAC table): where each word lies, and the view that a thread makes of it.
 //
 //   header   one line of settings, one line of writers' state, one line of counters   (48 words)
-//            learned addresses per port, limit per port                               (2 * 256 words)
+//            for each port: moves counted, learned addresses, their limit             (4 * 256 words)
+//            for each VLAN: ageing time                                               (4096 words)
+//            the last moves of addresses from port to port, as a ring                 (1024 words)
+//            | lo | hi 0..15, VLAN 16..27 | to 0..7, from 8..15 | second |
 //   slots    buckets of 4 entries, 4 words each: one bucket is one cache line
 //            +----------+--------------------------------------------+------+---------+
 //            | lo       | hi 0..15, port 16..23, STATIC 24, VALID 25 | seal | stamp s |
 //            +----------+--------------------------------------------+------+---------+
+//            the entry's VLAN is in the seal (fdb-find.ts)
 //   links    next, prev for each slot, then for each port: the port's learned entries as a ring, in order of learning
 //
 // Limits: 256 ports, because the port shares a word with half of the key; 1,048,576 addresses (48 MiB), where a hit's
 // packed form ends. There are at least twice as many slots as addresses: the table stays half empty, so that placing
-// an address succeeds. The control thread allocates; every thread makes its own view of the buffer.
+// an address succeeds. VLAN ids up to 4095; 0 where there are no VLANs. The control thread allocates; every thread makes
+// its own view of the buffer.
 
 import { RingyardError } from "../core/errors.ts";
 
 export const FDB_PORTS_MAX = 256;
 export const FDB_ADDRESSES_MAX = 1_048_576;
 export const FDB_ADDRESSES_DEFAULT = 65_536;
+/** VLAN ids: 12 bits. */
+export const FDB_VIDS = 4096;
 /** IEEE 802.1Q-2018, table 8-6: recommended ageing time. */
 export const FDB_AGEING_DEFAULT_S = 300;
 
 // Settings: read for every frame, hence on another cache line than what writers change.
 const MAGIC = 0;
 export const FDB_LIMIT = 1;
-export const FDB_AGEING = 2;
 const SLOT_COUNT = 3;
 const MUL_A = 4;
 const MUL_B = 5;
+const MUL_C = 6;
 // Writers' state, guarded by the lock.
 export const FDB_LOCK = 16;
 export const FDB_COUNT = 17;
 /** Ports at or above this index have never learned; it shortens the search for the port with most entries. */
 export const FDB_PORTS_SEEN = 18;
 export const FDB_SWEEP_BUCKET = 19;
+/** How many moves were noted; the next one goes to this place of the ring. Free-running. */
+export const FDB_MOVES_NOTED = 20;
 const COUNTERS = 32;
-export const FDB_PORT_COUNT = 48;
+export const FDB_PORT_COUNT = 48 + 2 * FDB_PORTS_MAX;
 export const FDB_PORT_LIMIT = FDB_PORT_COUNT + FDB_PORTS_MAX;
-export const FDB_SLOTS = FDB_PORT_LIMIT + FDB_PORTS_MAX; // 48 + 2 * 256 = 560 words = 35 cache lines
+/** Seconds, for each VLAN: the table's where it has none of its own, so that a look-up reads one word. */
+export const FDB_AGEING = FDB_PORT_LIMIT + FDB_PORTS_MAX;
+export const FDB_MOVES = FDB_AGEING + FDB_VIDS;
+/** The moves of a second that the control thread can see: a power of two. */
+export const MOVES_KEPT = 256;
+export const MOVE_WORDS = 4;
+export const FDB_SLOTS = FDB_MOVES + MOVES_KEPT * MOVE_WORDS; // 48 + 4 * 256 + 4096 + 1024 words = 387 cache lines
 
 // Words of an entry, and bits of the second.
 export const ENTRY_TAG = 1;
@@ -50,7 +65,9 @@ export const COUNTER_LEARNED = 0;
 export const COUNTER_MOVED = 1;
 export const COUNTER_EVICTED = 2;
 export const COUNTER_AGED = 3;
-const COUNTER_COUNT = 4;
+/** And for each port: addresses that moved to it. */
+export const COUNTER_PORT_MOVED = 8;
+const COUNTER_COUNT = COUNTER_PORT_MOVED + FDB_PORTS_MAX;
 
 // What became of a learn.
 export const FDB_KNOWN = 0;
@@ -64,8 +81,12 @@ export const FDB_BUSY = 4;
 export const FDB_PORT_REFUSED = 5;
 /** No learned entry to evict, or no slot within reach (not seen in 10^7 learns up to the table's limit). */
 export const FDB_FULL = 6;
+/** With FdbRules: the address stays at another port. */
+export const FDB_STAYS = 7;
+/** With FdbRules: the port has as many as it may, and gives none of them up. */
+export const FDB_PORT_FULL = 8;
 
-const MAGIC_VALUE = 0x66646231; // "fdb1"
+const MAGIC_VALUE = 0x66646232; // "fdb2"
 const SLOTS_MIN = 64;
 
 /** One thread's view. The fields below `buffer` repeat the header, so that hot code finds them in one object. */
@@ -80,12 +101,24 @@ export interface Fdb {
   readonly shift: number;
   readonly mulA: number;
   readonly mulB: number;
+  readonly mulC: number;
+  /** mulC * inverseC = 1 (mod 2^32). */
+  readonly inverseC: number;
 }
 
-/** Multipliers of the hash; random for each table, fixed only by tests. Both are made odd. */
+/** What ports' policies say of learning; 256 of each. Absent: addresses move freely, and a full port gives one up. */
+export interface FdbRules {
+  /** 1: the port's addresses do not move to other ports. */
+  readonly stays: Uint8Array;
+  /** 0: at its limit the port learns nothing more. */
+  readonly evicts: Uint8Array;
+}
+
+/** Multipliers of the hash: of both halves of an address, and of the VLAN. Random for each table, fixed only by tests. All are made odd. */
 export interface FdbSeed {
   readonly a: number;
   readonly b: number;
+  readonly c: number;
 }
 
 export function allocateFdb(limit = FDB_ADDRESSES_DEFAULT, seed = randomSeed()): Fdb {
@@ -96,10 +129,11 @@ export function allocateFdb(limit = FDB_ADDRESSES_DEFAULT, seed = randomSeed()):
   const wordCount = FDB_SLOTS + 4 * slotCount + 2 * (slotCount + FDB_PORTS_MAX);
   const words = new Int32Array(new SharedArrayBuffer(wordCount * Int32Array.BYTES_PER_ELEMENT));
   words[FDB_LIMIT] = limit;
-  words[FDB_AGEING] = FDB_AGEING_DEFAULT_S;
+  words.fill(FDB_AGEING_DEFAULT_S, FDB_AGEING, FDB_AGEING + FDB_VIDS);
   words[SLOT_COUNT] = slotCount;
   words[MUL_A] = seed.a | 1;
   words[MUL_B] = seed.b | 1;
+  words[MUL_C] = seed.c | 1;
   words.fill(limit, FDB_PORT_LIMIT, FDB_PORT_LIMIT + FDB_PORTS_MAX);
   const links = FDB_SLOTS + 4 * slotCount;
   for (let node = slotCount; node < slotCount + FDB_PORTS_MAX; node++)
@@ -124,10 +158,19 @@ export function viewFdb(buffer: SharedArrayBuffer): Fdb {
     shift: 32 - Math.log2(slotCount / 4),
     mulA: words[MUL_A],
     mulB: words[MUL_B],
+    mulC: words[MUL_C],
+    inverseC: inverseOf(words[MUL_C]),
   };
 }
 
+/** Of an odd number, modulo 2^32: each step of Newton's doubles the bits that are right, and an odd number is its own inverse in three. */
+function inverseOf(odd: number): number {
+  let inverse = odd;
+  for (let bits = 3; bits < 32; bits *= 2) inverse = Math.imul(inverse, 2 - Math.imul(odd, inverse));
+  return inverse;
+}
+
 function randomSeed(): FdbSeed {
-  const [a, b] = crypto.getRandomValues(new Int32Array(2));
-  return { a, b };
+  const [a, b, c] = crypto.getRandomValues(new Int32Array(3));
+  return { a, b, c };
 }

@@ -1,15 +1,15 @@
 // Reading the fdb for people and metrics: entries, counts, counters. Takes no lock, so it never disturbs a worker; it
-// shows every entry whole (by its seal, see fdb-find.ts), but not all entries of one instant: an entry that another
+// shows every entry whole (by its seal and its place, see fdb-find.ts), but not all entries of one instant: an entry that another
 // thread moves to its other bucket meanwhile may show twice or not at all. Control thread; any thread may.
 
 import { formatMac } from "../core/mac.ts";
-import { fdbSeal } from "./fdb-find.ts";
+import { fdbFind, hitAt, vidOf } from "./fdb-find.ts";
 import {
   COUNTER_AGED,
   COUNTER_EVICTED,
   COUNTER_LEARNED,
   COUNTER_MOVED,
-  ENTRY_SEAL,
+  COUNTER_PORT_MOVED,
   ENTRY_STAMP,
   ENTRY_TAG,
   FDB_AGEING,
@@ -25,6 +25,8 @@ import {
 
 export interface FdbEntry {
   readonly mac: string;
+  /** 0: none. */
+  readonly vid: number;
   readonly port: number;
   /** Seconds since its last frame; 0 for a static entry. */
   readonly ageS: number;
@@ -41,20 +43,24 @@ export interface FdbTotals {
   readonly aged: number;
 }
 
-/** The entries that a lookup would find, in no order; of one port, if given. */
-export function* fdbEntries(fdb: Fdb, nowS: number, port?: number): Generator<FdbEntry> {
+/** The entries that a lookup would find, in no order; of one port, of one VLAN, if given. */
+export function* fdbEntries(fdb: Fdb, nowS: number, port?: number, vid?: number): Generator<FdbEntry> {
   const { words } = fdb;
-  const ageingS = Atomics.load(words, FDB_AGEING);
   for (let at = FDB_SLOTS; at < fdb.links; at += 4) {
     const tag = words[at + ENTRY_TAG];
     if ((tag & TAG_VALID) === 0) continue;
     const lo = words[at];
     const entryPort = (tag >>> 16) & 0xff;
-    if (words[at + ENTRY_SEAL] !== fdbSeal(fdb, lo, tag) || (port !== undefined && port !== entryPort)) continue;
+    const entryVid = vidOf(fdb, at);
+    if (entryVid < 0 || (port ?? entryPort) !== entryPort || (vid ?? entryVid) !== entryVid) continue;
+    // A mixture that passes for an entry of some VLAN would have to lie in the right bucket, too.
+    const hit = fdbFind(fdb, lo, tag & 0xffff, entryVid);
+    if (hit < 0 || hitAt(hit) !== at) continue;
     const isStatic = (tag & TAG_STATIC) !== 0;
     // A worker's clock reading may be newer than ours.
     const ageS = isStatic ? 0 : Math.max(0, nowS - words[at + ENTRY_STAMP]);
-    if (ageS <= ageingS) yield { mac: formatMac(lo, tag & 0xffff), port: entryPort, ageS, static: isStatic };
+    if (ageS > words[FDB_AGEING + entryVid]) continue;
+    yield { mac: formatMac(lo, tag & 0xffff), vid: entryVid, port: entryPort, ageS, static: isStatic };
   }
 }
 
@@ -70,10 +76,11 @@ export function fdbTotals(fdb: Fdb): FdbTotals {
   };
 }
 
-/** How many addresses a port has learned (those that await the sweep included), and how many it may. */
-export function fdbPortUse(fdb: Fdb, port: number): { count: number; limit: number } {
+/** How many addresses a port has learned (those that await the sweep included), how many it may, and how many moved to it. */
+export function fdbPortUse(fdb: Fdb, port: number): { count: number; limit: number; moved: number } {
   return {
     count: Atomics.load(fdb.words, FDB_PORT_COUNT + port),
     limit: Atomics.load(fdb.words, FDB_PORT_LIMIT + port),
+    moved: fdb.counters[COUNTER_PORT_MOVED + port],
   };
 }

@@ -7,9 +7,10 @@
 import { RingyardError } from "../core/errors.ts";
 import { isGroupMac, parseMac } from "../core/mac.ts";
 import { fdbTryLock, fdbUnlock, placeEntry, removeEntry, writeEntry } from "./fdb-entry.ts";
-import { fdbFind, hitAt } from "./fdb-find.ts";
+import { fdbFind, hitAt, vidOf } from "./fdb-find.ts";
 import {
   COUNTER_AGED,
+  COUNTER_PORT_MOVED,
   ENTRY_STAMP,
   ENTRY_TAG,
   FDB_AGEING,
@@ -21,6 +22,7 @@ import {
   FDB_PORTS_MAX,
   FDB_SLOTS,
   FDB_SWEEP_BUCKET,
+  FDB_VIDS,
   type Fdb,
   TAG_STATIC,
 } from "./fdb-layout.ts";
@@ -32,50 +34,62 @@ const TRIES_PER_NAP = 100;
 /** IEEE 802.1Q-2018, table 8-6: the range of the ageing time ends here. */
 const AGEING_MAX_S = 1_000_000;
 
-/** Binds an address to a port for good; an entry that the address has already, of either kind, is replaced. */
-export function fdbAddStatic(fdb: Fdb, mac: string, port: number): void {
+/** Binds an address of a VLAN to a port for good; an entry that it has there already, of either kind, is replaced. */
+export function fdbAddStatic(fdb: Fdb, mac: string, port: number, vid = 0): void {
   const { lo, hi } = parseMac(mac);
   if (isGroupMac(lo) || (lo === 0 && hi === 0)) {
     throw new RingyardError("BAD_OPTION", `${mac} is not the address of one station`, "use a unicast address");
   }
   checkRange("fdb: port", port, 0, FDB_PORTS_MAX - 1);
+  checkRange("fdb: VLAN", vid, 0, FDB_VIDS - 1);
   locked(fdb, () => {
     const { words } = fdb;
-    const hit = fdbFind(fdb, lo, hi);
+    const hit = fdbFind(fdb, lo, hi, vid);
     if (hit >= 0) {
       removeEntry(fdb, hitAt(hit));
-      writeEntry(fdb, hitAt(hit), lo, hi, port, TAG_STATIC, 0);
+      writeEntry(fdb, hitAt(hit), lo, hi, vid, port, TAG_STATIC, 0);
       return;
     }
     const loser = fdbHeaviestPort(fdb, port);
     const evicts = words[FDB_COUNT] >= words[FDB_LIMIT];
-    const at = evicts && words[FDB_PORT_COUNT + loser] === 0 ? -1 : placeEntry(fdb, lo, hi);
+    const at = evicts && words[FDB_PORT_COUNT + loser] === 0 ? -1 : placeEntry(fdb, lo, hi, vid);
     if (at < 0) throw new RingyardError("LIMIT", `fdb: no room for ${mac}`, "delete static entries or raise the limit");
     if (evicts) fdbEvict(fdb, loser);
-    writeEntry(fdb, at, lo, hi, port, TAG_STATIC, 0);
+    writeEntry(fdb, at, lo, hi, vid, port, TAG_STATIC, 0);
   });
 }
 
-/** Removes an address of either kind; false if there is none. */
-export function fdbDelete(fdb: Fdb, mac: string): boolean {
+/** Removes an address of a VLAN, of either kind; false if there is none. */
+export function fdbDelete(fdb: Fdb, mac: string, vid = 0): boolean {
   const { lo, hi } = parseMac(mac);
+  checkRange("fdb: VLAN", vid, 0, FDB_VIDS - 1);
   return locked(fdb, () => {
-    const hit = fdbFind(fdb, lo, hi);
+    const hit = fdbFind(fdb, lo, hi, vid);
     if (hit >= 0) removeEntry(fdb, hitAt(hit));
     return hit >= 0;
   });
 }
 
-/** Removes learned entries, static ones too if asked, of one port or of all; returns how many. */
-export function fdbFlush(fdb: Fdb, options: { port?: number; statics?: boolean } = {}): number {
-  const { port, statics = false } = options;
+/** What a flush removes: learned entries, static ones too if asked; of all ports and VLANs, or of those that are named. */
+export interface FlushOptions {
+  port?: number;
+  vid?: number;
+  statics?: boolean;
+  /** Only where this is true of an entry's port and VLAN. */
+  where?(port: number, vid: number): boolean;
+}
+
+/** Returns how many it removed. */
+export function fdbFlush(fdb: Fdb, { port, vid, statics = false, where }: FlushOptions = {}): number {
   const stretch = Math.min(STRETCH_BUCKETS, fdb.slotCount / 4); // both are powers of two
   let removed = 0;
   for (let bucket = 0; bucket < fdb.slotCount / 4; bucket += stretch) {
     removed += locked(fdb, () =>
-      removeWhere(fdb, bucket, stretch, (tag) => {
-        if (port !== undefined && port !== ((tag >>> 16) & 0xff)) return false;
-        return statics || (tag & TAG_STATIC) === 0;
+      removeWhere(fdb, bucket, stretch, (tag, at) => {
+        const itsPort = (tag >>> 16) & 0xff;
+        const itsVid = vidOf(fdb, at);
+        if ((port ?? itsPort) !== itsPort || (vid ?? itsVid) !== itsVid) return false;
+        return (statics || (tag & TAG_STATIC) === 0) && (where?.(itsPort, itsVid) ?? true);
       }),
     );
   }
@@ -89,9 +103,8 @@ export function fdbFlush(fdb: Fdb, options: { port?: number; statics?: boolean }
 export function fdbSweep(fdb: Fdb, nowS: number, maxBuckets = fdb.slotCount / 64): number {
   const { words } = fdb;
   const bucketCount = fdb.slotCount / 4;
-  const ageingS = words[FDB_AGEING];
   const aged = (tag: number, at: number) =>
-    (tag & TAG_STATIC) === 0 && ((nowS - words[at + ENTRY_STAMP]) | 0) > ageingS;
+    (tag & TAG_STATIC) === 0 && ((nowS - words[at + ENTRY_STAMP]) | 0) > words[FDB_AGEING + vidOf(fdb, at)];
   let removed = 0;
   for (let left = Math.min(Math.trunc(maxBuckets), bucketCount); left > 0; ) {
     const first = words[FDB_SWEEP_BUCKET];
@@ -107,9 +120,20 @@ export function fdbSweep(fdb: Fdb, nowS: number, maxBuckets = fdb.slotCount / 64
   return removed;
 }
 
-export function fdbSetAgeing(fdb: Fdb, ageingS: number): void {
+/** Sets the ageing time of all VLANs, but for those that have one of their own. */
+export function fdbSetAgeing(fdb: Fdb, ageingS: number, ofVlans: ReadonlyMap<number, number> = new Map()): void {
   checkRange("fdb: ageing time", ageingS, 1, AGEING_MAX_S);
-  Atomics.store(fdb.words, FDB_AGEING, ageingS);
+  for (const own of ofVlans.values()) checkRange("fdb: ageing time", own, 1, AGEING_MAX_S);
+  for (let vid = 0; vid < FDB_VIDS; vid++) Atomics.store(fdb.words, FDB_AGEING + vid, ofVlans.get(vid) ?? ageingS);
+}
+
+/** Another port has this index now: nothing of the one before is left, and it may learn `limit` addresses. */
+export function fdbResetPort(fdb: Fdb, port: number, limit: number): void {
+  fdbFlush(fdb, { port, statics: true });
+  fdbSetPortLimit(fdb, port, limit);
+  locked(fdb, () => {
+    fdb.counters[COUNTER_PORT_MOVED + port] = 0;
+  });
 }
 
 /** Sets how many addresses a port may learn (0: none), and evicts what it has beyond that. */
@@ -141,7 +165,8 @@ function removeWhere(fdb: Fdb, bucket: number, count: number, dead: (tag: number
   return removed;
 }
 
-function locked<T>(fdb: Fdb, change: () => T): T {
+/** Runs a change, of some microseconds, under the table's lock. */
+export function locked<T>(fdb: Fdb, change: () => T): T {
   for (let tries = 1; !fdbTryLock(fdb); tries++) {
     if (tries > LOCK_TRIES) {
       throw new RingyardError("BUSY", "fdb: another thread keeps the table's lock", "try again; if it stays, restart");

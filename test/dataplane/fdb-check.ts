@@ -3,7 +3,7 @@
 import { expect } from "bun:test";
 import { formatMac, type Mac } from "../../src/core/mac.ts";
 import { nextNode, oldestNode } from "../../src/dataplane/fdb-entry.ts";
-import { fdbFind, hitAt } from "../../src/dataplane/fdb-find.ts";
+import { fdbFind, hitAt, vidOf } from "../../src/dataplane/fdb-find.ts";
 import {
   ENTRY_TAG,
   FDB_COUNT,
@@ -14,6 +14,7 @@ import {
   FDB_PORTS_MAX,
   FDB_SLOTS,
   type Fdb,
+  type FdbSeed,
   TAG_STATIC,
 } from "../../src/dataplane/fdb-layout.ts";
 
@@ -22,6 +23,12 @@ export function macAt(index: number): Mac {
   const byte = (place: number) => Math.floor(index / 256 ** place) & 0xff;
   const lo = (0x02 + (byte(4) << 8)) | (byte(3) << 16) | (byte(2) << 24);
   return { lo, hi: byte(1) | (byte(0) << 8) };
+}
+
+/** Multipliers that differ from number to number, and not from run to run. */
+export function seedAt(index: number): FdbSeed {
+  const n = index + 1;
+  return { a: Math.imul(n, 0x2545f491), b: Math.imul(n, 0x9e3779b1), c: Math.imul(n, 0x85ebca77) };
 }
 
 export function macText(mac: Mac): string {
@@ -39,7 +46,7 @@ export function checkFdb(fdb: Fdb): void {
     if (tag === 0) continue;
     count++;
     // A double, an entry outside its two buckets or a wrong seal would each be found elsewhere or not at all.
-    expect(hitAt(fdbFind(fdb, words[at], tag & 0xffff))).toBe(at);
+    expect(hitAt(fdbFind(fdb, words[at], tag & 0xffff, vidOf(fdb, at)))).toBe(at);
     const port = (tag >>> 16) & 0xff;
     if ((tag & TAG_STATIC) === 0) learned.set(port, (learned.get(port) ?? new Set()).add(slot));
   }

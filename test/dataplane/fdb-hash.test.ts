@@ -8,7 +8,7 @@ import { fdbFind, fdbHash, fdbStep, hitAt } from "../../src/dataplane/fdb-find.t
 import { allocateFdb, FDB_LEARNED, FDB_SLOTS, type Fdb } from "../../src/dataplane/fdb-layout.ts";
 import { fdbEntries, fdbTotals } from "../../src/dataplane/fdb-show.ts";
 import { fdbAddStatic } from "../../src/dataplane/fdb-table.ts";
-import { checkFdb, macAt, macText } from "./fdb-check.ts";
+import { checkFdb, macAt, macText, seedAt } from "./fdb-check.ts";
 
 /** The steps of a Weyl sequence, spread over 48 bits by a multiplication: looks random, repeats from run to run. */
 function scattered(index: number): Mac {
@@ -63,7 +63,7 @@ test.each(Object.entries(SHAPES))(
   (_, shape) => {
     // Poisson with mean 2 puts 4 % of the entries beyond a bucket of 4.
     for (let seed = 0; seed < 100; seed++) {
-      const fdb = allocateFdb(4096, { a: Math.imul(seed + 1, 0x2545f491), b: Math.imul(seed + 1, 0x9e3779b1) });
+      const fdb = allocateFdb(4096, seedAt(seed));
       fill(fdb, shape, 4096);
       expect(secondShare(fdb, shape, 4096)).toBeLessThan(0.07);
     }
@@ -72,7 +72,7 @@ test.each(Object.entries(SHAPES))(
 
 test("the smallest table holds as many as it says, full buckets and all", () => {
   for (let seed = 0; seed < 200; seed++) {
-    const fdb = allocateFdb(32, { a: Math.imul(seed + 1, 0x2545f491), b: Math.imul(seed + 1, 0x9e3779b1) });
+    const fdb = allocateFdb(32, seedAt(seed));
     fill(fdb, scattered, 32);
     checkFdb(fdb);
   }
@@ -95,15 +95,16 @@ test("the two buckets of an address differ and lie in the table", () => {
 
 test("an entry that makes room for another stays what it is", () => {
   for (let seed = 0; seed < 200; seed++) {
-    const fdb = allocateFdb(32, { a: Math.imul(seed + 1, 0x2545f491), b: Math.imul(seed + 1, 0x9e3779b1) });
+    const fdb = allocateFdb(32, seedAt(seed));
     const expected = new Map<string, object>();
     for (let index = 0; index < 32; index++) {
       const isStatic = index % 2 === 0;
       const mac = scattered(index);
-      if (isStatic) fdbAddStatic(fdb, macText(mac), index);
-      else expect(fdbLearn(fdb, mac.lo, mac.hi, index, index)).toBe(FDB_LEARNED);
+      const vid = (index % 3) * 2047;
+      if (isStatic) fdbAddStatic(fdb, macText(mac), index, vid);
+      else expect(fdbLearn(fdb, mac.lo, mac.hi, index, index, vid)).toBe(FDB_LEARNED);
       const text = macText(mac);
-      expected.set(text, { mac: text, port: index, ageS: isStatic ? 0 : 100 - index, static: isStatic });
+      expected.set(text, { mac: text, vid, port: index, ageS: isStatic ? 0 : 100 - index, static: isStatic });
     }
     expect(new Map<string, object>([...fdbEntries(fdb, 100)].map((entry) => [entry.mac, entry]))).toEqual(expected);
     checkFdb(fdb);

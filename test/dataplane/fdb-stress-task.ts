@@ -18,23 +18,24 @@ export interface StressTask {
   buffer: SharedArrayBuffer;
   state: Int32Array;
   thread: number;
-  /** Addresses, as macAt counts them. */
+  vid: number;
+  /** Addresses of that VLAN, as macAt counts them. */
   indices: number[];
   ports: number[];
 }
 
-export function runStress({ buffer, state, thread, indices, ports }: StressTask): void {
+export function runStress({ buffer, state, thread, vid, indices, ports }: StressTask): void {
   const fdb = viewFdb(buffer);
   const macs = indices.map(macAt);
   for (let round = 0; Atomics.load(state, STOP) === 0; round++) {
     const { lo, hi } = macs[round % macs.length];
     for (let turn = 0; turn < 4; turn++) {
-      const outcome = fdbLearn(fdb, lo, hi, ports[turn % ports.length], round >> 10);
+      const outcome = fdbLearn(fdb, lo, hi, ports[turn % ports.length], round >> 10, vid);
       if (outcome === FDB_LEARNED || outcome === FDB_MOVED) Atomics.add(state, CHANGES + thread, 1);
     }
     if (!fdbTryLock(fdb)) continue;
     const gone = macs[(round + 3) % macs.length];
-    const hit = fdbFind(fdb, gone.lo, gone.hi);
+    const hit = fdbFind(fdb, gone.lo, gone.hi, vid);
     if (hit >= 0) removeEntry(fdb, hitAt(hit));
     fdbUnlock(fdb);
   }

@@ -30,9 +30,9 @@ test("the list shows address, port, age and kind, of one port if asked", () => {
   fdbAddStatic(fdb, "02:00:00:00:aB:cD", 9);
   const byMac = (a: { mac: string }, b: { mac: string }) => a.mac.localeCompare(b.mac);
   expect([...fdbEntries(fdb, 50)].sort(byMac)).toEqual([
-    { mac: "02:00:00:00:00:00", port: 0, ageS: 50, static: false },
-    { mac: "02:00:00:00:00:01", port: 1, ageS: 49, static: false },
-    { mac: "02:00:00:00:ab:cd", port: 9, ageS: 0, static: true },
+    { mac: "02:00:00:00:00:00", vid: 0, port: 0, ageS: 50, static: false },
+    { mac: "02:00:00:00:00:01", vid: 0, port: 1, ageS: 49, static: false },
+    { mac: "02:00:00:00:ab:cd", vid: 0, port: 9, ageS: 0, static: true },
   ]);
   expect([...fdbEntries(fdb, 50, 1)].map((entry) => entry.mac)).toEqual(["02:00:00:00:00:01"]);
 });
