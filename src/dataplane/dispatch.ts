@@ -154,6 +154,11 @@ export class Dispatcher {
     if (failed !== undefined) throw failed.reason;
   }
 
+  /** Sends a plain frame of our own out of a port; resolves when its worker has delivered it, or counted why not. */
+  async send(port: number, frame: Uint8Array): Promise<void> {
+    await this.running[this.owner(port, 0)].mailbox.call({ op: "send", port, frame } satisfies WorkerRequest);
+  }
+
   isOpen(port: number, pair: number): boolean {
     return this.lanes.has(port * MAX_PAIRS + pair);
   }

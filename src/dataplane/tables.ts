@@ -5,6 +5,7 @@ import { Batch, BURST, BURST_FORMS } from "../mem/batch.ts";
 import { Transmitters } from "../mem/held.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Lane } from "../ports/port.ts";
+import type { EgressQueues } from "./bridge/queues.ts";
 import type { Fdb } from "./fdb-layout.ts";
 import type { Plan } from "./rules/plan.ts";
 import { MAX_LANES, MAX_PAIRS, MAX_PORTS, type SharedState } from "./shared.ts";
@@ -41,6 +42,8 @@ export class Tables {
   readonly steeredCount = new Int32Array(MAX_PAIRS);
   /** The rules in force, or null: then nothing of rules/ runs. */
   plan: Plan | null = null;
+  /** Where frames wait before they leave, or null: at no port. */
+  queues: EgressQueues | null = null;
   /** Results of the last classification. */
   uniform = false;
   longest = 0;

@@ -1,7 +1,7 @@
 // The dataplane worker's loop: breathe (serve every lane once), and when nothing moved for a while, sleep.
 //
 //   breath: mailbox? -> for each lane: fetch a burst -> forward (by the plan's rules, if there is one) -> release (of what no
-//           NIC still reads)
+//           NIC still reads) -> what waited for its turn at a port with a shape
 //   idle   busy       never sleeps
 //          adaptive   polls for IDLE_MS after the last frame, then arms all kicks and sleeps in epoll_wait
 //          interrupt  sleeps as soon as a breath was empty
@@ -16,9 +16,12 @@ import type { LaneConfig, LaneFactory } from "../ports/port.ts";
 import { EPOLLET, EPOLLIN, EpollWaiter, epollAdd, epollCreate, epollRemove } from "../sys/epoll.ts";
 import { pinToCpu } from "../sys/thread.ts";
 import { forwardBridged } from "./bridge/forward-bridged.ts";
+import { drainQueues, sleepMs } from "./bridge/queue-drain.ts";
+import { closeQueues, portLosesLane, swapQueues } from "./bridge/queue-swap.ts";
 import { Fallback } from "./fallback.ts";
 import { viewFdb } from "./fdb-layout.ts";
 import { forward } from "./forward.ts";
+import { Injector } from "./inject.ts";
 import { MailboxServer } from "./mailbox.ts";
 import { forwardPlanned } from "./rules/forward-planned.ts";
 import { type PlanConfig, PlanRunner } from "./rules/plan.ts";
@@ -67,6 +70,8 @@ export type WorkerRequest =
   | { op: "fetch"; on: boolean }
   /** The rules in force from the next burst on; null: none. What the plan before used, this worker uses no more. */
   | { op: "plan"; plan: PlanConfig | null }
+  /** A frame of the control thread's own leaves by a port (inject.ts). */
+  | { op: "send"; port: number; frame: Uint8Array }
   | { op: "stop" };
 
 export class DataplaneWorker {
@@ -79,6 +84,7 @@ export class DataplaneWorker {
   private readonly noIova = new Float64Array(0);
   private stopping = false;
   private planRunner: PlanRunner | undefined;
+  private injector: Injector | undefined;
 
   constructor(
     private readonly start: WorkerStart,
@@ -118,22 +124,26 @@ export class DataplaneWorker {
       idleBreaths = 0;
       this.sleep(numbers);
     }
+    if (this.planRunner?.queues !== undefined) closeQueues(this.tables, this.planRunner.queues);
     for (const lane of this.tables.lanes) lane.close();
     this.fallback.close();
     this.planRunner?.close();
+    this.injector?.close();
     this.waiter.close();
   }
 
-  /** Sleeps until a kick or the doorbell; does not, where work came while the kicks were armed. */
+  /** Sleeps until a kick, the doorbell, or a frame that waits may leave; does not, where work came while the kicks were armed. */
   private sleep(numbers: Float64Array): void {
     const lanes = this.tables.inLanes;
     let work = this.mailbox.waiting();
     for (let k = 0; k < lanes.length; k++) work = lanes[k].arm() || work;
     const idle = this.tables.idleStates;
     for (let k = 0; k < idle.length; k++) work = acquire32(idle[k], HELD) !== 0 || work;
-    if (!work) {
+    const { queues } = this.tables;
+    const timeoutMs = queues === null ? -1 : sleepMs(queues);
+    if (!work && timeoutMs !== 0) {
       numbers[WORKER_SLEEPS]++;
-      this.waiter.wait(-1);
+      this.waiter.wait(timeoutMs);
     }
     for (let k = 0; k < lanes.length; k++) lanes[k].disarm();
   }
@@ -146,17 +156,25 @@ export class DataplaneWorker {
     else if (request.op === "reap") for (const lane of this.tables.lanes) lane.reap?.();
     else if (request.op === "fetch") this.tables.setFetching(request.on);
     else if (request.op === "plan") this.setPlan(request.plan);
+    else if (request.op === "send") this.send(request.port, request.frame);
     else if (request.op === "stop") this.stopping = true;
   }
 
   private setPlan(plan: PlanConfig | null): void {
     if (plan === null) {
       this.tables.plan = null;
-      return;
+    } else {
+      const { batch, windows } = this.tables;
+      this.planRunner ??= new PlanRunner(windows, batch, this.start.worker);
+      this.tables.plan = this.planRunner.open(plan);
     }
-    const { batch, windows } = this.tables;
-    this.planRunner ??= new PlanRunner(windows, batch, this.start.worker);
-    this.tables.plan = this.planRunner.open(plan);
+    const queues = this.planRunner?.queues;
+    if (queues !== undefined) swapQueues(this.tables, this.fallback, queues, this.tables.plan?.bridge ?? null);
+  }
+
+  private send(port: number, frame: Uint8Array): void {
+    this.injector ??= new Injector(this.tables.windows);
+    this.injector.send(this.tables, this.fallback, port, frame);
   }
 
   private setDma(range: DmaRange | Omit<DmaRange, "iova">): void {
@@ -192,6 +210,7 @@ export class DataplaneWorker {
   private close(port: number, pair: number): void {
     this.shut(port, pair);
     const index = port * MAX_PAIRS + pair;
+    portLosesLane(this.tables, port);
     abandonQueue(this.tables.transmitters, index, this.shared.laneState(index));
   }
 
@@ -225,6 +244,7 @@ function breathe(tables: Tables, fallback: Fallback): number {
     }
     lane.release(batch);
   }
+  if (tables.queues !== null) moved += drainQueues(tables, fallback, tables.queues);
   if (tables.idleLanes.length > 0) releaseIdle(tables);
   return moved;
 }

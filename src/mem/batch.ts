@@ -11,8 +11,11 @@
 
 /** Frames in one burst. */
 export const BURST = 64;
-/** Slots of a batch whose frames may go out in a second form: that of frame i is BURST + i (dataplane/rules/header-arena.ts). */
-export const BURST_FORMS = 2 * BURST;
+/**
+ * Slots of a batch whose frames may go out in other forms: BURST + i is frame i as it was received (dataplane/rules/header-arena.ts),
+ * and from 2 * BURST on are copies that are cut short (dataplane/bridge/mirror.ts).
+ */
+export const BURST_FORMS = 3 * BURST;
 /** Segment pool: a burst of frames of 17 pages (Linux MAX_SKB_FRAGS) and some; a burst ends early when it runs low. */
 export const MAX_SEGMENTS = 2048;
 /** Longest frame: a 64 KiB super-frame (65535 bytes of IP) with Ethernet and two VLAN tags. */

@@ -37,6 +37,20 @@ export function copyBytes(
   return true;
 }
 
+/** Copies `length` bytes to an address whose room the caller knows; returns false, having touched nothing, where they leave their window. */
+export function copyOut(
+  windows: WindowTable,
+  to: number,
+  fromWindow: number,
+  fromOffset: number,
+  length: number,
+): boolean {
+  // Not "> rest": for a window that is not in the table it is NaN.
+  if ((fromOffset | length) < 0 || !(fromOffset <= windows.size[fromWindow] - length)) return false;
+  copyAt(to, windows.address[fromWindow] + fromOffset, length);
+  return true;
+}
+
 /** The last one to three bytes of a copy whose whole words are done. */
 function copyTail(
   windows: WindowTable,

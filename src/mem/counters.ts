@@ -57,7 +57,7 @@ export const DROP_QUEUE_FULL = 33;
 export const DROP_SOURCE_GUARD = 34;
 export const DROP_DHCP_GUARD = 35;
 export const DROP_RA_GUARD = 36;
-/** At a port that loop guard blocks, and its own probes. */
+/** A probe of the loop guard that came back. What meets a blocked port is LINK_DOWN. */
 export const DROP_LOOP = 37;
 export const DROP_MAC_LIMIT = 38;
 /** From an address that stays at another port. */

@@ -1,6 +1,6 @@
 // HOT
-// Limits of what comes in at a port: policing, and storm control of floods. Each is a token bucket that workers share
-// (rules/meter.ts), at a place fixed by port and purpose (bridge-memory.ts).
+// Limits of what comes in at a port, policing and storm control of floods, and of what goes out: shaping. Each is a token bucket that
+// workers share (rules/meter.ts), at a place fixed by port and purpose (bridge-memory.ts).
 //
 //   limit[port * BUCKETS_PER_PORT + purpose]   index into the meters, or -1: no limit
 
@@ -17,6 +17,7 @@ import { MAX_PORTS } from "../shared.ts";
 import {
   type BridgeMemoryLayout,
   BUCKET_POLICE,
+  BUCKET_SHAPE,
   BUCKET_STORM_BROADCAST,
   BUCKET_STORM_MULTICAST,
   BUCKET_STORM_UNKNOWN,
@@ -34,8 +35,9 @@ export class Buckets {
 
   constructor({ ports }: BridgePolicy, buffer: ArrayBuffer, { buckets, counters }: BridgeMemoryLayout) {
     const numbers: number[] = [];
-    for (const { port, police, stormBroadcast, stormMulticast, stormUnknown } of ports) {
+    for (const { port, police, stormBroadcast, stormMulticast, stormUnknown, shape } of ports) {
       this.add(numbers, bucketOf(port, BUCKET_POLICE), police);
+      this.add(numbers, bucketOf(port, BUCKET_SHAPE), shape);
       this.add(numbers, bucketOf(port, BUCKET_STORM_BROADCAST), stormBroadcast);
       this.add(numbers, bucketOf(port, BUCKET_STORM_MULTICAST), stormMulticast);
       this.add(numbers, bucketOf(port, BUCKET_STORM_UNKNOWN), stormUnknown);

@@ -8,6 +8,9 @@ import { deliverTo } from "../forward.ts";
 import type { Plan } from "../rules/plan.ts";
 import type { Tables } from "../tables.ts";
 import type { Bridge } from "./bridge.ts";
+import { mirrorDepartures } from "./mirror.ts";
+import { queueFrames } from "./queue-drain.ts";
+import { tapDepartures } from "./tap.ts";
 import { leaveVlan } from "./vlans.ts";
 
 /** A port that every list of the burst may be in. */
@@ -38,6 +41,25 @@ function sendList(
   list: Int32Array,
   count: number,
 ): void {
-  leaveVlan(bridge.vlans, tables, plan, out, list, count);
-  deliverTo(tables, fallback, plan.arena.judged, out, list, count);
+  const left = leaveVlan(bridge.vlans, tables, plan, out, list, count);
+  if (left === 0) return;
+  if (bridge.mirrors !== null) mirrorDepartures(tables, fallback, plan, bridge, bridge.mirrors, out, list, left);
+  sendForms(tables, fallback, plan, bridge, out, list, left);
+}
+
+/** Sends forms `list[0..count)`, a burst at most, by port `out` as they are now: at once, or through its queues. */
+export function sendForms(
+  tables: Tables,
+  fallback: Fallback,
+  plan: Plan,
+  bridge: Bridge,
+  out: number,
+  list: Int32Array,
+  count: number,
+): void {
+  const { queues, taps } = bridge;
+  if (taps !== null) tapDepartures(tables, plan, taps, out, list, count);
+  const queued = queues === null ? null : queues.of[out];
+  if (queues === null || queued === null) deliverTo(tables, fallback, plan.arena.judged, out, list, count);
+  else queueFrames(tables, fallback, queues, queued, bridge.priorities, plan.arena.judged, list, count);
 }

@@ -1,11 +1,13 @@
 // HOT
 // Where frames go that one port does not take alone: broadcasts, multicasts, and what is addressed to an unknown station.
 //
+//   a request for a known address -> to its owner alone (suppress.ts)
 //   storm control -> to all ports that are up, but the one it came from, that
 //                    belong to the VLAN, take floods of this class, and may be reached from there
 
 import { COPIES, DROP_NO_DESTINATION, DROP_STORM } from "../../mem/counters.ts";
 import type { Plan } from "../rules/plan.ts";
+import { KIND_FLOOD, KIND_TERMINAL } from "../rules/plan-layout.ts";
 import { PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
 import type { Bridge } from "./bridge.ts";
@@ -13,6 +15,7 @@ import { BUCKET_STORM_BROADCAST, BUCKET_STORM_MULTICAST, BUCKET_STORM_UNKNOWN } 
 import { withinLimit } from "./buckets.ts";
 import { dropFrame } from "./drop.ts";
 import { FLOOD_BROADCAST, FLOOD_MULTICAST, FLOOD_UNKNOWN, reaches } from "./reach.ts";
+import { directRequest } from "./suppress.ts";
 import { isMember } from "./vlans.ts";
 
 /** FLOOD_* of a destination that is no known station. */
@@ -31,6 +34,8 @@ export function floodFrame(tables: Tables, plan: Plan, bridge: Bridge, i: number
   const { arena, laneCounters, port } = plan;
   const { reach, vlans } = bridge;
   const { control, floodPorts, listCount, lists } = tables;
+  const mayDirect = kind !== FLOOD_UNKNOWN && (plan.kinds & KIND_TERMINAL) !== KIND_FLOOD;
+  if (mayDirect && directRequest(tables, plan, bridge, i, vid)) return;
   if (!withinLimit(bridge.buckets, port, stormBucket(kind), arena.judged.length[i])) {
     dropFrame(plan, i, DROP_STORM);
     return;

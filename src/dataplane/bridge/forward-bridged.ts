@@ -14,6 +14,7 @@ import {
   DROP_BAD_SOURCE,
   DROP_ISOLATED,
   DROP_LINK_DOWN,
+  DROP_LOOP,
   DROP_OFFLOAD,
   DROP_OWN_PORT,
   DROP_POLICED,
@@ -27,7 +28,7 @@ import { fdbLookup } from "../fdb.ts";
 import { applyActions, countAnswer, kindsOf } from "../rules/apply-actions.ts";
 import { beginBurst, isBadSource } from "../rules/burst.ts";
 import { findRuns } from "../rules/flow-runs.ts";
-import { slotStart, takeBurst } from "../rules/header-arena.ts";
+import { keepForm, slotStart, takeBurst } from "../rules/header-arena.ts";
 import { KEY_CLASS, KEY_TYPE } from "../rules/key.ts";
 import { beginTurn } from "../rules/meter.ts";
 import { reachesHeader } from "../rules/offload-guard.ts";
@@ -47,8 +48,13 @@ import { sendLists } from "./egress.ts";
 import { floodClass, floodFrame } from "./flood.ts";
 import { refusedAtEntry } from "./guards.ts";
 import { learnSource } from "./learn.ts";
+import { takeProbe } from "./loop-guard.ts";
+import { mirrorArrivals, mirrorEntered, noteEntered } from "./mirror.ts";
+import { decidePriority } from "./priority.ts";
 import { reaches } from "./reach.ts";
-import { enterVlan, isMember } from "./vlans.ts";
+import { MAY_CLAIM, noteClaim } from "./suppress.ts";
+import { tapArrivals } from "./tap.ts";
+import { enterVlan, isMember, VID_NONE } from "./vlans.ts";
 
 /** Forwards the frames of `batch`, which came in on `port`, by the policies of `bridge` and the rules of `plan`. */
 export function forwardBridged(
@@ -70,9 +76,13 @@ export function forwardBridged(
   bridge.vid = -1;
   beginTurn(bridge.buckets.meters);
   takeBurst(plan.arena);
+  const { mirrors, taps } = bridge;
+  if (taps !== null) tapArrivals(plan, taps, batch.count);
+  if (mirrors !== null) mirrorArrivals(tables, fallback, plan, bridge, mirrors, batch.count);
   findRuns(runs, plan.arena, batch.count);
   tables.longest = 0;
   for (let r = 0; r < runs.count; r++) judgeRun(tables, plan, bridge, r);
+  if (mirrors !== null) mirrorEntered(tables, fallback, plan, bridge, mirrors);
   sendLists(tables, fallback, plan, bridge);
   if (plan.anyMirrored !== 0) {
     plan.anyMirrored = 0;
@@ -90,11 +100,13 @@ function judgeRun(tables: Tables, plan: Plan, bridge: Bridge, r: number): void {
   const at = slotStart(i) >> 2;
   parseKey(arena.view, slotStart(i), arena.judged.length[i], plan.port, key);
   let refused = isBadSource(words[at + 1], words[at + 2]) ? DROP_BAD_SOURCE : 0;
+  if (refused === 0 && takeProbe(bridge.probes, plan, i)) refused = DROP_LOOP;
   if (refused === 0) refused = refusedAtEntry(bridge.guards, plan, i);
   if (refused !== 0) {
     for (let k = i; k < end; k++) dropFrame(plan, k, refused);
     return;
   }
+  if (bridge.queues !== null) decidePriority(bridge.priorities, key, plan.port, i, end);
   plan.classes = key[KEY_CLASS];
   plan.type = key[KEY_TYPE] >>> 16;
   plan.answer = decide(program);
@@ -117,10 +129,11 @@ function judgeFrame(tables: Tables, plan: Plan, bridge: Bridge, i: number): void
     dropFrame(plan, i, DROP_OFFLOAD);
     return;
   }
+  if (bridge.keeps) keepForm(arena, i);
   // Of all its forms: it may have a tag less, or more.
   tables.longest = Math.max(tables.longest, length[i]);
   let terminal = kinds & KIND_TERMINAL;
-  if ((kinds & KIND_ACTS) === 0) countAnswer(plan, 1, length[i]);
+  if ((kinds & KIND_ACTS) === 0 && (bridge.taps === null || !bridge.taps.rules)) countAnswer(plan, 1, length[i]);
   else terminal = applyActions(plan, tables, i);
   tables.longest = Math.max(tables.longest, length[i]);
   if (terminal < 0) {
@@ -136,11 +149,13 @@ function judgeFrame(tables: Tables, plan: Plan, bridge: Bridge, i: number): void
     dropFrame(plan, i, dropCounter(vid));
     return;
   }
-  const refused = learnSource(tables, plan, bridge, source1, source2, vid);
+  if (bridge.mirrors !== null) noteEntered(plan, bridge.mirrors, i, vid);
+  const refused = vid === VID_NONE ? 0 : learnSource(tables, plan, bridge, source1, source2, vid);
   if (refused !== 0) {
     dropFrame(plan, i, refused);
     return;
   }
+  if ((plan.classes & MAY_CLAIM) !== 0) noteClaim(tables, plan, bridge, i, vid);
   if (terminal === KIND_FORWARD) list(tables, plan, i, forwardVerdict(tables, plan));
   else sendOn(tables, plan, bridge, i, vid, terminal === KIND_FLOOD);
 }

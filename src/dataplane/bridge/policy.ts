@@ -132,18 +132,31 @@ export interface MirrorPolicy {
   truncate: number;
 }
 
+/** A capture that runs: of what passes a port, of what is dropped, or of what meets a rule. */
+export interface CapturePolicy {
+  what: { of: "port"; port: number; direction: Direction } | { of: "drops" } | { of: "rule"; id: number };
+  /** Bytes of each frame that are kept. */
+  snap: number;
+  /** A match, compiled as that of a rule (rules/compile.ts); absent: every frame. */
+  filter?: { tables: readonly number[]; source: string };
+  /** Address of its TapMemory. */
+  memory: number;
+}
+
 export interface BridgePolicy {
   ports: readonly PortPolicy[];
   /** With VLAN 0: what holds for frames of a switch without VLANs. */
   vlans: readonly VlanPolicy[];
   mirrors: readonly MirrorPolicy[];
+  /** No policies of a person's, but workers hear of them in the same way, and where there are some, there is a plan. */
+  captures?: readonly CapturePolicy[];
 }
 
 export const NO_POLICY: BridgePolicy = { ports: [], vlans: [], mirrors: [] };
 
 /** Whether it asks for nothing. */
-export function isNoPolicy({ ports, vlans, mirrors }: BridgePolicy): boolean {
-  return ports.length === 0 && vlans.length === 0 && mirrors.length === 0;
+export function isNoPolicy({ ports, vlans, mirrors, captures = [] }: BridgePolicy): boolean {
+  return ports.length === 0 && vlans.length === 0 && mirrors.length === 0 && captures.length === 0;
 }
 
 /** Whether frames belong to VLANs: any port says so. */

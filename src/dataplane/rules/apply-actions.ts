@@ -12,13 +12,14 @@
 
 import { BURST } from "../../mem/batch.ts";
 import { COPIES, DROP_METER } from "../../mem/counters.ts";
+import { tapRule } from "../bridge/tap.ts";
 import { PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
 import { dropVerdict } from "../verdict.ts";
 import { publishEvent, reserveEvent } from "./event-ring.ts";
 import { type HeaderArena, keepForm } from "./header-arena.ts";
 import { passMeter } from "./meter.ts";
-import type { Plan } from "./plan.ts";
+import { MIRRORED_ALL, type Plan } from "./plan.ts";
 import {
   KIND_ACTS,
   KIND_CONTINUE,
@@ -105,15 +106,18 @@ export function applyActions(plan: Plan, tables: Tables, i: number): number {
   const length = arena.judged.length[i];
   const end = answer + answers[answer];
   let received = i;
-  if ((kinds & KIND_REWRITES) !== 0 && (kinds & KIND_KEEPS) !== 0) {
+  // A bridge changes frames, too: it takes tags off and puts others on.
+  if ((kinds & KIND_KEEPS) !== 0 && ((kinds & KIND_REWRITES) !== 0 || plan.bridge !== null)) {
     keepForm(arena, i);
-    received = BURST + i;
   }
+  if (arena.kept === i) received = BURST + i;
+  const taps = plan.bridge === null ? null : plan.bridge.taps;
   let kind = KIND_CONTINUE;
   for (let at = answer + 1; at <= end; at++) {
     const rank = answers[at] * RANK_LENGTH;
     kind = ranks[rank + RANK_KIND];
     count(plan, ranks[rank + RANK_ROW], 1, length);
+    if (taps !== null) tapRule(plan, taps, received, ranks[rank + RANK_ID]);
     if ((kind & KIND_ACTS) === 0) continue;
     const verdict = runActions(plan, tables, i, received, rank, length);
     if (verdict !== 0) return verdict;
@@ -145,7 +149,7 @@ function runActions(plan: Plan, tables: Tables, i: number, received: number, ran
 
 function mirror(plan: Plan, tables: Tables, i: number, received: number, out: number): void {
   const { mirrored } = plan;
-  if (out === plan.port || mirrored[out] === i + 1) return;
+  if (out === plan.port || mirrored[out] === i + 1 || mirrored[out] === MIRRORED_ALL) return;
   if (tables.outCount[out] === 0 || tables.control[SharedState.portWord(out, PORT_UP)] === 0) return;
   mirrored[out] = i + 1;
   plan.anyMirrored = 1;

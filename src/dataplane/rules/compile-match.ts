@@ -14,6 +14,7 @@ import { type Shape, type Shapes, sliceOf } from "./compile-shape.ts";
 import { FIELDS, type Field, type Piece } from "./fields.ts";
 import { KEY_CLASS, KEY_WORDS } from "./key.ts";
 import type { Action, Constraint, FieldValue, Rule } from "./rule.ts";
+import { RuleLimitError } from "./rule-limit.ts";
 
 /** What a rule compiles to, but for its rank. */
 export interface Expansion {
@@ -71,8 +72,8 @@ export function expand(rule: Rule, shapes: Shapes, cut: boolean): Expansion {
   for (const ways of waysOf(rule, cut)) {
     if (entries.length * ways.length > RULE_ENTRIES_MAX) {
       if (cut) return expand(rule, shapes, false);
-      const message = `rule ${rule.id}: its lists make more than ${RULE_ENTRIES_MAX} combinations`;
-      throw new RingyardError("LIMIT", message, "split it into several rules");
+      const problem = `its lists make more than ${RULE_ENTRIES_MAX} combinations`;
+      throw new RuleLimitError(rule.id, problem, "split it into several rules", `rule ${rule.id}: ${problem}`);
     }
     entries = ways.length === 1 ? entries.filter((it) => add(it, ways[0])) : multiply(entries, ways);
   }

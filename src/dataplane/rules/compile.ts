@@ -16,6 +16,7 @@ import { buildTables, type Tuple, tuplesOf } from "./compile-tables.ts";
 import { emit } from "./emit.ts";
 import { KEY_CLASS } from "./key.ts";
 import type { Rule } from "./rule.ts";
+import { RuleLimitError } from "./rule-limit.ts";
 
 /** What workers need to run rules: plain data that may lie in shared memory, and the text of the functions that read it. */
 export interface CompiledRules {
@@ -94,7 +95,12 @@ export class RuleCompiler {
       const known = this.#rules[last] === rule ? this.#all[last++] : this.#expansionOf(rule);
       entries += known.checked.shapes.length;
       if (entries > ENTRIES_MAX) {
-        throw tooMany(`combinations of values in the rules' lists, at rule ${rule.id}`, ENTRIES_MAX);
+        const { message, next } = tooMany(
+          `combinations of values in the rules' lists, at rule ${rule.id}`,
+          ENTRIES_MAX,
+        );
+        const problem = `with it the lists of all rules make more than ${ENTRIES_MAX} combinations of values`;
+        throw new RuleLimitError(rule.id, problem, next, message);
       }
       return known;
     });

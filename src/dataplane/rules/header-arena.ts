@@ -10,7 +10,8 @@
 //   segments   0, 1: frame 0   2, 3: frame 1 ...   then, as they come: frames that were scattered, second forms
 //
 // `judged` is the worker's batch once more: the same lengths and offloads, other segments. Slot i is the form that goes out; slot
-// BURST + i, where it is needed, the frame as it was received; they share the bytes behind the header. No NIC reads a judged
+// BURST + i, where it is needed, the frame as it was received; they share the bytes behind the header. Forms behind those have no
+// slots of their own: they are cut from one of the two, and delivered before it changes (bridge/mirror.ts). No NIC reads a judged
 // frame where it lies: the arena has no IOVA, so it is copied. One arena per worker, made with its first rules.
 
 import { Batch, BURST, BURST_FORMS, MAX_SEGMENTS } from "../../mem/batch.ts";
@@ -27,15 +28,17 @@ const HEADROOM = 16;
 /** Three cache lines. */
 const SLOT_SIZE = 192;
 export const SLOT_WORDS = SLOT_SIZE >> 2;
-const ARENA_SIZE = BURST_FORMS * SLOT_SIZE;
+const ARENA_SIZE = 2 * BURST * SLOT_SIZE;
 /** Where segments without a fixed place begin: a form has one more than the frame that was fetched, so they never run out. */
 const MORE_SEGMENTS = 2 * BURST;
-const SEGMENTS = MORE_SEGMENTS + 2 * (MAX_SEGMENTS + BURST);
+const SEGMENTS = MORE_SEGMENTS + 3 * (MAX_SEGMENTS + BURST);
 
 export class HeaderArena {
   readonly judged: Batch;
   /** Frames were given other segments than those of their fixed places, or begin elsewhere in their slots. */
   moved = 1;
+  /** The frame that was kept last, or -1. */
+  kept = -1;
   readonly window: number;
   readonly words: Int32Array;
   readonly bytes: Uint8Array;
@@ -74,6 +77,7 @@ export function takeBurst(arena: HeaderArena): void {
   const views = windows.view;
   if (arena.moved !== 0) restorePlaces(arena);
   pool.count = MORE_SEGMENTS;
+  arena.kept = -1;
   judged.anyNeeds = fetched.anyNeeds;
   const count = fetched.count;
   for (let i = 0; i < count; i++) {
@@ -179,8 +183,10 @@ function copyBytes(arena: HeaderArena, to: number, from: DataView, at: number, e
   for (let k = at; k < end; k++) bytes[to + k - at] = from.getUint8(k);
 }
 
-/** Keeps frame `i` as it is now as form BURST + `i`. */
+/** Keeps frame `i`, which nobody has changed yet, as form BURST + `i`. Frames are kept in their order, each once. */
 export function keepForm(arena: HeaderArena, i: number): void {
+  if (arena.kept === i) return;
+  arena.kept = i;
   const { judged, words } = arena;
   const { pool } = judged;
   const kept = BURST + i;

@@ -63,7 +63,18 @@ export function beginTurn(meters: Meters, nowMs = -1): void {
 
 /** Takes what a frame of `length` bytes costs from meter `m` and counts it. Returns whether it was there. */
 export function passMeter(meters: Meters, m: number, length: number): boolean {
-  const { counters, specs, words } = meters;
+  const { counters, specs } = meters;
+  const row = (specs[m * METER_LENGTH + METER_BUCKET] | 0) * ROW_LENGTH;
+  counters[row + ROW_FRAMES]++;
+  counters[row + ROW_BYTES] += length;
+  const passes = takeTokens(meters, m, length);
+  if (!passes) counters[row + ROW_DROPPED]++;
+  return passes;
+}
+
+/** The same without counting, for a frame that may ask again. */
+export function takeTokens(meters: Meters, m: number, length: number): boolean {
+  const { specs, words } = meters;
   const spec = m * METER_LENGTH;
   const bucket = specs[spec + METER_BUCKET] | 0;
   if (meters.filled[m] !== meters.turn) {
@@ -72,12 +83,22 @@ export function passMeter(meters: Meters, m: number, length: number): boolean {
     fill(meters, bucket, specs[spec + METER_PER_MS], specs[spec + METER_BURST], meters.nowMs);
   }
   const cost = specs[spec + METER_BYTES] === 0 ? 1 : length;
-  const row = bucket * ROW_LENGTH;
-  counters[row + ROW_FRAMES]++;
-  counters[row + ROW_BYTES] += length;
-  const passes = take(words, bucket * BUCKET_WORDS + TOKENS, cost, Math.min(cost, specs[spec + METER_BURST]));
-  if (!passes) counters[row + ROW_DROPPED]++;
-  return passes;
+  return take(words, bucket * BUCKET_WORDS + TOKENS, cost, Math.min(cost, specs[spec + METER_BURST]));
+}
+
+/** In how many milliseconds the tokens for a frame of `length` bytes will be there, unless others take them; 0: now. */
+export function msToTokens(meters: Meters, m: number, length: number): number {
+  const { specs, words } = meters;
+  const spec = m * METER_LENGTH;
+  const cost = specs[spec + METER_BYTES] === 0 ? 1 : length;
+  const missing =
+    Math.min(cost, specs[spec + METER_BURST]) - acquire32(words, specs[spec + METER_BUCKET] * BUCKET_WORDS + TOKENS);
+  return Math.max(0, missing / specs[spec + METER_PER_MS]);
+}
+
+/** How many milliseconds of its rate the full bucket of a meter holds. */
+export function msOfBurst({ specs }: Meters, m: number): number {
+  return specs[m * METER_LENGTH + METER_BURST] / specs[m * METER_LENGTH + METER_PER_MS];
 }
 
 function take(words: Int32Array, at: number, cost: number, needed: number): boolean {

@@ -10,6 +10,8 @@
 // then. Every copy is counted where it is listed, so the law of the switch holds: rx + copies = tx + drops.
 
 import { COPIES, DROP_LINK_DOWN, DROP_NO_DESTINATION, DROP_RULE } from "../../mem/counters.ts";
+import { dropFrame } from "../bridge/drop.ts";
+import { tapDrop } from "../bridge/tap.ts";
 import { destination, isReserved, RESERVED } from "../classify.ts";
 import { fdbLearn } from "../fdb.ts";
 import { FDB_KNOWN } from "../fdb-layout.ts";
@@ -76,9 +78,12 @@ export function list(tables: Tables, plan: Plan, i: number, verdict: number): vo
   const { laneCounters } = plan;
   if (verdict === VERDICT_LIST) listAll(tables, plan, i);
   else if (verdict === VERDICT_FLOOD) flood(tables, i, plan.port, laneCounters);
-  else if (verdict < 0) laneCounters[dropCounter(verdict)]++;
+  else if (verdict < 0) dropFrame(plan, i, dropCounter(verdict));
   else if (tables.outCount[verdict] > 0) tables.lists[verdict][tables.listCount[verdict]++] = i;
-  else (tables.outCounters[verdict] ?? laneCounters)[DROP_LINK_DOWN]++;
+  else {
+    (tables.outCounters[verdict] ?? laneCounters)[DROP_LINK_DOWN]++;
+    if (plan.bridge !== null && plan.bridge.taps !== null) tapDrop(plan, plan.bridge.taps, i, DROP_LINK_DOWN);
+  }
 }
 
 /** Lists frame `i` for the ports of a forward action that are up, even the one it came from. */
@@ -94,6 +99,6 @@ function listAll(tables: Tables, plan: Plan, i: number): void {
     lists[out][listCount[out]++] = i;
     copies++;
   }
-  if (copies < 0) laneCounters[DROP_NO_DESTINATION]++;
+  if (copies < 0) dropFrame(plan, i, DROP_NO_DESTINATION);
   else laneCounters[COPIES] += copies;
 }

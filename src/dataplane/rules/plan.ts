@@ -13,6 +13,7 @@ import type { WindowTable } from "../../mem/window.ts";
 import { viewOf } from "../../sys/memory.ts";
 import { Bridge, type BridgeMemoryConfig } from "../bridge/bridge.ts";
 import type { BridgePolicy } from "../bridge/policy.ts";
+import { EgressQueues, isQueued } from "../bridge/queues.ts";
 import { MAX_PORTS } from "../shared.ts";
 import { EventRing } from "./event-ring.ts";
 import { FlowRuns } from "./flow-runs.ts";
@@ -43,7 +44,11 @@ export interface PlanConfig {
   memory: { address: number; workers: number };
   /** Absent where there is no policy. */
   bridgeMemory?: BridgeMemoryConfig;
+  /** For bridge/dry-run.ts: nothing waits in queues, and captures see nothing. */
+  isDry?: boolean;
 }
+
+export const MIRRORED_ALL = -1;
 
 const NO_COUNTERS = new Float64Array(0);
 const NO_ANSWER = new Int32Array(1);
@@ -68,7 +73,7 @@ export class Plan {
   classes = 0;
   type = 0;
   readonly runs = new FlowRuns();
-  /** Which frame of the burst each port got a mirrored copy of last: 1 + its index. */
+  /** Which frame of the burst each port got a mirrored copy of last: 1 + its index; MIRRORED_ALL: it got one of every frame. */
   readonly mirrored: Int32Array;
   anyMirrored = 0;
 
@@ -86,6 +91,11 @@ export class Plan {
   ) {
     this.mirrored = new Int32Array(MAX_PORTS);
   }
+}
+
+function readPolicy(text: string, isDry: boolean): BridgePolicy {
+  const policy = JSON.parse(text) as BridgePolicy;
+  return isDry ? { ...policy, captures: [] } : policy;
 }
 
 type WorkerMemory = ReturnType<typeof openMemory>;
@@ -108,9 +118,11 @@ export class PlanRunner {
   private readonly arena: HeaderArena;
   private program: RuleProgram | undefined;
   private memory: WorkerMemory | undefined;
+  /** Made with the first port whose frames wait before they leave. */
+  queues: EgressQueues | undefined;
 
   constructor(
-    windows: WindowTable,
+    private readonly windows: WindowTable,
     /** Where the worker fetches into. */
     batch: Batch,
     private readonly worker: number,
@@ -119,7 +131,7 @@ export class PlanRunner {
   }
 
   /** Throws what is wrong with the plan; then the one before is still whole. */
-  open({ image, memory, bridgeMemory }: PlanConfig): Plan {
+  open({ image, memory, bridgeMemory, isDry = false }: PlanConfig): Plan {
     const bytes = viewOf(image.address, 0, image.size);
     const words = ({ at, size }: Piece) => new Int32Array(bytes, at, size >> 2);
     const text = ({ at, size }: Piece) => new TextDecoder().decode(new Uint8Array(bytes, at, size));
@@ -129,9 +141,12 @@ export class PlanRunner {
     const specs = new Float64Array(bytes, image.meters.at, image.meters.size >> 3);
     const matches = words(image.matches);
     const bridge =
-      bridgeMemory === undefined
-        ? null
-        : new Bridge(JSON.parse(text(image.policy)) as BridgePolicy, bridgeMemory, this.worker);
+      bridgeMemory === undefined ? null : new Bridge(readPolicy(text(image.policy), isDry), bridgeMemory, this.worker);
+    if (!isDry && bridge?.policy.ports.some(isQueued)) {
+      this.queues ??= new EgressQueues(this.windows);
+      this.queues.prepare(bridge.policy);
+      bridge.queues = this.queues;
+    }
     const isFirst = this.program === undefined;
     this.program ??= new RuleProgram(matches, source);
     const plan = new Plan(

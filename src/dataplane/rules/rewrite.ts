@@ -16,13 +16,11 @@ import { CLASS_INNER, CLASS_IP4, CLASS_IP6, CLASS_VLAN } from "./key.ts";
 const TAG_SIZE = 4;
 const ETHERNET_SIZE = 14;
 /** Addresses, tag and the type behind it: what a tag must have around it to be one. */
-const TAGGED_SIZE = 18;
+export const TAGGED_SIZE = 18;
 const TPID_AT = 12;
 const TCI_AT = 14;
 const TPID_8021Q = 0x8100;
 const TPID_8021AD = 0x88a8;
-/** 8100 as the low half of a little-endian word. */
-const TPID_8021Q_LE = 0x0081;
 const ECN_BITS = 3;
 /** Receivers are told in 16 bits where a checksum begins. */
 const CSUM_START_MAX = 0xffff;
@@ -33,12 +31,9 @@ function hasTag(arena: HeaderArena, at: number, length: number): boolean {
   return type === TPID_8021Q || type === TPID_8021AD;
 }
 
-/**
- * Sets the bits of `mask` in the outer tag to `value`, or adds a tag. Returns 0, or a DROP_* counter: no room for it, or the
- * checksum to be completed would begin where no net header can say, as no stack asks for.
- */
+/** Sets the bits of `mask` in the outer tag to `value`, or adds a tag. Returns 0, or a DROP_* counter, as `pushTag`. */
 export function setVlan(arena: HeaderArena, i: number, mask: number, value: number): number {
-  const { judged, view, words } = arena;
+  const { judged, view } = arena;
   const { pool } = judged;
   const s = judged.first[i];
   const at = pool.offset[s];
@@ -46,34 +41,50 @@ export function setVlan(arena: HeaderArena, i: number, mask: number, value: numb
     view.setUint16(at + TCI_AT, (view.getUint16(at + TCI_AT) & ~mask) | value);
     return 0;
   }
-  if (judged.length[i] + TAG_SIZE > MAX_FRAME) return DROP_OVERSIZED;
-  if (judged.needs[i] !== 0 && judged.csumStart[i] + TAG_SIZE > CSUM_START_MAX) return DROP_OFFLOAD;
-  const word = at >> 2;
-  words[word - 1] = words[word];
-  words[word] = words[word + 1];
-  words[word + 1] = words[word + 2];
-  words[word + 2] = TPID_8021Q_LE | ((value >>> 8) << 16) | (value << 24);
-  grow(arena, i, TAG_SIZE);
-  return 0;
+  return pushTag(arena, i, (TPID_8021Q << 16) | value);
+}
+
+/** Takes the outer tag off, if there is one. Returns 0, or a DROP_* counter, as `popTag`. */
+export function stripVlan(arena: HeaderArena, i: number): number {
+  const { judged } = arena;
+  const { pool } = judged;
+  const s = judged.first[i];
+  return hasTag(arena, pool.offset[s], pool.length[s]) ? popTag(arena, i) : 0;
 }
 
 /**
- * Takes the outer tag off, if there is one. Returns 0, or a DROP_* counter: the checksum to be completed begins within what
- * would go, as no stack asks for.
+ * Adds a tag, TPID << 16 | TCI. Returns 0, or a DROP_* counter: no room for it, or the checksum to be completed would begin where no
+ * net header can say, as no stack asks for.
  */
-export function stripVlan(arena: HeaderArena, i: number): number {
+export function pushTag(arena: HeaderArena, i: number, tag: number): number {
   const { judged, words } = arena;
-  const { pool } = judged;
-  const s = judged.first[i];
-  const at = pool.offset[s];
-  if (!hasTag(arena, at, pool.length[s])) return 0;
+  if (judged.length[i] + TAG_SIZE > MAX_FRAME) return DROP_OVERSIZED;
+  if (judged.needs[i] !== 0 && judged.csumStart[i] + TAG_SIZE > CSUM_START_MAX) return DROP_OFFLOAD;
+  const word = judged.pool.offset[judged.first[i]] >> 2;
+  words[word - 1] = words[word];
+  words[word] = words[word + 1];
+  words[word + 1] = words[word + 2];
+  grow(arena, i, TAG_SIZE);
+  setTag(arena, i, tag);
+  return 0;
+}
+
+/** Takes the outer tag off. Returns 0, or a DROP_* counter: the checksum to be completed begins within what would go, as no stack asks for. */
+export function popTag(arena: HeaderArena, i: number): number {
+  const { judged, words } = arena;
   if (judged.needs[i] !== 0 && judged.csumStart[i] < TAGGED_SIZE) return DROP_OFFLOAD;
-  const word = at >> 2;
+  const word = judged.pool.offset[judged.first[i]] >> 2;
   words[word + 3] = words[word + 2];
   words[word + 2] = words[word + 1];
   words[word + 1] = words[word];
   grow(arena, i, -TAG_SIZE);
   return 0;
+}
+
+/** Replaces the outer tag by another one, TPID << 16 | TCI. */
+export function setTag(arena: HeaderArena, i: number, tag: number): void {
+  const { judged, view } = arena;
+  view.setInt32(judged.pool.offset[judged.first[i]] + TPID_AT, tag);
 }
 
 /** The frame begins `by` bytes earlier. */

@@ -9,8 +9,19 @@
 // of a switch that knows no rules.
 
 import { RingyardError } from "../../core/errors.ts";
-import { BridgeMemory } from "../bridge/bridge-memory.ts";
-import { type BridgePolicy, isNoPolicy, NO_POLICY } from "../bridge/policy.ts";
+import {
+  BridgeMemory,
+  BUCKET_POLICE,
+  BUCKET_SHAPE,
+  BUCKET_STORM_BROADCAST,
+  BUCKET_STORM_MULTICAST,
+  BUCKET_STORM_UNKNOWN,
+  type LimitCounters,
+} from "../bridge/bridge-memory.ts";
+import type { Probes } from "../bridge/loop-guard.ts";
+import { type BridgePolicy, type CapturePolicy, isNoPolicy, NO_POLICY } from "../bridge/policy.ts";
+import { isQueued } from "../bridge/queues.ts";
+import { bridgeSteps } from "../bridge/trace-bridge.ts";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Fdb } from "../fdb-layout.ts";
 import { CLOCK_S } from "../shared.ts";
@@ -33,6 +44,8 @@ export interface RuleTableParts {
   portName(index: number): string;
   /** Hears of frames that `log` actions picked, from `drain`. */
   onLog(entry: LoggedFrame): void;
+  /** Hears of what else workers say (bridge/events.ts), from `drain`; the payload is valid until it returns. */
+  onEvent?(kind: number, payload: Int32Array): void;
 }
 
 /** A frame that a rule's `log` action picked. */
@@ -105,7 +118,18 @@ export class RuleTable {
 
   /** The same for policies of ports; rules stay as they are. Where they list nothing, and there are no rules, there is no plan. */
   setPolicy(policy: BridgePolicy): Promise<void> {
-    return this.queue(() => this.change(this.running.rules, this.running.meters, policy));
+    return this.queue(() => {
+      const { rules, meters, policy: before } = this.running;
+      return this.change(rules, meters, { ...policy, captures: before.captures ?? [] });
+    });
+  }
+
+  /** The same for captures; when it resolves, no worker touches the memory of those that went. */
+  setCaptures(captures: readonly CapturePolicy[]): Promise<void> {
+    return this.queue(() => {
+      const { rules, meters, policy } = this.running;
+      return this.change(rules, meters, { ...policy, captures });
+    });
   }
 
   private queue(change: () => Promise<void>): Promise<void> {
@@ -227,25 +251,62 @@ export class RuleTable {
 
   /** What would become of this frame: steps in order, nothing is sent, learned or counted. Meters are taken to have tokens. */
   trace(port: number, frame: Uint8Array): TraceStep[] {
-    const { rules, meters } = this.running;
-    return traceFrame(this.parts, rules, meters, port, frame);
+    const { rules, meters, policy, image } = this.running;
+    const steps = traceFrame(this.parts, rules, meters, port, frame);
+    const { bridgeMemory } = this;
+    return image === null || bridgeMemory === undefined || isNoPolicy(policy)
+      ? steps
+      : bridgeSteps({ ...this.parts, bridgeMemory }, image.config, policy, steps, port, frame);
   }
 
   /**
-   * Hands what `log` actions picked since the last call to `onLog`; the switch calls it about once a second. Returns how many
-   * frames found no room to be logged meanwhile.
+   * Hands what workers said since the last call to `onLog` and `onEvent`; the switch calls it once a second at least. Returns how
+   * many frames and events found no room meanwhile.
    */
   drain(): number {
     const rings = this.memory?.rings ?? [];
     for (const ring of rings) {
-      readEvents(ring, (kind, at) => {
+      readEvents(ring, (kind, at, size) => {
         if (kind === EVENT_LOGGED) this.parts.onLog(readLogged(ring, at));
+        else this.parts.onEvent?.(kind, ring.words.subarray(at >> 2, (at + size) >> 2));
       });
     }
     const lost = sum(rings.map(lostEvents));
     const more = lost - this.lost;
     this.lost = lost;
     return more;
+  }
+
+  /** What the limits that a port has now have counted, by their names in a configuration, since the port came. */
+  limits(port: number): Record<string, LimitCounters> {
+    const policy = this.running.policy.ports.find((it) => it.port === port);
+    const { bridgeMemory } = this;
+    if (policy === undefined || bridgeMemory === undefined) return {};
+    const limits = [
+      ["police", policy.police !== undefined, BUCKET_POLICE],
+      ["storm-broadcast", policy.stormBroadcast !== undefined, BUCKET_STORM_BROADCAST],
+      ["storm-multicast", policy.stormMulticast !== undefined, BUCKET_STORM_MULTICAST],
+      ["storm-unknown", policy.stormUnknown !== undefined, BUCKET_STORM_UNKNOWN],
+      ["shape", isQueued(policy), BUCKET_SHAPE],
+    ] as const;
+    return Object.fromEntries(
+      limits.flatMap(([name, has, purpose]) => (has ? [[name, bridgeMemory.limit(port, purpose)]] : [])),
+    );
+  }
+
+  /** Of the loop guard; absent before the first policy. */
+  get probes(): Probes | undefined {
+    return this.bridgeMemory?.probes;
+  }
+
+  /** Requests of a VLAN that were not flooded, since the first policy. */
+  directed(vid: number): number {
+    return this.bridgeMemory?.directed(vid) ?? 0;
+  }
+
+  /** Another port has this index now, none of whose lanes is open yet. */
+  portComes(index: number): void {
+    this.bridgeMemory?.clear(index);
   }
 
   /** Gives all memory back; the workers have stopped. */

@@ -8,8 +8,11 @@
 //   verdict  sent to vm2                                 the last, always; drops by their reasons as `port show` counts them
 
 export type TraceVerdict =
-  /** Ports by index. `frame`: what they get, in hex, where it is not what was received; mirrors get that. */
-  | { do: "send"; ports: number[]; mirrors: number[]; frame?: string }
+  /**
+   * Ports by index. `frame`: what they get, in hex, where it is not what was received; mirrors get that. `frames`: the same where each
+   * port may get another one, since ports have policies.
+   */
+  | { do: "send"; ports: number[]; mirrors: number[]; frame?: string; frames?: { port: number; frame: string }[] }
   | { do: "drop"; reason: string; mirrors: number[] };
 
 export type TraceStep =

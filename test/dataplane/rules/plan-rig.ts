@@ -9,6 +9,8 @@ import { afterEach, expect } from "bun:test";
 import { BridgeMemory } from "../../../src/dataplane/bridge/bridge-memory.ts";
 import { forwardBridged } from "../../../src/dataplane/bridge/forward-bridged.ts";
 import { type BridgePolicy, NO_POLICY, PORT_DEFAULTS, type PortPolicy } from "../../../src/dataplane/bridge/policy.ts";
+import { drainQueues } from "../../../src/dataplane/bridge/queue-drain.ts";
+import { closeQueues, swapQueues } from "../../../src/dataplane/bridge/queue-swap.ts";
 import { Fallback } from "../../../src/dataplane/fallback.ts";
 import { allocateFdb } from "../../../src/dataplane/fdb-layout.ts";
 import { fdbEntries } from "../../../src/dataplane/fdb-show.ts";
@@ -171,6 +173,8 @@ export class PlanRig {
   /** Takes a plan as a worker does. */
   open(config: PlanConfig | null): void {
     this.plan = config === null ? null : this.runner.open(config);
+    const { queues } = this.runner;
+    if (queues !== undefined) swapQueues(this.tables, this.fallback, queues, this.plan?.bridge ?? null);
   }
 
   /** What a rule has counted: frames, bytes, second of the last. */
@@ -238,6 +242,18 @@ export class PlanRig {
     return this.lanes.map((lane) => lane.frames);
   }
 
+  /** Sends what waits in queues, as far as tokens allow; returns what each port got. */
+  drain(): Uint8Array[][] {
+    for (const lane of this.lanes) lane.given.length = 0;
+    if (this.tables.queues !== null) drainQueues(this.tables, this.fallback, this.tables.queues);
+    return this.lanes.map((lane) => lane.frames);
+  }
+
+  /** As at the worker's end. */
+  endQueues(): void {
+    if (this.runner.queues !== undefined) closeQueues(this.tables, this.runner.queues);
+  }
+
   counters(port: number): Float64Array {
     return this.shared.counters(0, port * MAX_PAIRS);
   }
@@ -260,6 +276,7 @@ export class PlanRig {
   }
 
   close(): void {
+    this.endQueues();
     try {
       this.checkLaw();
     } finally {

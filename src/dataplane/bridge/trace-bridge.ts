@@ -1,0 +1,68 @@
+// The trace of a frame where ports have policies: rules step by step as ever (rules/trace.ts), then what the bridge makes of it, as a dry
+// run of the workers' own code tells. Control thread.
+//
+//   header   64 bytes in on web: ...
+//   rule     no rule applies
+//   verdict  sent to db, uplink (tag 10)
+
+import { MAX_FRAME, MIN_FRAME } from "../../mem/batch.ts";
+import type { PlanConfig } from "../rules/plan.ts";
+import type { TraceStep } from "../rules/trace-step.ts";
+import { type DryRunParts, dryRun } from "./dry-run.ts";
+import type { BridgePolicy } from "./policy.ts";
+
+/** Reasons for which a frame is dropped before it meets a rule. */
+const BEFORE_RULES = new Set(["link_down", "bad_source", "source_guard", "dhcp_guard", "ra_guard", "loop", "policed"]);
+const TPIDS = [0x8100, 0x88a8];
+
+interface Parts extends DryRunParts {
+  portName(index: number): string;
+}
+
+/** `steps`: those of a switch without policies, whose rules are the same. */
+export function bridgeSteps(
+  parts: Parts,
+  image: PlanConfig["image"],
+  { mirrors }: BridgePolicy,
+  steps: readonly TraceStep[],
+  port: number,
+  frame: Uint8Array,
+): TraceStep[] {
+  const before = steps.at(-1);
+  if (before?.step !== "verdict" || frame.length < MIN_FRAME || frame.length > MAX_FRAME) return [...steps];
+  const { sent, dropped } = dryRun(parts, image, port, frame);
+  const isEarly = sent.length === 0 && dropped.some((reason) => BEFORE_RULES.has(reason));
+  const kept = steps.filter(({ step }) => step === "header" || (!isEarly && (step === "rule" || step === "action")));
+  const targets = new Set([...before.data.mirrors, ...mirrors.map(({ to }) => to)]);
+  const copies = sent.filter((it) => targets.has(it.port));
+  const others = sent.filter((it) => !targets.has(it.port));
+  // What a mirror's port alone got, and nothing was dropped, was for it.
+  const [frames, mirrored] = others.length === 0 && dropped.length === 0 ? [copies, []] : [others, copies];
+  const copied = [...new Set(mirrored.map((it) => it.port))];
+  const also = copied.length === 0 ? "" : `, mirrored to ${copied.map((it) => parts.portName(it)).join(", ")}`;
+  if (frames.length === 0) {
+    const reason = dropped[0] ?? "no_destination";
+    const data = { do: "drop" as const, reason, mirrors: copied };
+    return [...kept, { step: "verdict", text: `dropped: ${reason}${also}`, data }];
+  }
+  const names = frames.map((it) => `${parts.portName(it.port)}${tagText(it.frame)}`).join(", ");
+  const received = hex(frame);
+  const changed = frames.filter((it) => hex(it.frame) !== received);
+  const data = {
+    do: "send" as const,
+    ports: frames.map((it) => it.port),
+    mirrors: copied,
+    ...(changed.length === 0 ? {} : { frames: changed.map((it) => ({ port: it.port, frame: hex(it.frame) })) }),
+  };
+  return [...kept, { step: "verdict", text: `sent to ${names}${also}`, data }];
+}
+
+function tagText(frame: Uint8Array): string {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  if (frame.length < 18 || !TPIDS.includes(view.getUint16(12))) return "";
+  return ` (tag ${view.getUint16(14) & 0xfff})`;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}

@@ -1,0 +1,78 @@
+// `ringyard trace` where ports have policies: what it says is what a worker then does.
+
+import { expect, test } from "bun:test";
+import { parseRule } from "../../../src/control/rules/parse-rule.ts";
+import type { TraceInfo } from "../../../src/control/rules/rules-api.ts";
+import { BROADCAST, frame, mac } from "../../support/frames.ts";
+import { type MemorySwitch, useMemorySwitch } from "../../support/memory-switch.ts";
+
+const start = useMemorySwitch();
+const tagged = (vid: number, bytes: Uint8Array) =>
+  Uint8Array.from([...bytes.subarray(0, 12), 0x81, 0, vid >> 8, vid & 0xff, ...bytes.subarray(12)]);
+
+function trace({ api }: MemorySwitch, port: string, bytes: Uint8Array): TraceInfo[] {
+  return api.rules.trace(port, { bytes });
+}
+
+test("a frame of a VLAN, with the tags that ports want", async () => {
+  const it = await start({}, "a", "b", "other", "trunk");
+  const trunk = {
+    mode: "trunk" as const,
+    allowed: [[10, 20]] as const,
+    native: 0,
+    nativeTagged: false,
+    tpid: 0x8100,
+    map: [],
+  };
+  const ports = new Map([
+    ["a", { vlan: { mode: "access" as const, vid: 10 } }],
+    ["b", { vlan: { mode: "access" as const, vid: 10 } }],
+    ["other", { vlan: { mode: "access" as const, vid: 20 } }],
+    ["trunk", { vlan: trunk }],
+  ]);
+  await it.api.policy.set({ ports, vlans: [], mirrors: [] });
+  const sent = frame(BROADCAST, mac(1));
+  const steps = trace(it, "a", sent);
+  expect(steps.at(-1)).toEqual({
+    step: "verdict",
+    text: "sent to b, trunk (tag 10)",
+    data: {
+      do: "send",
+      ports: ["b", "trunk"],
+      mirrors: [],
+      frames: [{ port: "trunk", frame: Buffer.from(tagged(10, sent)).toString("hex") }],
+    },
+  });
+  // Nothing was sent, learned or counted by that.
+  expect(it.api.fdb().entries).toEqual([]);
+  expect(it.api.stats().totals.rxFrames).toBe(0);
+  it.send("a", sent);
+  expect(await it.receive("b", 1)).toEqual([sent]);
+  expect(await it.receive("trunk", 1)).toEqual([tagged(10, sent)]);
+  expect(trace(it, "other", frame(mac(1), mac(2))).at(-1)?.text).toBe("sent to trunk (tag 20)");
+  expect(trace(it, "b", frame(mac(1), mac(2))).at(-1)?.text).toBe("sent to a");
+  expect(trace(it, "a", tagged(30, sent)).at(-1)?.text).toBe("dropped: vlan");
+});
+
+test("rules come first, and what they forward goes as it is", async () => {
+  const it = await start({}, "a", "b", "c");
+  await it.api.policy.set({
+    ports: new Map([
+      ["a", { isolated: true }],
+      ["b", { isolated: true }],
+    ]),
+    vlans: [],
+    mirrors: [],
+  });
+  expect(
+    trace(it, "a", frame(BROADCAST, mac(1)))
+      .map(({ text }) => text)
+      .slice(1),
+  ).toEqual(["no rule applies", "sent to c"]);
+  const id = (await it.api.rules.add(parseRule("prio 5 in a forward b"))).id;
+  expect(
+    trace(it, "a", frame(BROADCAST, mac(1)))
+      .map(({ text }) => text)
+      .slice(1),
+  ).toEqual([`rule ${id} (priority 5) applies`, "forward to b", "sent to b"]);
+});
