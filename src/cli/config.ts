@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import type { Config } from "../control/config.ts";
+import type { Kinds } from "../control/uri.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { print, printJson } from "./output.ts";
 
@@ -10,6 +11,7 @@ interface ShowOptions extends AskOptions {
 }
 
 export function addConfigCommands(program: Command): void {
+  const collect = (word: string, words: string[] = []) => [...words, word];
   const config = program
     .command("config")
     .helpCommand(false)
@@ -18,11 +20,18 @@ export function addConfigCommands(program: Command): void {
     .command("check")
     .description("say ok, or every mistake with its line")
     .argument("[file]", "the file to read", "ringyard.toml")
-    .addHelpText("after", examples("ringyard config check /etc/ringyard.toml"));
+    .option("--port <name=uri>", "a port that ringyard up is given beside those of the file (repeat for more)", collect)
+    .addHelpText(
+      "after",
+      examples("ringyard config check /etc/ringyard.toml", "ringyard config check --port web=tap:web ringyard.toml"),
+    );
   // Taken as everywhere, so that scripts can pass it to all commands; no switch is asked.
-  addControl(check).action(async (file: string) => {
-    const [{ checkNames }, config] = await Promise.all([import("../control/config.ts"), readFile(file)]);
-    checkNames(config, config.ports.keys(), config.meters.keys());
+  addControl(check).action(async (file: string, { port }: { port?: string[] }) => {
+    const [{ checkWhole }, { readWords }] = await Promise.all([
+      import("../control/config-check.ts"),
+      import("./up-run.ts"),
+    ]);
+    await checkWhole(await readFile(file, (kinds) => readWords({ port }, kinds)));
     print("ok\n");
   });
   const show = config
@@ -34,20 +43,22 @@ export function addConfigCommands(program: Command): void {
       examples("ringyard config show > ringyard.toml", "ringyard config show -c ringyard.toml --json"),
     );
   addJson(addControl(show)).action(async ({ config, ...options }: ShowOptions) => {
-    const { configData, configToml } = await import("../control/config-show.ts");
+    const { configData, configToml, joinConfig } = await import("../control/config-show.ts");
     const data =
       config === undefined
-        ? await ask(options, (client) => client.request("config.show", {}))
+        ? joinConfig(await ask(options, (client) => client.request("config.show", {})))
         : configData(await readFile(config));
     if (options.json) printJson(data);
     else print(configToml(data));
   });
 }
 
-async function readFile(file: string): Promise<Config> {
-  const [{ loadConfig }, { kinds }] = await Promise.all([
+/** The configuration of a file, with what a command line lays over it. */
+async function readFile(file: string, over?: (kinds: Kinds) => Config): Promise<Config> {
+  const [{ loadConfig, overlay }, { kinds }] = await Promise.all([
     import("../control/config.ts"),
     import("../control/wiring.ts"),
   ]);
-  return loadConfig(file, kinds);
+  const config = await loadConfig(file, kinds);
+  return over === undefined ? config : overlay(config, over(kinds));
 }

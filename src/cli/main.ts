@@ -4,12 +4,14 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../control/version.ts";
 import { addAttachCommands } from "./attach.ts";
+import { addCaptureCommand } from "./capture.ts";
 import { addConfigCommands } from "./config.ts";
 import { addDoctorCommand } from "./doctor.ts";
 import { addDownCommand } from "./down.ts";
 import { EXIT, EXIT_HELP, reportError } from "./exit.ts";
 import { addFdbCommands } from "./fdb.ts";
 import { addMeterCommands } from "./meter.ts";
+import { addMirrorCommands } from "./mirror.ts";
 import { addNicCommands } from "./nic.ts";
 import { tolerateClosedOutput } from "./output.ts";
 import { addPortCommands } from "./port.ts";
@@ -18,6 +20,7 @@ import { addStatsCommand } from "./stats.ts";
 import { addTraceCommand } from "./trace.ts";
 import { addUpCommand } from "./up.ts";
 import { addVersionCommand } from "./version.ts";
+import { addVlanCommands } from "./vlan.ts";
 
 export function createProgram(): Command {
   const program = new Command("ringyard")
@@ -31,10 +34,13 @@ export function createProgram(): Command {
   addDownCommand(program);
   addPortCommands(program);
   addAttachCommands(program);
+  addVlanCommands(program);
   addFdbCommands(program);
+  addMirrorCommands(program);
   addRuleCommands(program);
   addMeterCommands(program);
   addTraceCommand(program);
+  addCaptureCommand(program);
   addStatsCommand(program);
   addConfigCommands(program);
   addNicCommands(program);

@@ -1,6 +1,7 @@
 // Ports as text: one line each, or everything about one. Pure.
 
 import type { Counters, PortInfo } from "../control/api.ts";
+import { type PolicyWords, wordText } from "../control/policy/policy-words.ts";
 import type { PortDetails } from "../ports/port.ts";
 import { type Column, countsText, facts, table } from "./output.ts";
 
@@ -46,20 +47,32 @@ const QUEUES: Column[] = [
   { title: "DROPPED" },
 ];
 
-export function portDetails(port: PortInfo): string {
+const LIMITS: Column[] = [
+  { title: "LIMIT" },
+  { title: "FRAMES", right: true },
+  { title: "BYTES", right: true },
+  { title: "DROPPED", right: true },
+  { title: "WAITING", right: true },
+];
+
+/** `policy`: what it does beyond learning and flooding. */
+export function portDetails(port: PortInfo, policy: PolicyWords = {}): string {
   const lines: [string, string | number | boolean][] = [
     ["name", port.name],
     ["uri", port.uri],
     ["index", port.index],
     ["state", stateOf(port)],
+    ...(port.blocks === undefined ? [] : [["blocked", blockedText(port)] as [string, string]]),
     ["mac", port.mac ?? "-"],
     ["mtu", port.mtu ?? "-"],
     ["learned macs", port.macLimit === undefined ? port.macs : `${port.macs} of ${port.macLimit}`],
+    ...(port.macMoves === undefined ? [] : [["moved here", port.macMoves] as [string, number]]),
     ["received", `${port.rxFrames} frames, ${port.rxBytes} bytes`],
     ["sent", `${port.txFrames} frames, ${port.txBytes} bytes${copiesText(port)}`],
     ["dropped", countsText(port.drops)],
     ["errors", countsText(port.errors)],
   ];
+  for (const [key, value] of Object.entries(policy)) lines.push([key, wordText(value)]);
   for (const [name, value] of Object.entries(port.details)) {
     lines.push([wordsOf(name), detailText(value)]);
   }
@@ -73,7 +86,11 @@ export function portDetails(port: PortInfo): string {
     queue.txBytes,
     countsText(queue.drops),
   ]);
-  return facts(lines) + (rows.length === 0 ? "" : `\n${table(QUEUES, rows)}`);
+  const limits = Object.entries(port.limits ?? {}).map(([key, { frames, bytes, dropped, waiting = "-" }]) => [
+    ...[key, frames, bytes, dropped, waiting],
+  ]);
+  const tables = [table(LIMITS, limits), table(QUEUES, rows)].filter((_, index) => [limits, rows][index].length > 0);
+  return [facts(lines), ...tables].join("\n");
 }
 
 function detailText(value: PortDetails[string]): string | number | boolean {
@@ -95,7 +112,15 @@ function wordsOf(name: string): string {
   return name.replace(/MiB|[A-Z]/g, (found) => ` ${found === "MiB" ? found : found.toLowerCase()}`);
 }
 
-function stateOf({ admin, carrier }: PortInfo): string {
+/** `loop, tried again in 40 s; 3 times so far`. */
+function blockedText({ blocked, retryS, blocks = 1 }: PortInfo): string {
+  const again = retryS === undefined ? "until its link is set up" : `tried again in ${Math.ceil(retryS)} s`;
+  const now = blocked === undefined ? "no" : `${blocked}, ${again}`;
+  return `${now}; ${blocks === 1 ? "once" : `${blocks} times`} so far`;
+}
+
+function stateOf({ admin, carrier, blocked }: PortInfo): string {
   if (admin === "down") return "down";
+  if (blocked !== undefined) return "blocked";
   return carrier ? "up" : "no-carrier";
 }

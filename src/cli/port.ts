@@ -1,18 +1,23 @@
 // `ringyard port list|show|add|del|set`.
 
 import type { Command } from "commander";
-import type { PortChanges, PortInfo } from "../control/api.ts";
-import { suggest } from "../control/nearest.ts";
+import type { PortInfo } from "../control/api.ts";
+import type { ControlClient } from "../control/client.ts";
+import type { PolicyWord, PolicyWords } from "../control/policy/policy-words.ts";
+import type { Operations } from "../control/protocol.ts";
 import { quoted } from "../control/quote.ts";
 import { RingyardError } from "../core/errors.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { print, printJson } from "./output.ts";
 import { portDetails, portTable } from "./port-view.ts";
+import { readSettingWords } from "./settings.ts";
 
 interface AddOptions extends AskOptions {
   link?: "up" | "down";
   macLimit?: number;
 }
+
+const POLICY = "vlan=ID, trunk=IDS, isolated=true and more: docs/SWITCHING.md has them all";
 
 export function addPortCommands(program: Command): void {
   const port = program.command("port").helpCommand(false).description("list, show, add, remove and change ports");
@@ -27,9 +32,9 @@ export function addPortCommands(program: Command): void {
   const show = port.command("show").description("everything about one port").argument("<name>");
   addJson(addControl(show)).action((name: string, options: AskOptions) =>
     ask(options, async (client) => {
-      const { port } = await client.request("port.show", { name });
-      if (options.json) printJson(port);
-      else print(portDetails(port));
+      const { port, policy } = await portAndPolicy(client, name);
+      if (options.json) printJson({ ...port, policy });
+      else print(portDetails(port, policy));
     }),
   );
   addAdd(port);
@@ -41,6 +46,13 @@ export function addPortCommands(program: Command): void {
     }),
   );
   addSet(port);
+}
+
+async function portAndPolicy(client: ControlClient, name: string): Promise<{ port: PortInfo; policy: PolicyWords }> {
+  const { joinPieces } = await import("../control/policy/policy-words.ts");
+  const { port } = await client.request("port.show", { name });
+  const { settings } = await client.request("port.policy", { name });
+  return { port, policy: joinPieces(settings) };
 }
 
 function addAdd(port: Command): void {
@@ -55,16 +67,20 @@ function addAdd(port: Command): void {
         "ringyard port add vm1 vhost-user:/run/vm1.sock",
         "ringyard port add web 'tap:web?netns=blue&mtu=1500'",
         "ringyard port add spare null: link=down mac-limit=16",
+        "ringyard port add db vhost-user:/run/db.sock vlan=20 isolated=true",
       ),
     )
-    .argument("[setting...]", "link=up|down, mac-limit=N");
+    .argument("[setting...]", `link=up|down, mac-limit=N, ${POLICY}`);
   addJson(addControl(add)).action((name: string, uri: string, words: string[], options: AddOptions) =>
     ask(options, async (client) => {
-      const { mtu, ...settings } = readSettings(words);
+      const { mtu, macLimit, ...settings } = await readSettings(words);
       if (mtu !== undefined)
         throw new RingyardError("BAD_OPTION", "mtu is part of the uri", `write '${uri}?mtu=${mtu}'`);
-      const { port } = await client.request("port.add", { name, uri, ...settings });
-      printChanged(port, options);
+      await client.request("port.add", {
+        ...{ name, uri, ...settings },
+        ...(typeof macLimit === "number" ? { macLimit } : {}),
+      });
+      await printChanged(client, name, options);
     }),
   );
 }
@@ -74,39 +90,55 @@ function addSet(port: Command): void {
     .command("set")
     .description("change a port while it runs")
     .argument("<name>")
-    .argument("<setting...>", "link=up|down, mtu=N, mac-limit=N")
-    .addHelpText("after", examples("ringyard port set web link=down", "ringyard port set vm1 mtu=9000 mac-limit=16"));
+    .argument("<setting...>", `link=up|down, mtu=N, mac-limit=N, ${POLICY}`)
+    .addHelpText(
+      "after",
+      examples(
+        "ringyard port set web link=down",
+        "ringyard port set vm1 mtu=9000 mac-limit=16",
+        "ringyard port set vm1 vlan=20 isolated=true storm-broadcast='1000 frames/s'",
+        "ringyard port set up1 trunk=10,20-30 native=10",
+        "ringyard port set vm1 isolated= police=none",
+      ).concat("\n\nAll of these or none. KEY= takes a setting back to its default."),
+    );
   addJson(addControl(set)).action((name: string, words: string[], options: AskOptions) =>
     ask(options, async (client) => {
-      const { port } = await client.request("port.set", { name, ...readSettings(words) });
-      printChanged(port, options);
+      await client.request("port.set", { name, ...(await readSettings(words)) });
+      await printChanged(client, name, options);
     }),
   );
 }
 
-function printChanged(port: PortInfo, { json }: AskOptions): void {
-  if (json) printJson(port);
+async function printChanged(client: ControlClient, name: string, { json }: AskOptions): Promise<void> {
+  if (!json) return;
+  const { port, policy } = await portAndPolicy(client, name);
+  printJson({ ...port, policy });
 }
 
-const SETTINGS = ["link", "mtu", "mac-limit"];
+type Settings = Omit<Operations["port.set"]["args"], "name">;
 
-/** `link=down mtu=9000` as the switch takes it; ranges are checked there. */
-export function readSettings(words: readonly string[]): PortChanges {
-  const changes: PortChanges = {};
-  for (const word of words) {
-    const [key, value] = word.split("=", 2);
-    if (!SETTINGS.includes(key))
-      throw new RingyardError("BAD_OPTION", `unknown setting ${quoted(key)}`, suggest(key, "known:", SETTINGS));
-    if (value === undefined) throw new RingyardError("BAD_OPTION", `setting ${key} has no value`, `write ${key}=VALUE`);
-    if (key === "link") {
-      if (value !== "up" && value !== "down")
-        throw new RingyardError("BAD_OPTION", `link: expected up or down, found ${quoted(value)}`);
-      changes.link = value;
-      continue;
-    }
-    if (!/^\d{1,10}$/.test(value))
+/** Besides what is a port's policy. */
+const RUNNING = ["link", "mtu", "mac-limit"];
+
+/** `link=down mac-limit=9 vlan=20` as the switch takes it; ranges are checked there. An empty value, or `none`, is the default. */
+export async function readSettings(words: readonly string[]): Promise<Settings> {
+  const { PORT_POLICY_KEYS } = await import("../control/policy/port-policy.ts");
+  const policy: PolicyWord[] = [];
+  const changes: Settings = {};
+  for (const setting of readSettingWords(words, [...RUNNING, ...PORT_POLICY_KEYS])) {
+    const { key } = setting;
+    const value = String(setting.value);
+    if (!RUNNING.includes(key)) policy.push(setting);
+    else if (key === "link") changes.link = readLink(value);
+    else if (key === "mac-limit" && (value === "" || value === "none")) changes.macLimit = null;
+    else if (!/^\d{1,10}$/.test(value))
       throw new RingyardError("BAD_OPTION", `${key}: expected a number, found ${quoted(value)}`);
-    changes[key === "mtu" ? "mtu" : "macLimit"] = Number(value);
+    else changes[key === "mtu" ? "mtu" : "macLimit"] = Number(value);
   }
-  return changes;
+  return policy.length === 0 ? changes : { ...changes, policy };
+}
+
+function readLink(value: string): "up" | "down" {
+  if (value === "up" || value === "down") return value;
+  throw new RingyardError("BAD_OPTION", `link: expected up or down, found ${quoted(value)}`);
 }

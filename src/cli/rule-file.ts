@@ -3,18 +3,21 @@
 //   *.toml    `rules` and `[meters.NAME]` of a configuration; its other tables are checked, too, and not looked at further
 //   *.json    a list of rules, or { rules, meters }; a rule is a text, an object, or what `rule list --json` printed
 //   others    one rule to a line, with comments
-//   -         the standard input: JSON, or lines; no rule begins with a bracket
+//   -         the standard input: JSON, or lines; no rule begins with a bracket. Nothing at all is refused: a command that failed
+//             in front of a pipe shall not take all rules away
 //
 // Main thread of a command.
 
 import { ConfigError, type ConfigProblem, emptyConfig, parseConfig } from "../control/config.ts";
 import { readMeters, readRules as readRuleList } from "../control/config-rules.ts";
+import { readJson } from "../control/json-text.ts";
 import type { MeterArgs } from "../control/protocol.ts";
 import { word } from "../control/quote.ts";
+import { readText } from "../control/read-text.ts";
 import { formatRule } from "../control/rules/format-rule.ts";
 import { meterToObject } from "../control/rules/meter-spec.ts";
 import type { NamedRule } from "../control/rules/named-rule.ts";
-import { parseRuleFile } from "../control/rules/rule-file.ts";
+import { fewMistakes, parseRuleFile } from "../control/rules/rule-file.ts";
 import { kinds } from "../control/wiring.ts";
 import { RingyardError } from "../core/errors.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
@@ -26,30 +29,43 @@ interface Read {
 
 /** Throws ConfigError with a line for each mistake, or MISSING. */
 export async function readRules(file: string): Promise<{ rules: string[]; meters: MeterArgs[] }> {
-  const { rules, meters } = parse(file, await textOf(file));
+  const text = await readText(file, "name a readable file with -f, or -", { stdin: true });
+  const { rules, meters } = parse(file, text);
   return {
     rules: rules.map(formatRule),
     meters: [...meters].map((meter) => ({ name: meter.name, ...meterToObject(meter) })),
   };
 }
 
-function parse(file: string, text: string): Read {
-  if (/\.toml$/i.test(file)) {
-    const { rules, meters } = parseConfig(text, file, kinds);
-    return { rules: rules.map(({ rule }) => rule), meters: meters.values() };
+/** Somebody reads the first mistakes, and not a thousand of them; a file of lines is cut where it is read. */
+function few(file: string, read: () => Read): Read {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof ConfigError ? new ConfigError(fewMistakes(error.lines, file)) : error;
   }
-  if (/\.json$/i.test(file)) return parseJson(text, file);
+}
+
+function parse(file: string, text: string): Read {
+  if (/\.toml$/i.test(file)) return few(file, () => parseToml(text, file));
+  if (/\.json$/i.test(file)) return few(file, () => parseJson(text, file));
   if (file !== "-") return { rules: parseRuleFile(text, file), meters: [] };
-  return /^\s*[[{]/.test(text) ? parseJson(text, "stdin") : { rules: parseRuleFile(text, "stdin"), meters: [] };
+  if (/^\s*[[{]/.test(text)) return few("stdin", () => parseJson(text, "stdin"));
+  const rules = parseRuleFile(text, "stdin");
+  if (rules.length > 0) return { rules, meters: [] };
+  const next = "ringyard rule del --all takes all rules away, and so does the JSON []";
+  throw new RingyardError("BAD_RULE", "no rules on the standard input", next);
+}
+
+function parseToml(text: string, file: string): Read {
+  const { rules, meters } = parseConfig(text, file, kinds);
+  return { rules: rules.map(({ rule }) => rule), meters: meters.values() };
 }
 
 function parseJson(text: string, file: string): Read {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new ConfigError([`${file}: no JSON: ${(error as Error).message}`]);
-  }
+  const json = readJson(text);
+  if (!("value" in json)) throw new ConfigError([`${file}:${json.line}: ${json.message}`]);
+  const { value } = json;
   const { rules, meters } = Array.isArray(value) ? { rules: value, meters: {} } : partsOf(value, file);
   const config = emptyConfig();
   const problems: ConfigProblem[] = [];
@@ -79,13 +95,4 @@ function partsOf(value: unknown, file: string): { rules: unknown; meters: unknow
 function listed(value: unknown): unknown {
   const { rule } = (typeof value === "object" && value !== null ? value : {}) as { rule?: unknown };
   return typeof rule === "object" ? rule : value;
-}
-
-async function textOf(file: string): Promise<string> {
-  try {
-    return await (file === "-" ? Bun.stdin : Bun.file(file)).text();
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new RingyardError("MISSING", `cannot read ${word(file)}: ${code}`, "name a readable file with -f, or -");
-  }
 }

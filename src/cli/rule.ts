@@ -13,6 +13,10 @@ interface AddOptions extends AskOptions {
   id?: string;
 }
 
+interface DelOptions extends AskOptions {
+  all?: boolean;
+}
+
 interface ReplaceOptions extends AskOptions {
   file: string;
 }
@@ -32,13 +36,7 @@ export function addRuleCommands(program: Command): void {
   const list = rule.command("list").description("all rules, in the order in which they are tried");
   addJson(addControl(list)).action((options: AskOptions) => showRules(options));
   addAdd(rule);
-  const del = rule.command("del").description("remove rules, all of these or none").argument("<id...>");
-  addJson(addControl(del)).action((words: string[], options: AskOptions) =>
-    ask(options, async (client) => {
-      const result = await client.request("rule.del", { ids: words.map(readId) });
-      if (options.json) printJson(result);
-    }),
-  );
+  addDel(rule);
   addReplace(rule);
   addTest(rule);
 }
@@ -64,6 +62,26 @@ function addAdd(rule: Command): void {
       const { rule } = await client.request("rule.add", { rule: text });
       if (options.json) printJson(await withObject(rule));
       else print(`rule ${rule.id}\n`);
+    });
+  });
+}
+
+function addDel(rule: Command): void {
+  const del = rule
+    .command("del")
+    .description("remove rules, all of these or none")
+    .argument("[id...]")
+    .option("--all", "every rule that there is");
+  addJson(addControl(del)).action((words: string[], { all = false, ...options }: DelOptions) => {
+    if (all === words.length > 0) {
+      const problem = all ? "--all goes without ids" : "no rule is named";
+      throw new RingyardError("BAD_OPTION", problem, "ringyard rule del ID..., or ringyard rule del --all");
+    }
+    return ask(options, async (client) => {
+      const result = all
+        ? await client.request("rule.replace", { rules: [] })
+        : await client.request("rule.del", { ids: words.map(readId) });
+      if (options.json) printJson(all ? {} : result);
     });
   });
 }

@@ -53,7 +53,7 @@ export async function runUp(options: UpOptions, { createSwitch, kinds }: UpParts
 }
 
 /** The settings and ports of the command line. */
-export function readWords(options: UpOptions, kinds: Kinds): Config {
+export function readWords(options: Omit<UpOptions, "config" | "logLevel">, kinds: Kinds): Config {
   const config = emptyConfig();
   if (options.poll !== undefined) config.settings.poll = options.poll;
   if (options.control !== undefined) config.control = options.control;

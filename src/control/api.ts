@@ -2,11 +2,16 @@
 // socket, the configuration, an embedding program, tests). Control thread only. All results are plain data, fit for CBOR
 // and JSON; times are in ms or s as named, counters are numbers below 2^53.
 
+import type { LimitCounters } from "../dataplane/bridge/bridge-memory.ts";
 import type { Attached, AttachTarget, PortDetails, PortProbe, PortSpec } from "../ports/port.ts";
+import type { CaptureApi } from "./capture.ts";
 import type { PolicyApi } from "./policy/policy-service.ts";
 import type { RulesApi } from "./rules/rules-api.ts";
 
 export type PollMode = "adaptive" | "busy" | "interrupt";
+
+/** Why the switch blocks a port: a probe of the loop guard came in there, or more addresses than its policy allows. */
+export type BlockReason = "loop" | "mac-limit";
 
 /** Frames and bytes each way and drops by reason; `rx` is what the port's driver sent to the switch. */
 export interface Counters {
@@ -35,6 +40,14 @@ export interface PortInfo extends Counters {
   /** Administrative wish and what is: a port is up when both hold. */
   admin: "up" | "down";
   carrier: boolean;
+  /** No frame passes, whatever admin and carrier say. */
+  blocked?: BlockReason;
+  /** Seconds until a blocked port is tried again; absent: not before its link is set up. */
+  retryS?: number;
+  /** How often it was blocked; absent: never. */
+  blocks?: number;
+  /** What its limits have counted, by name: `police`, `shape`, `storm-broadcast`, ...; absent where it has none. */
+  limits?: Record<string, LimitCounters>;
   mac?: string;
   mtu?: number;
   queues: QueueInfo[];
@@ -45,13 +58,29 @@ export interface PortInfo extends Counters {
   macs: number;
   /** At most so many of them, where the port has a limit of its own. */
   macLimit?: number;
+  /** How many addresses came to the port from other ones; absent: none. */
+  macMoves?: number;
 }
 
 export interface FdbEntry {
   mac: string;
+  /** Absent: the switch has none. */
+  vlan?: number;
   port: string;
   ageS: number;
   static: boolean;
+  /** At a sticky port: the address does not move to others. */
+  sticky?: boolean;
+}
+
+/** An address that moves to and fro. */
+export interface FlappingInfo {
+  mac: string;
+  vlan?: number;
+  /** Between which it moves. */
+  ports: string[];
+  /** Within the last 10 s. */
+  moves: number;
 }
 
 export interface FdbInfo {
@@ -59,6 +88,8 @@ export interface FdbInfo {
   limit: number;
   ageingS: number;
   counters: { learned: number; moved: number; evicted: number; aged: number };
+  /** Absent: none. */
+  flapping?: FlappingInfo[];
 }
 
 export interface WorkerInfo {
@@ -117,6 +148,7 @@ export interface SwitchApi {
   readonly settings: Readonly<Required<Omit<SwitchSettings, "cpus">> & { cpus: number[] }>;
   readonly rules: RulesApi;
   readonly policy: PolicyApi;
+  readonly capture: CaptureApi;
   addPort(spec: PortSpec): Promise<PortInfo>;
   /**
    * Runs `action` while no frame is taken from any port: what drivers send waits in their rings. For a start: the port that is
@@ -137,11 +169,14 @@ export interface SwitchApi {
   /** Throws RingyardError NOT_FOUND. */
   port(name: string): PortInfo;
   ports(): PortInfo[];
-  fdb(portName?: string): FdbInfo;
-  fdbAdd(mac: string, portName: string): void;
-  fdbDelete(mac: string): void;
+  /** Of one port, of one VLAN, where given. */
+  fdb(portName?: string, vlan?: number): FdbInfo;
+  /** Without a VLAN: that of the port's untagged frames. */
+  fdbAdd(mac: string, portName: string, vlan?: number): void;
+  /** Without a VLAN: wherever the address is. */
+  fdbDelete(mac: string, vlan?: number): void;
   /** Forgets learned addresses, of one port or of all; returns how many. */
-  fdbFlush(portName?: string): number;
+  fdbFlush(portName?: string, vlan?: number): number;
   /** Changes that need no restart (`ageingS`, `poll`); throws for those that do. */
   configure(settings: SwitchSettings): void;
   stats(): SwitchStats;

@@ -64,6 +64,12 @@ async function applyAction(api: SwitchApi, action: Action, undo: Undo[]): Promis
       undo.push({ what: `the absence of port ${name}`, run: () => takeBack(api, name) });
       return;
     }
+    case "policy": {
+      const { before, after } = action;
+      await api.policy.set(after);
+      undo.push({ what: "the policies", run: () => api.policy.set(before) });
+      return;
+    }
     case "rules": {
       const { before, after } = action;
       await api.rules.put(after, "wait");

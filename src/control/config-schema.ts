@@ -5,10 +5,13 @@ import { parseCpus } from "../core/cpus.ts";
 import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
 import type { Config, ConfigProblem, PortConfig } from "./config.ts";
+import { readMirrors, readPolicy, readVlans, splitPort } from "./config-policy.ts";
 import { readMeters, readRules } from "./config-rules.ts";
 import type { Place } from "./config-toml.ts";
-import { suggest } from "./nearest.ts";
+import { nearest, suggest } from "./nearest.ts";
 import { link } from "./options.ts";
+import type { PortSettings } from "./policy/named-policy.ts";
+import { PORT_POLICY_KEYS } from "./policy/port-policy.ts";
 import { quoted } from "./quote.ts";
 import { type Kinds, readPort } from "./uri.ts";
 import { valueText } from "./uri-text.ts";
@@ -55,7 +58,7 @@ const portTable = z
   .object({ uri, link: link.optional(), "mac-limit": portMacLimit.optional() }, { error: "expected a uri or a table" })
   .catchall(optionValue);
 
-const SECTIONS = ["switch", "ports", "rules", "meters"];
+const SECTIONS = ["switch", "ports", "vlans", "mirrors", "rules", "meters"];
 
 /** Fills `config` from a plain value, and returns what is wrong with it. */
 export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config: Config): ConfigProblem[] {
@@ -71,6 +74,8 @@ export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config
   } else {
     for (const [name, port] of Object.entries(ports)) readPortEntry(name, port, kinds, config, problems);
   }
+  if (value.vlans !== undefined) readVlans(value.vlans, config, problems);
+  if (value.mirrors !== undefined) readMirrors(value.mirrors, config, problems);
   if (value.rules !== undefined) readRules(value.rules, config, problems);
   if (value.meters !== undefined) readMeters(value.meters, config, problems);
   return problems;
@@ -93,9 +98,12 @@ function readSwitch(table: unknown, config: Config, problems: ConfigProblem[]): 
 function readPortEntry(name: string, port: unknown, kinds: Kinds, config: Config, problems: ConfigProblem[]): void {
   const place = ["ports", name];
   const table = typeof port === "string" ? { uri: port } : port;
-  const parsed = portTable.safeParse(table);
+  const isTable = typeof table === "object" && table !== null && !Array.isArray(table);
+  const words = isTable ? splitPort(table as Record<string, unknown>) : { policy: {}, others: table };
+  const policy = readPolicy(words.policy, place, problems);
+  const parsed = portTable.safeParse(words.others);
   if (!parsed.success) {
-    problems.push(...describe(parsed.error, table, place, []));
+    problems.push(...describe(parsed.error, words.others, place, []));
     return;
   }
   const { uri, "mac-limit": macLimit, ...others } = parsed.data;
@@ -103,19 +111,28 @@ function readPortEntry(name: string, port: unknown, kinds: Kinds, config: Config
   for (const [option, value] of Object.entries(others)) if (value !== undefined) options[option] = valueText(value);
   const spec = readPort(name, uri, kinds, options);
   if (!Array.isArray(spec)) {
-    config.ports.set(name, portConfig(spec, macLimit));
+    config.ports.set(name, portConfig(spec, { macLimit, policy }));
     return;
   }
-  for (const { option, message, next } of spec) {
+  for (const { option, message, next, foreign = false } of spec) {
     const path = option === undefined ? place : [...place, option];
-    problems.push({ path, message: next === undefined ? message : `${message}: ${next}` });
+    const meant = option !== undefined && foreign ? nearest(option, PORT_KEYS) : undefined;
+    if (meant !== undefined) problems.push({ path, message: `unknown key: did you mean ${meant}?` });
+    else problems.push({ path, message: next === undefined ? message : `${message}: ${next}` });
   }
 }
 
+/** Keys of a port's table that are no options of its uri. */
+const PORT_KEYS = [...PORT_POLICY_KEYS, "mac-limit"];
+
 /** A port as its description says it shall be: the link of the URI, or up. */
-export function portConfig(spec: PortSpec, macLimit?: number): PortConfig {
-  const link = spec.options.link ?? "up";
-  return macLimit === undefined ? { spec, link } : { spec, link, macLimit };
+export function portConfig(spec: PortSpec, said: { macLimit?: number; policy?: PortSettings } = {}): PortConfig {
+  const { macLimit, policy } = said;
+  return {
+    ...{ spec, link: spec.options.link ?? "up" },
+    ...(macLimit === undefined ? {} : { macLimit }),
+    ...(policy === undefined || Object.keys(policy).length === 0 ? {} : { policy }),
+  };
 }
 
 function describe(error: z.ZodError, value: unknown, place: Place, known: string[]): ConfigProblem[] {

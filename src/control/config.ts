@@ -5,19 +5,25 @@
 //   poll = "adaptive"                                                mtu = 1500
 //   ageing = 300                                                     link = "down"
 //   mac-limit = 65536                                                mac-limit = 16
+//                                                                    vlan = 10                           (config-policy.ts)
+//   [vlans.10]  ageing = 60          [mirrors.m]  to = "web"
 //
 //   rules = ["in web drop"]          (first: it is in no table)      [meters.m]  rate = "1 Mbit/s"      (config-rules.ts)
 //
 // A file with mistakes yields all of them, each as `FILE:LINE: KEY: what is wrong`. Control thread.
 
 import { RingyardError } from "../core/errors.ts";
+import type { VlanPolicy } from "../dataplane/bridge/policy.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
+import { missingMirrorPorts } from "./config-policy.ts";
 import { missingNames } from "./config-rules.ts";
 import { checkConfig } from "./config-schema.ts";
 import { type Place, readToml } from "./config-toml.ts";
+import type { NamedMirror, PortSettings } from "./policy/named-policy.ts";
 import { word } from "./quote.ts";
+import { readText } from "./read-text.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
 import type { Kinds } from "./uri.ts";
 
@@ -27,6 +33,15 @@ export interface PortConfig {
   link: "up" | "down";
   /** At most so many learned addresses; absent: as many as the switch holds. */
   macLimit?: number;
+  /** What it does beyond learning and flooding; absent: nothing. */
+  policy?: PortSettings;
+}
+
+/** A mirror as it shall be. */
+export interface MirrorConfig {
+  mirror: NamedMirror;
+  /** Where it stands: `FILE:LINE: mirrors.m`. */
+  place?: string;
 }
 
 /** A rule as it shall be. */
@@ -45,6 +60,8 @@ export interface Config {
   /** In the order of the file: of one priority, the order in which they are tried. */
   rules: RuleConfig[];
   meters: Map<string, MeterSpec>;
+  vlans: Map<number, VlanPolicy>;
+  mirrors: Map<string, MirrorConfig>;
 }
 
 /** A mistake: the keys that lead to it, and what is wrong there. */
@@ -64,19 +81,12 @@ export class ConfigError extends RingyardError {
 }
 
 export function emptyConfig(): Config {
-  return { settings: {}, ports: new Map(), rules: [], meters: new Map() };
+  return { settings: {}, ports: new Map(), rules: [], meters: new Map(), vlans: new Map(), mirrors: new Map() };
 }
 
 /** Reads a file; throws ConfigError, or MISSING where there is none. */
 export async function loadConfig(file: string, kinds: Kinds): Promise<Config> {
-  let text: string;
-  try {
-    text = await Bun.file(file).text();
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    throw new RingyardError("MISSING", `cannot read ${file}: ${code ?? String(error)}`, "name a readable file with -c");
-  }
-  return parseConfig(text, file, kinds);
+  return parseConfig(await readText(file, "name a readable file with -c"), file, kinds);
 }
 
 /** Reads the text of a file called `file`; throws ConfigError. */
@@ -88,6 +98,7 @@ export function parseConfig(text: string, file: string, kinds: Kinds): Config {
   const placeOf = (path: Place) => `${file}:${toml.lineOf(path)}: ${path.map((key) => word(String(key))).join(".")}`;
   if (problems.length === 0) {
     for (const [index, rule] of config.rules.entries()) rule.place = placeOf(["rules", index]);
+    for (const [name, mirror] of config.mirrors) mirror.place = placeOf(["mirrors", name]);
     return config;
   }
   const placed = problems.map(({ path, message }) => ({ line: toml.lineOf(path), path, message }));
@@ -95,9 +106,14 @@ export function parseConfig(text: string, file: string, kinds: Kinds): Config {
   throw new ConfigError(placed.map(({ path, message }) => `${placeOf(path)}: ${message}`));
 }
 
-/** Throws ConfigError where a rule names a port or a meter that is not among these. */
-export function checkNames(config: Pick<Config, "rules">, ports: Iterable<string>, meters: Iterable<string>): void {
-  const lines = missingNames(config, new Set(ports), new Set(meters));
+/** Throws ConfigError where a rule or a mirror names a port or a meter that is not among these. */
+export function checkNames(
+  config: Pick<Config, "rules" | "mirrors">,
+  ports: Iterable<string>,
+  meters: Iterable<string>,
+): void {
+  const known = new Set(ports);
+  const lines = [...missingNames(config, known, new Set(meters)), ...missingMirrorPorts(config, known)];
   if (lines.length > 0) throw new ConfigError(lines);
 }
 

@@ -9,8 +9,8 @@ import { encodeFrame, FrameError, FrameReader } from "./frame.ts";
 import { isFields, REQUEST_PARTS_MAX, RequestParts, resultFrames, type WholeItem } from "./parts.ts";
 import type { ReplyError, Request } from "./protocol.ts";
 
-/** Answers a request, or throws; a RingyardError reaches the client as it is. */
-export type Handler = (request: Request) => Promise<object>;
+/** Answers a request, or throws; a RingyardError reaches the client as it is. `ended` tells of the end of the client's connection. */
+export type Handler = (request: Request, ended: AbortSignal) => Promise<object>;
 
 export interface ConnectionLimits {
   /** Without a request. */
@@ -38,6 +38,7 @@ export class Connection {
   #answering = false;
   #answers: Promise<void> = Promise.resolve();
   #closed = false;
+  readonly #ended = new AbortController();
   #drained: (() => void) | null = null;
   #timer: Timer;
 
@@ -90,6 +91,7 @@ export class Connection {
     this.#pending.length = 0;
     clearTimeout(this.#timer);
     this.#drained?.();
+    this.#ended.abort();
   }
 
   async #answerAll(): Promise<void> {
@@ -106,7 +108,7 @@ export class Connection {
       const request = readRequest(item);
       id = request.id;
       this.host.countRequest();
-      const result = await this.host.handle(request);
+      const result = await this.host.handle(request, this.#ended.signal);
       for (const frame of resultFrames(id, result as Record<string, unknown>)) {
         if (!(await this.#send(frame))) return;
       }

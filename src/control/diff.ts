@@ -1,9 +1,10 @@
 // What it takes to get from one configuration to another, as data: ordered actions that `apply.ts` carries out. A port
 // whose canonical URI and settings are the same in both is not mentioned, and so keeps running without losing a frame.
 //
-//   order: remove ports (they free sockets and names), rules and meters, change ports that run, add ports, settings of the switch
+//   order: remove ports (they free sockets and names), policies, rules and meters, change ports that run, add ports, settings of
+//          the switch
 //
-// Rules are replaced between, all at once: a port that goes sends its last frame under the old ones, a port that comes its first
+// Rules and policies are replaced between, all at once: a port that goes sends its last frame under the old ones, a port that comes its first
 // under the new ones. What a rule forwards to a port that has gone or is yet to come is dropped meanwhile. While frames are held
 // (at the start) rules come last, and are compiled once instead of with each port.
 //
@@ -11,12 +12,15 @@
 
 import type { PortChanges, SwitchSettings } from "./api.ts";
 import { type Config, DEFAULTS, type PortConfig } from "./config.ts";
+import { policyOf } from "./config-policy.ts";
+import type { NamedPolicy } from "./policy/named-policy.ts";
 import { ruleText } from "./rules/rule-numbers.ts";
 import type { RuleChange } from "./rules/rules-api.ts";
 import { formatUri, type Kinds } from "./uri.ts";
 
 export type Action =
   | { do: "remove"; port: PortConfig }
+  | { do: "policy"; before: NamedPolicy; after: NamedPolicy }
   | ({ do: "rules" } & RuleChange)
   | { do: "set"; before: PortConfig; after: PortConfig; changes: PortChanges }
   | { do: "add"; port: PortConfig }
@@ -56,7 +60,11 @@ export function difference(
     if (port === undefined || changes === null) adds.push({ do: "add", port: wanted });
     else if (Object.keys(changes).length > 0) sets.push({ do: "set", before: port, after: wanted, changes });
   }
-  const changed: Action[] = rules === undefined || sameRules(rules) ? [] : [{ do: "rules", ...rules }];
+  const policies = { before: policyOf(before), after: policyOf(after) };
+  const changed: Action[] = [
+    ...(Bun.deepEquals(policies.before, policies.after) ? [] : [{ do: "policy", ...policies } as const]),
+    ...(rules === undefined || sameRules(rules) ? [] : [{ do: "rules", ...rules } as const]),
+  ];
   const actions = held ? [...removes, ...sets, ...adds, ...changed] : [...removes, ...changed, ...sets, ...adds];
   const from = runningSettings(before.settings);
   const to = runningSettings(after.settings);

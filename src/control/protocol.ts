@@ -10,7 +10,10 @@
 import type { ErrorCode } from "../core/errors.ts";
 import type { Attached } from "../ports/port.ts";
 import type { FdbInfo, PortChanges, PortInfo, SwitchEnd, SwitchStats } from "./api.ts";
-import type { ConfigData } from "./config-show.ts";
+import type { CaptureBatch, CaptureEnd } from "./capture.ts";
+import type { ConfigParts } from "./config-show.ts";
+import type { PolicyOperations } from "./policy/policy-api.ts";
+import type { PolicyWord } from "./policy/policy-words.ts";
 import type { MeterInfo, RuleInfo, RuleTest, TraceInfo } from "./rules/rules-api.ts";
 
 /** Raised when a client has to know of a change. */
@@ -71,23 +74,39 @@ export interface MeterArgs {
   burst?: string;
 }
 
+/** What to capture: of `port`, in a `direction` (both); of `rule`, by its id; or all drops. */
+export interface CaptureArgs {
+  of: "port" | "drops" | "rule";
+  port?: string;
+  direction?: "in" | "out" | "both";
+  rule?: number;
+  /** Bytes of each frame that are kept; absent: all. */
+  snap?: number;
+  /** A rule's match. */
+  filter?: string;
+}
+
 /** Each operation's arguments and result. */
-export interface Operations {
+export interface Operations extends PolicyOperations {
   version: { args: object; result: { version: string; protocol: number; pid: number } };
   "port.list": { args: object; result: { ports: PortInfo[] } };
   "port.show": { args: { name: string }; result: { port: PortInfo } };
   "port.add": {
-    args: { name: string; uri: string; link?: "up" | "down"; macLimit?: number };
+    args: { name: string; uri: string; link?: "up" | "down"; macLimit?: number; policy?: PolicyWord[] };
     result: { port: PortInfo };
   };
   "port.del": { args: { name: string }; result: object };
-  "port.set": { args: { name: string } & PortChanges; result: { port: PortInfo } };
+  /** An empty value takes what was said of a key back, a limit of null the port's own limit. */
+  "port.set": {
+    args: { name: string } & Omit<PortChanges, "macLimit"> & { macLimit?: number | null; policy?: PolicyWord[] };
+    result: { port: PortInfo };
+  };
   "port.attach": { args: AttachArgs; result: Attached };
   "port.detach": { args: { name: string }; result: { port: PortInfo } };
-  "fdb.show": { args: { port?: string }; result: FdbInfo };
-  "fdb.add": { args: { mac: string; port: string }; result: object };
-  "fdb.del": { args: { mac: string }; result: object };
-  "fdb.flush": { args: { port?: string }; result: { flushed: number } };
+  "fdb.show": { args: { port?: string; vlan?: number }; result: FdbInfo };
+  "fdb.add": { args: { mac: string; port: string; vlan?: number }; result: object };
+  "fdb.del": { args: { mac: string; vlan?: number }; result: object };
+  "fdb.flush": { args: { port?: string; vlan?: number }; result: { flushed: number } };
   "rule.list": { args: object; result: { rules: RuleInfo[] } };
   /** `rule` is a text in all of these, with its id where it shall have that one. */
   "rule.add": { args: { rule: string }; result: { rule: RuleInfo } };
@@ -102,8 +121,12 @@ export interface Operations {
   "meter.list": { args: object; result: { meters: MeterInfo[] } };
   "meter.set": { args: MeterArgs; result: { meter: MeterInfo } };
   "meter.del": { args: { name: string }; result: object };
+  "capture.open": { args: CaptureArgs; result: { capture: number } };
+  /** `records` are pieces of one run of bytes (capture-record.ts). */
+  "capture.read": { args: { capture: number }; result: Omit<CaptureBatch, "records"> & { records: Uint8Array[] } };
+  "capture.close": { args: { capture: number }; result: CaptureEnd };
   stats: { args: object; result: SwitchStats & { control: ControlStats } };
-  "config.show": { args: object; result: ConfigData };
+  "config.show": { args: object; result: ConfigParts };
   /** Ends the switch; with `remove`, also what containers and VMs hold on to. Answered at the end, then it hangs up. */
   shutdown: { args: { remove: boolean }; result: SwitchEnd };
 }

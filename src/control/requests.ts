@@ -3,13 +3,19 @@
 
 import { z } from "zod";
 import { RingyardError } from "../core/errors.ts";
+import { VID_MAX } from "../dataplane/bridge/policy.ts";
 import type { SwitchEnd } from "./api.ts";
 import { attachSchema, attachTarget } from "./attach-request.ts";
+import { captureCalls, captureSchemas } from "./capture-requests.ts";
 import { MAC_LIMIT_MAX, portConfig } from "./config-schema.ts";
-import { configData } from "./config-show.ts";
+import { configData, configParts } from "./config-show.ts";
 import type { Handler } from "./connection.ts";
 import { suggest } from "./nearest.ts";
 import { link, MTU_MAX, MTU_MIN, mac } from "./options.ts";
+import { changeWords, mustRead } from "./policy/change-words.ts";
+import { policyCalls, policySchemas, settings } from "./policy/policy-requests.ts";
+import { joinPieces } from "./policy/policy-words.ts";
+import { readPortPolicy } from "./policy/port-policy.ts";
 import { type ControlStats, type Operation, type Operations, PROTOCOL_VERSION } from "./protocol.ts";
 import { quoted } from "./quote.ts";
 import { ruleCalls, ruleSchemas } from "./rules/rule-requests.ts";
@@ -23,9 +29,10 @@ const number = (min: number, max: number) => {
 };
 const name = z.string({ error: "expected the name of a port" }).max(64);
 const unicastMac = z.string({ error: "expected a MAC address" }).pipe(mac);
-const macLimit = number(0, MAC_LIMIT_MAX).optional();
+const macLimit = number(0, MAC_LIMIT_MAX);
 const nothing = z.strictObject({});
-const maybePort = z.strictObject({ port: name.optional() });
+const vlan = number(1, VID_MAX).optional();
+const ofPortOrVlan = z.strictObject({ port: name.optional(), vlan });
 
 const schemas = {
   version: nothing,
@@ -35,23 +42,34 @@ const schemas = {
     name,
     uri: z.string({ error: "expected a port uri" }),
     link: link.optional(),
-    macLimit,
+    macLimit: macLimit.optional(),
+    policy: settings.optional(),
   }),
   "port.del": z.strictObject({ name }),
-  "port.set": z.strictObject({ name, link: link.optional(), mtu: number(MTU_MIN, MTU_MAX).optional(), macLimit }),
+  "port.set": z.strictObject({
+    name,
+    link: link.optional(),
+    mtu: number(MTU_MIN, MTU_MAX).optional(),
+    macLimit: macLimit.nullish(),
+    policy: settings.optional(),
+  }),
   "port.attach": attachSchema(name),
   "port.detach": z.strictObject({ name }),
-  "fdb.show": maybePort,
-  "fdb.add": z.strictObject({ mac: unicastMac, port: name }),
-  "fdb.del": z.strictObject({ mac: unicastMac }),
-  "fdb.flush": maybePort,
+  "fdb.show": ofPortOrVlan,
+  "fdb.add": z.strictObject({ mac: unicastMac, port: name, vlan }),
+  "fdb.del": z.strictObject({ mac: unicastMac, vlan }),
+  "fdb.flush": ofPortOrVlan,
+  ...policySchemas,
   ...ruleSchemas,
+  ...captureSchemas,
   stats: nothing,
   "config.show": nothing,
   shutdown: z.strictObject({ remove: z.boolean({ error: "expected true or false" }) }),
 } satisfies { [O in Operation]: z.ZodType<Operations[O]["args"]> };
 
-type Calls = { [O in Operation]: (args: z.output<(typeof schemas)[O]>) => Result<O> | Promise<Result<O>> };
+type Calls = {
+  [O in Operation]: (args: z.output<(typeof schemas)[O]>, ended: AbortSignal) => Result<O> | Promise<Result<O>>;
+};
 type Result<O extends Operation> = Operations[O]["result"];
 
 /** What requests reach beside the running configuration. */
@@ -68,38 +86,47 @@ function callsOf(running: Running, { control, shutdown }: RequestHost): Calls {
     version: () => ({ version: VERSION, protocol: PROTOCOL_VERSION, pid: process.pid }),
     "port.list": () => ({ ports: api.ports() }),
     "port.show": ({ name }) => ({ port: api.port(name) }),
-    "port.add": async ({ name, uri, link, macLimit }) => {
+    "port.add": async ({ name, uri, link, macLimit, policy = [] }) => {
       const spec = parsePort(name, uri, running.kinds, link === undefined ? {} : { link });
-      return { port: await running.addPort(portConfig(spec, macLimit)) };
+      const said = mustRead(`port ${name}`, readPortPolicy(changeWords({}, joinPieces(policy))));
+      return { port: await running.addPort(portConfig(spec, { macLimit, policy: said })) };
     },
     "port.del": async ({ name }) => {
       await running.removePort(name);
       return {};
     },
-    "port.set": async ({ name, ...changes }) => ({ port: await running.setPort(name, changes) }),
+    "port.set": async ({ name, policy, ...changes }) => {
+      const words = policy === undefined ? {} : { policy: joinPieces(policy) };
+      return { port: await running.setPort(name, { ...changes, ...words }) };
+    },
     "port.attach": ({ name, ...target }) => running.attachPort(name, attachTarget({ name, ...target })),
     "port.detach": async ({ name }) => ({ port: await running.detachPort(name) }),
-    "fdb.show": ({ port }) => api.fdb(port),
-    "fdb.add": ({ mac, port }) => {
-      api.fdbAdd(mac, port);
+    "fdb.show": (args) => api.fdb(args.port, args.vlan),
+    "fdb.add": (args) => {
+      api.fdbAdd(args.mac, args.port, args.vlan);
       return {};
     },
-    "fdb.del": ({ mac }) => {
-      api.fdbDelete(mac);
+    "fdb.del": (args) => {
+      api.fdbDelete(args.mac, args.vlan);
       return {};
     },
-    "fdb.flush": ({ port }) => ({ flushed: api.fdbFlush(port) }),
+    "fdb.flush": (args) => ({ flushed: api.fdbFlush(args.port, args.vlan) }),
+    ...policyCalls(running),
     ...ruleCalls(running),
+    ...captureCalls(api.capture),
     stats: () => ({ ...api.stats(), control: control() }),
-    "config.show": () => configData(running.config),
+    "config.show": () => configParts(configData(running.config)),
     shutdown: ({ remove }) => shutdown(remove),
   };
 }
 
 /** Serves requests on a running switch. */
 export function requestHandler(running: Running, host: RequestHost): Handler {
-  const calls = callsOf(running, host) as Record<Operation, (args: unknown) => object | Promise<object>>;
-  return async ({ op, args }) => {
+  const calls = callsOf(running, host) as Record<
+    Operation,
+    (args: unknown, ended: AbortSignal) => object | Promise<object>
+  >;
+  return async ({ op, args }, ended) => {
     if (!Object.hasOwn(schemas, op)) {
       throw new RingyardError(
         "BAD_REQUEST",
@@ -110,7 +137,7 @@ export function requestHandler(running: Running, host: RequestHost): Handler {
     const parsed = schemas[op as Operation].safeParse(args);
     if (!parsed.success) throw badArguments(op, parsed.error, args);
     try {
-      return await calls[op as Operation](parsed.data);
+      return await calls[op as Operation](parsed.data, ended);
     } catch (error) {
       if (error instanceof RingyardError) throw error;
       throw new RingyardError("SYSTEM", `${op}: ${error instanceof Error ? error.message : String(error)}`);

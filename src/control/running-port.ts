@@ -1,5 +1,5 @@
-// One port of the running switch: the kind's Port together with what the switch knows of it (index, admin state, carrier,
-// errors, lanes). It is the PortHost that the kind talks to. Control thread only.
+// One port of the running switch: the kind's Port together with what the switch knows of it (index, admin state, carrier, whether
+// it is blocked, errors, lanes). It is the PortHost that the kind talks to. Control thread only.
 
 import { RingyardError } from "../core/errors.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
@@ -36,6 +36,7 @@ export class RunningPort implements PortHost {
   private kind: PortKind | undefined;
   private admin: "up" | "down";
   private carrier = false;
+  private blocked = false;
   private mtu: number | undefined;
   private readonly errors = new Map<string, number>();
   /** The last attach, detach or close: each waits for the one before. */
@@ -166,10 +167,21 @@ export class RunningPort implements PortHost {
     this.publish();
   }
 
+  /** No frame passes from now on (policy/port-blocks.ts); the driver is not told. */
+  block(): void {
+    this.blocked = true;
+    this.publish();
+  }
+
+  unblock(): void {
+    this.blocked = false;
+    this.publish();
+  }
+
   /** Shows the workers whether frames may pass, and how long they may be. */
   private publish(): void {
     const { control } = this.dispatcher.shared;
-    const up = this.admin === "up" && this.carrier;
+    const up = this.admin === "up" && this.carrier && !this.blocked;
     const longest = this.mtu === undefined ? MAX_FRAME : this.mtu + FRAME_OVERHEAD;
     publish32(control, SharedState.portWord(this.index, PORT_UP), up ? 1 : 0);
     publish32(control, SharedState.portWord(this.index, PORT_MAX_FRAME), longest);

@@ -4,28 +4,49 @@
 //   declared   ports of the file and the command line; a reload makes them what the file says
 //   by hand    ports of `port add`; a reload leaves them alone, until the file names one
 //
-// Rules and meters alike: a file names a rule by its id, where it gives one, else by its text (rules/declared-rules.ts).
+// Rules and meters alike: a file names a rule by its id, where it gives one, else by its text (rules/declared-rules.ts). A port's
+// policy goes with its port, in and out; those of VLANs, and mirrors, are like meters.
 //
 // But an attach: it waits for the kernel, changes nothing of what was told, and the switch itself sees that it and the end
 // of its port do not meet. Control thread.
 
-import { RingyardError } from "../core/errors.ts";
+import { errorLine, RingyardError } from "../core/errors.ts";
+import type { VlanPolicy } from "../dataplane/bridge/policy.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { Attached, AttachTarget } from "../ports/port.ts";
 import type { PortInfo, SwitchApi } from "./api.ts";
 import { addPort, applyActions } from "./apply.ts";
-import { type Config, checkNames, emptyConfig, type PortConfig } from "./config.ts";
+import { type Config, checkNames, emptyConfig, type MirrorConfig, type PortConfig } from "./config.ts";
+import { policyOf } from "./config-policy.ts";
 import { type Difference, difference } from "./diff.ts";
 import { suggest } from "./nearest.ts";
+import { changeWords, mustRead } from "./policy/change-words.ts";
+import { portsOfMirror } from "./policy/mirror-policy.ts";
+import type { NamedMirror } from "./policy/named-policy.ts";
+import type { PolicyWords } from "./policy/policy-words.ts";
+import { portPolicyWords, readPortPolicy } from "./policy/port-policy.ts";
+import { readVlanPolicy, vlanPolicyWords } from "./policy/vlan-policy.ts";
 import { word } from "./quote.ts";
 import { DeclaredRules, type Replaced } from "./rules/declared-rules.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
 import type { MeterInfo, RuleInfo } from "./rules/rules-api.ts";
 import { type Kinds, withOptions } from "./uri.ts";
 
+/** What `port set` changes; a limit of null is the switch's. */
+export interface RunningPortChanges {
+  link?: "up" | "down";
+  mtu?: number;
+  macLimit?: number | null;
+  policy?: PolicyWords;
+}
+
+type Policies = Pick<Config, "ports" | "vlans" | "mirrors">;
+
 export class Running {
   #config: Config;
   #declared = new Set<string>();
+  #declaredVlans = new Set<number>();
+  #declaredMirrors = new Set<string>();
   readonly #rules: DeclaredRules;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -53,14 +74,18 @@ export class Running {
       }
       const rules = this.#rules.merged(wanted);
       checkNames(wanted, ports.keys(), byName(rules.after.meters).keys());
-      const diff = difference(this.#config, { ...wanted, ports }, this.kinds, { rules, held });
+      const vlans = merged(wanted.vlans, this.#config.vlans, this.#declaredVlans);
+      const mirrors = merged(wanted.mirrors, this.#config.mirrors, this.#declaredMirrors);
+      const diff = difference(this.#config, { ...wanted, ports, vlans, mirrors }, this.kinds, { rules, held });
       await applyActions(this.api, diff.actions);
       this.#rules.declare(wanted, rules);
       // What needs a restart stays as it is, and is named again at the next reload.
       const { cpus, macLimit } = this.#config.settings;
       const settings = { ...wanted.settings, cpus, macLimit };
-      this.#config = { ...this.#config, settings, ports };
+      this.#config = { ...this.#config, settings, ports, vlans, mirrors };
       this.#declared = new Set(wanted.ports.keys());
+      this.#declaredVlans = new Set(wanted.vlans.keys());
+      this.#declaredMirrors = new Set(wanted.mirrors.keys());
       return diff;
     });
   }
@@ -71,8 +96,9 @@ export class Running {
       if (this.#config.ports.has(name)) {
         throw new RingyardError("EXISTS", `port ${name} exists`, `choose another name, or ringyard port del ${name}`);
       }
-      await addPort(this.api, port);
-      this.#config.ports.set(name, port);
+      const ports = new Map(this.#config.ports).set(name, port);
+      // First: its first frame meets its policy.
+      await this.#obey({ ports }, () => addPort(this.api, port));
       return this.api.port(name);
     });
   }
@@ -82,22 +108,90 @@ export class Running {
       this.#alone(async () => {
         this.#find(name);
         await this.api.removePort(name);
+        const { policy } = this.#find(name);
         this.#config.ports.delete(name);
         this.#declared.delete(name);
+        if (policy !== undefined) await this.api.policy.set(policyOf(this.#config));
       });
     // Others' changes do not queue up behind a port that waits for its kernel.
     return this.api.attaching(name)?.then(remove) ?? remove();
   }
 
-  setPort(name: string, changes: { link?: "up" | "down"; mtu?: number; macLimit?: number }): Promise<PortInfo> {
+  setPort(name: string, { policy: words, macLimit, ...changes }: RunningPortChanges): Promise<PortInfo> {
     return this.#alone(async () => {
-      const port = this.#find(name);
-      const info = await this.api.setPort(name, changes);
-      const { mtu, ...others } = changes;
-      const spec = mtu === undefined ? port.spec : withOptions(port.spec, { mtu }, this.kinds);
-      this.#config.ports.set(name, { ...port, ...others, spec });
-      return info;
+      const old = this.#find(name);
+      const port = { ...old, ...(changes.link === undefined ? {} : { link: changes.link }) };
+      if (changes.mtu !== undefined) port.spec = withOptions(port.spec, { mtu: changes.mtu }, this.kinds);
+      if (macLimit === null) delete port.macLimit;
+      else if (macLimit !== undefined) port.macLimit = macLimit;
+      if (words !== undefined) port.policy = changedPolicy(old, words);
+      const limit = macLimit === undefined ? {} : { macLimit: macLimit ?? this.api.settings.macLimit };
+      const others = { ...changes, ...limit };
+      await this.#obey({ ports: new Map(this.#config.ports).set(name, port) }, async () => {
+        if (Object.keys(others).length > 0) await this.api.setPort(name, others);
+      });
+      return this.api.port(name);
     });
+  }
+
+  /** Changes what was said of a VLAN by these words. */
+  setVlan(vid: number, words: PolicyWords): Promise<void> {
+    return this.#alone(async () => {
+      const before = this.#config.vlans.get(vid);
+      const now = changeWords(before === undefined ? {} : vlanPolicyWords(before), words);
+      const vlans = new Map<number, VlanPolicy>(this.#config.vlans);
+      vlans.set(vid, mustRead(`vlan ${vid}`, readVlanPolicy(vid, now)));
+      if (Object.keys(now).length === 0) vlans.delete(vid);
+      await this.#obey({ vlans });
+    });
+  }
+
+  addMirror(mirror: NamedMirror): Promise<void> {
+    return this.#alone(async () => {
+      const { name } = mirror;
+      if (this.#config.mirrors.has(name))
+        throw new RingyardError(
+          "EXISTS",
+          `mirror ${name} exists`,
+          `choose another name, or ringyard mirror del ${name}`,
+        );
+      for (const port of portsOfMirror(mirror)) this.#find(port);
+      await this.#obey({ mirrors: new Map<string, MirrorConfig>(this.#config.mirrors).set(name, { mirror }) });
+    });
+  }
+
+  deleteMirror(name: string): Promise<void> {
+    return this.#alone(async () => {
+      const mirrors = new Map(this.#config.mirrors);
+      if (!mirrors.delete(name))
+        throw new RingyardError("NOT_FOUND", `no mirror ${word(name)}`, suggest(name, "mirrors:", mirrors.keys()));
+      this.#declaredMirrors.delete(name);
+      await this.#obey({ mirrors });
+    });
+  }
+
+  /** Makes the switch obey what has changed, then does `others`: both, or neither. */
+  async #obey(changed: Partial<Policies>, others = async () => {}): Promise<void> {
+    const after = { ...this.#config, ...changed };
+    const policies = { before: policyOf(this.#config), after: policyOf(after) };
+    const differ = !Bun.deepEquals(policies.before, policies.after);
+    if (differ) await this.api.policy.set(policies.after);
+    try {
+      await others();
+    } catch (error) {
+      if (differ) await this.#putBack(policies.before, error);
+      throw error;
+    }
+    this.#config = after;
+  }
+
+  async #putBack(policy: ReturnType<typeof policyOf>, cause: unknown): Promise<void> {
+    try {
+      await this.api.policy.set(policy);
+    } catch (error) {
+      const code = cause instanceof RingyardError ? cause.code : "SYSTEM";
+      throw new RingyardError(code, `${errorLine(cause)}; and could not put back the policies (${errorLine(error)})`);
+    }
   }
 
   async attachPort(name: string, target: AttachTarget): Promise<Attached> {
@@ -143,6 +237,17 @@ export class Running {
     this.#last = result.catch(() => {});
     return result;
   }
+}
+
+/** What a configuration says, and what was said by hand of others; in the order of the configuration. */
+function merged<K, V>(wanted: ReadonlyMap<K, V>, now: ReadonlyMap<K, V>, declared: ReadonlySet<K>): Map<K, V> {
+  const byHand = [...now].filter(([key]) => !declared.has(key) && !wanted.has(key));
+  return new Map([...wanted, ...byHand]);
+}
+
+function changedPolicy({ spec, policy = {} }: PortConfig, words: PolicyWords): PortConfig["policy"] {
+  const settings = mustRead(`port ${spec.name}`, readPortPolicy(changeWords(portPolicyWords(policy), words)));
+  return Object.keys(settings).length === 0 ? undefined : settings;
 }
 
 function byName(meters: readonly MeterSpec[]): Map<string, MeterSpec> {

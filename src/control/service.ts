@@ -45,7 +45,7 @@ export class Service {
     if (config.control === undefined) makeControlDirectory(control);
     const ready = Promise.withResolvers<Handler>();
     ready.promise.catch(() => {}); // Early requests end with their connection.
-    const handle: Handler = async (request) => (await ready.promise)(request);
+    const handle: Handler = async (request, ended) => (await ready.promise)(request, ended);
     const server = await ControlServer.listen(control, handle, options.log);
     let api: SwitchApi | undefined;
     try {
@@ -71,9 +71,9 @@ export class Service {
       return this.#end.promise;
     };
     const handle = requestHandler(running, { control: () => server.stats(), shutdown });
-    return async (request) => {
+    return async (request, ended) => {
       if (this.#ending) throw new RingyardError("BUSY", "the switch is shutting down", "wait until it has ended");
-      return handle(request);
+      return handle(request, ended);
     };
   }
 

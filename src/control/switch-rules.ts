@@ -2,11 +2,17 @@
 // together with the switch's ports, its log and its row of changes. Control thread.
 
 import { errorLine } from "../core/errors.ts";
+import type { LimitCounters } from "../dataplane/bridge/bridge-memory.ts";
+import type { BridgePolicy } from "../dataplane/bridge/policy.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
 import type { Fdb } from "../dataplane/fdb-layout.ts";
+import { fdbFlush } from "../dataplane/fdb-table.ts";
 import { type LoggedFrame, RuleTable } from "../dataplane/rules/table.ts";
 import type { SwitchLog } from "./api.ts";
+import { CaptureService } from "./capture.ts";
 import { PolicyService } from "./policy/policy-service.ts";
+import type { Blockable } from "./policy/port-blocks.ts";
+import { PortWatch } from "./policy/port-watch.ts";
 import { RuleService } from "./rules/rule-service.ts";
 
 export interface SwitchRulesParts {
@@ -14,6 +20,11 @@ export interface SwitchRulesParts {
   fdb: Fdb;
   /** `String(index)` where there is no port. */
   portName(index: number): string;
+  /** By index. */
+  ports(): ReadonlyMap<number, string>;
+  port(index: number): Blockable | undefined;
+  /** All workers obey this one from now on. */
+  onPolicy(policy: BridgePolicy): void;
   log: SwitchLog;
   /** Runs a change after all that were asked for before, those of ports included. */
   alone<T>(change: () => Promise<T>): Promise<T>;
@@ -22,41 +33,112 @@ export interface SwitchRulesParts {
 export class SwitchRules {
   readonly service: RuleService;
   readonly policy: PolicyService;
+  readonly capture: CaptureService;
+  readonly watch: PortWatch;
   private readonly table: RuleTable;
+  /** Frames and events of workers that found no room, since the last warning. */
+  private lost = 0;
 
   constructor(private readonly parts: SwitchRulesParts) {
-    const { dispatcher, fdb, portName, alone } = parts;
-    this.table = new RuleTable({ dispatcher, fdb, portName, onLog: (frame) => this.logFrame(frame) });
-    this.service = new RuleService(this.table, alone);
-    this.policy = new PolicyService(this.table, alone);
+    const { dispatcher, fdb, log, port, portName, alone } = parts;
+    this.table = new RuleTable({
+      ...{ dispatcher, fdb, portName },
+      onLog: (frame) => this.logFrame(frame),
+      onEvent: (kind, payload) => this.watch.onEvent(kind, payload),
+    });
+    this.service = new RuleService(this.table, alone, log);
+    this.watch = new PortWatch({
+      ...{ log, port, nowMs: () => performance.now() },
+      drain: () => this.drain(),
+      probes: () => this.table.probes,
+      delivers: (index) => dispatcher.delivers(index),
+      send: (index, frame) => dispatcher.send(index, frame),
+      forget: (ports) => void this.forget(ports),
+    });
+    this.policy = new PolicyService(
+      {
+        setPolicy: (policy) => this.setPolicy(policy),
+        directed: (vid) => this.table.directed(vid),
+      },
+      alone,
+      log,
+    );
+    this.capture = new CaptureService({
+      ...{ dispatcher, log, alone, table: this.table, ports: parts.ports },
+      hasRule: (id) => this.service.set().rules.some((rule) => rule.id === id),
+    });
+  }
+
+  private async setPolicy(policy: BridgePolicy): Promise<void> {
+    await this.table.setPolicy(policy);
+    this.watch.setPolicy(policy);
+    this.parts.onPolicy(policy);
+  }
+
+  private drain(): void {
+    this.lost += this.table.drain();
+  }
+
+  /** Bursts that came in before a port was blocked may still teach its addresses. */
+  private async forget(ports: readonly number[]): Promise<void> {
+    const { dispatcher, fdb, log } = this.parts;
+    try {
+      await dispatcher.callAll({ op: "ping" });
+      for (const port of ports) fdbFlush(fdb, { port });
+    } catch (error) {
+      log.warn({}, `fdb flush of a blocked port: ${errorLine(error)}`);
+    }
   }
 
   /** In the row of changes, before the port's lanes open: its first frame meets the rules and policies that name it, and none of an
    * earlier port of its index. */
   async portComes(name: string, index: number): Promise<void> {
+    // What workers said of the port before, which blocks no other one.
+    this.drain();
+    this.table.portComes(index);
+    this.watch.portComes(index);
     await this.service.portComes(name, index);
     await this.policy.portComes(name, index);
   }
 
+  /** What the limits of a port have counted, by name; absent where it has none. */
+  limits(index: number): { limits?: Record<string, LimitCounters> } {
+    const limits = this.table.limits(index);
+    return Object.keys(limits).length === 0 ? {} : { limits };
+  }
+
   /** Once a second. */
   keepHouse(): void {
-    const lost = this.table.drain();
-    if (lost > 0) this.parts.log.warn({ lost }, "rules logged more frames than could be taken");
+    this.drain();
+    if (this.lost === 0) return;
+    this.parts.log.warn({ lost: this.lost }, "rules logged more frames than could be taken");
+    this.lost = 0;
+  }
+
+  /** Before the workers stop. */
+  stop(): void {
+    this.watch.stop();
   }
 
   /** In the row of changes, when no frame of the port is under way any more. */
   async portGoes(name: string): Promise<void> {
-    try {
-      await this.service.portGoes(name);
-      await this.policy.portGoes(name);
-    } catch (error) {
-      // Its index is safe: the next port to come has to get through to the dataplane first.
-      this.parts.log.error({ port: name }, `rules or policies still name a port that went: ${errorLine(error)}`);
+    for (const [what, service] of [
+      ["rules", this.service] as const,
+      ["policies", this.policy] as const,
+      ["captures", this.capture] as const,
+    ]) {
+      try {
+        await service.portGoes(name);
+      } catch (error) {
+        // Its index is safe: the next port to come has to get through to the dataplane first.
+        this.parts.log.error({ port: name }, `${what} still name a port that went: ${errorLine(error)}`);
+      }
     }
   }
 
   /** When the workers have stopped. */
   close(): void {
+    this.capture.close();
     this.table.close();
   }
 

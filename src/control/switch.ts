@@ -6,8 +6,7 @@
 import { errorLine, RingyardError } from "../core/errors.ts";
 import { Dispatcher } from "../dataplane/dispatch.ts";
 import { allocateFdb, FDB_ADDRESSES_DEFAULT, FDB_AGEING_DEFAULT_S, type Fdb } from "../dataplane/fdb-layout.ts";
-import { fdbEntries, fdbPortUse, fdbTotals } from "../dataplane/fdb-show.ts";
-import { fdbAddStatic, fdbDelete, fdbFlush, fdbSetAgeing, fdbSetPortLimit, fdbSweep } from "../dataplane/fdb-table.ts";
+import { fdbFlush, fdbResetPort, fdbSetPortLimit } from "../dataplane/fdb-table.ts";
 import { MAX_PORTS, POLL_ADAPTIVE, POLL_BUSY, POLL_INTERRUPT, POLL_MODE } from "../dataplane/shared.ts";
 import { publish32 } from "../mem/access.ts";
 import type { Attached, AttachTarget, PortProbe, PortSpec } from "../ports/port.ts";
@@ -24,10 +23,12 @@ import type {
   SwitchSettings,
   SwitchStats,
 } from "./api.ts";
+import type { CaptureApi } from "./capture.ts";
 import { DmaRegistry } from "./dma.ts";
 import type { PolicyApi } from "./policy/policy-service.ts";
 import type { RulesApi } from "./rules/rules-api.ts";
 import { RunningPort } from "./running-port.ts";
+import { SwitchFdb } from "./switch-fdb.ts";
 import { SwitchRules } from "./switch-rules.ts";
 import { addCounters, emptyTotals, type LaneTotals, switchStats } from "./switch-stats.ts";
 import { kinds } from "./wiring.ts";
@@ -51,8 +52,10 @@ class Switch implements SwitchApi {
   readonly ready: Promise<void>;
   readonly rules: RulesApi;
   readonly policy: PolicyApi;
+  readonly capture: CaptureApi;
   private readonly switchRules: SwitchRules;
   private readonly fdbTable: Fdb;
+  private readonly addresses: SwitchFdb;
   private readonly reactor = new Reactor();
   private readonly dispatcher: Dispatcher;
   private readonly dma: DmaRegistry;
@@ -61,7 +64,6 @@ class Switch implements SwitchApi {
   private readonly housekeeping: ReturnType<typeof setInterval>;
   /** What removed ports had counted, so that the law of the switch outlives them. */
   private readonly retired: LaneTotals = emptyTotals();
-  private nowS: number;
   private changes: Promise<unknown> = Promise.resolve();
   private closing: Promise<SwitchEnd> | undefined;
 
@@ -84,10 +86,18 @@ class Switch implements SwitchApi {
       process.exit(70);
     });
     this.dma = new DmaRegistry(this.dispatcher);
+    this.addresses = new SwitchFdb({
+      ...{ fdb: this.fdbTable, settings: this.settings, log },
+      names: () => this.names(),
+      indexOf: (port) => this.get(port).index,
+    });
     this.switchRules = new SwitchRules({
       dispatcher: this.dispatcher,
       fdb: this.fdbTable,
       portName: (index) => this.names().get(index) ?? String(index),
+      ports: () => this.names(),
+      port: (index) => [...this.byName.values()].find((port) => port.index === index),
+      onPolicy: (policy) => this.addresses.obey(policy),
       log,
       alone: (change) =>
         this.change(() => {
@@ -97,20 +107,15 @@ class Switch implements SwitchApi {
     });
     this.rules = this.switchRules.service;
     this.policy = this.switchRules.policy;
+    this.capture = this.switchRules.capture;
     this.configure(this.settings);
-    this.nowS = this.dispatcher.tick();
+    this.addresses.keepHouse(this.dispatcher.tick());
     this.housekeeping = setInterval(() => this.keepHouse(), HOUSEKEEPING_MS);
     this.ready = this.dispatcher.callAll({ op: "ping" });
   }
 
   private keepHouse(): void {
-    this.nowS = this.dispatcher.tick();
-    try {
-      fdbSweep(this.fdbTable, this.nowS);
-    } catch (error) {
-      // Workers hold the table's lock for microseconds; the next second will do.
-      this.log.warn({}, `fdb sweep: ${errorLine(error)}`);
-    }
+    this.addresses.keepHouse(this.dispatcher.tick());
     this.switchRules.keepHouse();
     void this.dma.watch().catch((error) => this.log.warn({}, `NICs: ${errorLine(error)}`));
   }
@@ -124,7 +129,7 @@ class Switch implements SwitchApi {
     }
     if (settings.ageingS !== undefined) {
       this.settings.ageingS = settings.ageingS;
-      fdbSetAgeing(this.fdbTable, settings.ageingS);
+      this.addresses.policy.setAgeing(settings.ageingS);
     }
     if (settings.poll !== undefined) {
       this.settings.poll = settings.poll;
@@ -174,8 +179,7 @@ class Switch implements SwitchApi {
   private async remove(port: RunningPort, keep: boolean): Promise<void> {
     await port.close(keep);
     // Not before: a frame in flight could teach the port's addresses again until its lanes are closed.
-    fdbFlush(this.fdbTable, { port: port.index, statics: true });
-    fdbSetPortLimit(this.fdbTable, port.index, this.settings.macLimit);
+    fdbResetPort(this.fdbTable, port.index, this.settings.macLimit);
     // Bursts classified before the flush count their drops at the port.
     await this.dispatcher.callAll({ op: "ping" });
     addCounters(this.retired, this.dispatcher, port.index);
@@ -191,6 +195,7 @@ class Switch implements SwitchApi {
     return this.change(async () => {
       const port = this.get(name);
       await port.set(changes);
+      if (changes.link === "up") this.switchRules.watch.blocks.release(port.index);
       if (changes.macLimit !== undefined) fdbSetPortLimit(this.fdbTable, port.index, changes.macLimit);
       return this.info(port);
     });
@@ -224,36 +229,29 @@ class Switch implements SwitchApi {
   }
 
   private info(port: RunningPort): PortInfo {
-    const { count, limit } = fdbPortUse(this.fdbTable, port.index);
-    return port.info(count, limit);
+    const { count, limit, moves } = this.addresses.ofPort(port.index);
+    return {
+      ...port.info(count, limit),
+      ...moves,
+      ...this.switchRules.watch.blocks.info(port.index),
+      ...this.switchRules.limits(port.index),
+    };
   }
 
-  fdb(portName?: string): FdbInfo {
-    const only = portName === undefined ? undefined : this.get(portName).index;
-    const names = this.names();
-    const entries = [...fdbEntries(this.fdbTable, this.nowS, only)].map((entry) => ({
-      mac: entry.mac,
-      port: names.get(entry.port) ?? String(entry.port),
-      ageS: entry.ageS,
-      static: entry.static,
-    }));
-    const { learned, moved, evicted, aged } = fdbTotals(this.fdbTable);
-    const { macLimit, ageingS } = this.settings;
-    return { entries, limit: macLimit, ageingS, counters: { learned, moved, evicted, aged } };
+  fdb(portName?: string, vlan?: number): FdbInfo {
+    return this.addresses.info(portName, vlan);
   }
 
-  fdbAdd(mac: string, portName: string): void {
-    fdbAddStatic(this.fdbTable, mac, this.get(portName).index);
+  fdbAdd(mac: string, portName: string, vlan?: number): void {
+    this.addresses.add(mac, portName, vlan);
   }
 
-  fdbDelete(mac: string): void {
-    if (!fdbDelete(this.fdbTable, mac)) {
-      throw new RingyardError("NOT_FOUND", `no address ${mac}`, "`ringyard fdb show` lists them");
-    }
+  fdbDelete(mac: string, vlan?: number): void {
+    this.addresses.delete(mac, vlan);
   }
 
-  fdbFlush(portName?: string): number {
-    return fdbFlush(this.fdbTable, portName === undefined ? {} : { port: this.get(portName).index });
+  fdbFlush(portName?: string, vlan?: number): number {
+    return this.addresses.flush(portName, vlan);
   }
 
   stats(): SwitchStats {
@@ -273,6 +271,7 @@ class Switch implements SwitchApi {
       // A driver that is being attached speaks to running workers.
       for (const port of ports) await port.attaching;
       clearInterval(this.housekeeping);
+      this.switchRules.stop();
       // First, so that no port takes frames for one that is gone already: they wait in their rings for the next switch.
       await this.dispatcher.callAll({ op: "fetch", on: false });
       const end = await this.removeAll(ports, keep);

@@ -10,7 +10,7 @@ import { posix } from "node:path";
 import type { ZodType } from "zod";
 import { RingyardError } from "../core/errors.ts";
 import type { PortKind, PortOptions, PortSpec } from "../ports/port.ts";
-import { suggest } from "./nearest.ts";
+import { nearest, suggest } from "./nearest.ts";
 import { commonOptions, portName } from "./options.ts";
 import { quoted, word } from "./quote.ts";
 import { decode, encode, valueText } from "./uri-text.ts";
@@ -26,6 +26,8 @@ export interface PortProblem {
   option?: string;
   message: string;
   next?: string;
+  /** The kind has no such option, nor one that it could be meant for. */
+  foreign?: boolean;
 }
 
 /** Far beyond any path or set of options; keeps what a message repeats within reason. */
@@ -135,7 +137,8 @@ function readOptions(kind: PortKind, given: Map<string, string>, problems: PortP
     if (schema === undefined) {
       const known = [...Object.keys(commonOptions), ...Object.keys(kind.options)];
       const next = suggest(option, `${kind.kind} takes`, known);
-      problems.push({ code: "BAD_OPTION", option, message: `unknown option of ${kind.kind}`, next });
+      const foreign = nearest(option, known) === undefined;
+      problems.push({ code: "BAD_OPTION", option, message: `unknown option of ${kind.kind}`, next, foreign });
       continue;
     }
     const parsed = schema.safeParse(value);

@@ -67,6 +67,23 @@ test("fdb add, show, del and flush", async () => {
   expect(await json("fdb", "show")).toMatchObject({ entries: [], limit: 65536 });
 });
 
+test("fdb of one VLAN", async () => {
+  await ask("port", "set", "a", "vlan=10");
+  try {
+    await ask("fdb", "add", "02:00:00:00:00:0b", "a", "--vlan", "10");
+    await ask("fdb", "add", "02:00:00:00:00:0b", "b");
+    expect(await ask("fdb", "show", "--vlan", "10")).toMatch(
+      /^MAC +VLAN +PORT +TYPE +AGE S\n02:00:00:00:00:0b +10 +a +static +-\n\n1 shown/,
+    );
+    expect(await ask("fdb", "flush", "--vlan", "10")).toBe("0 forgotten\n");
+    await ask("fdb", "del", "02:00:00:00:00:0b", "--vlan", "10");
+    expect(await json("fdb", "show")).toMatchObject({ entries: [{ vlan: 1, port: "b", static: true }] });
+    await ask("fdb", "del", "02:00:00:00:00:0b");
+  } finally {
+    await ask("port", "set", "a", "vlan=");
+  }
+});
+
 describe("stats", () => {
   test("has ports, their sum, workers and the control socket", async () => {
     const text = await ask("stats");
@@ -113,7 +130,7 @@ describe("config", () => {
       stdout: "",
       stderr:
         `ringyard: ${path}:3: ports.web.mtu: expected a number from 68 to 65535, found "x"\n` +
-        `ringyard: ${path}:5: swich: unknown table: did you mean switch? known: meters, ports, rules, switch\n`,
+        `ringyard: ${path}:5: swich: unknown table: did you mean switch? known: meters, mirrors, ports, rules, switch, vlans\n`,
       exitCode: 1,
     });
   });
@@ -130,7 +147,11 @@ describe("refusals are one line and an exit code", () => {
       'port c: unknown port kind "frob": known kinds: memory, null, tap, vduse, vfio, vhost-user',
     ],
     [["port", "add", "c", "null:", "mtu=9000"], 2, "mtu is part of the uri: write 'null:?mtu=9000'"],
-    [["port", "set", "a", "lnk=up"], 2, 'unknown setting "lnk": did you mean link? known: link, mac-limit, mtu'],
+    [
+      ["port", "set", "a", "lnk=up"],
+      2,
+      'unknown setting "lnk": did you mean link? known: dhcp-guard, flood, groups, isolated, learning, link, loop-guard, mac-limit, mac-limit-action, mtu, native, native-tagged, police, priority, priority-tags, ra-guard and 14 more',
+    ],
     [["port", "set", "a", "link"], 2, "setting link has no value: write link=VALUE"],
     [["port", "set", "a", "mtu=12"], 2, "port.set: mtu: expected a number from 68 to 65535, found 12"],
     [["port", "set", "a"], 2, "missing required argument 'setting'"],
@@ -140,6 +161,12 @@ describe("refusals are one line and an exit code", () => {
       'fdb.add: mac: expected a unicast MAC address such as 02:00:00:00:00:01, found "ff:ff:ff:ff:ff:ff"',
     ],
     [["fdb", "del", "02:00:00:00:00:99"], 1, "no address 02:00:00:00:00:99: `ringyard fdb show` lists them"],
+    [
+      ["fdb", "add", "02:00:00:00:00:99", "a", "--vlan", "10"],
+      2,
+      "port a does not belong to VLAN 10: leave the VLAN out: no port has VLANs",
+    ],
+    [["fdb", "show", "--vlan", "4095"], 2, '--vlan: expected the id of a VLAN, 1 to 4094, found "4095"'],
     [["port", "lst"], 2, "unknown command 'lst' (did you mean list?)"],
     [["port", "list", "--jsn"], 2, "unknown option '--jsn' (did you mean --json?)"],
   ];

@@ -177,6 +177,8 @@ describe("refusals are one line and an exit code", () => {
     [["rule", "add", "drop", "--id", "x"], 2, '"x" is no id of a rule: ringyard rule list shows them'],
     [["rule", "add"], 2, "missing required argument 'text'"],
     [["rule", "del", "77"], 1, "no rule 77: ringyard rule list shows them"],
+    [["rule", "del"], 2, "no rule is named: ringyard rule del ID..., or ringyard rule del --all"],
+    [["rule", "del", "7", "--all"], 2, "--all goes without ids: ringyard rule del ID..., or ringyard rule del --all"],
     [["rule", "del", "seven"], 2, '"seven" is no id of a rule: ringyard rule list shows them'],
     [["rule", "replace"], 2, "required option '-f, --file <file>' not specified"],
     [
@@ -218,7 +220,10 @@ describe("refusals are one line and an exit code", () => {
       [lines, /^ringyard: .*bad\.txt:2: column 5: unknown word "dprot".*\nringyard: .*bad\.txt:3: column 7: .*\n$/],
       [json, /^ringyard: .*bad\.json: rules\.1\.tcp\.dprot: unknown key "dprot".*\n$/],
       [toml, /^ringyard: .*bad\.toml:3: rules\.1: column 1: unknown word "drp".*\n$/],
-      [file("none.json", "{"), /^ringyard: .*none\.json: no JSON: .*\n$/],
+      [
+        file("none.json", "{"),
+        /^ringyard: .*none\.json:1: no JSON: column 2: expected a key in " or }, found the end\n$/,
+      ],
       [
         file("odd.json", '{"rule": []}'),
         /^ringyard: .*odd\.json: unknown key rule: expected a list of rules, or \{ rules, meters \}\n$/,
@@ -231,6 +236,42 @@ describe("refusals are one line and an exit code", () => {
     const gone = file("gone.txt", "drop\nin vm9 drop\n");
     expect((await ringyard("rule", "replace", "-f", gone, "--control", control)).stderr).toContain("no port vm9");
     expect(await rules()).toEqual(["9700 prio 1000 drop"]);
+  });
+
+  test("of the standard input without rules, which a failed command in front of a pipe gives", async () => {
+    await ask("rule", "add", "--id", "9800", "drop");
+    const replace = (stdin: string) =>
+      run([process.execPath, MAIN, "rule", "replace", "-f", "-", "--control", control], { stdin, allowFailure: true });
+    for (const nothing of ["", "\n \n", "# none\n"]) {
+      const { stderr, exitCode } = await replace(nothing);
+      expect([stderr, exitCode]).toEqual([
+        "ringyard: no rules on the standard input: ringyard rule del --all takes all rules away, and so does the JSON []\n",
+        2,
+      ]);
+    }
+    expect(await rules()).toEqual(["9800 prio 1000 drop"]);
+    expect((await replace("[]")).stdout).toBe("0 rules: 0 added, 1 removed\n");
+    await ask("rule", "add", "drop");
+    await ask("rule", "add", "count");
+    expect(await ask("rule", "del", "--all")).toBe("");
+    expect(await rules()).toEqual([]);
+  });
+
+  test("of a file that never ends, and only as many as somebody reads", async () => {
+    const replace = (path: string) => ringyard("rule", "replace", "-f", path, "--control", control);
+    expect((await replace("/dev/zero")).stderr).toBe(
+      "ringyard: /dev/zero is longer than 64 MiB: name a readable file with -f, or -\n",
+    );
+    const words = Array.from({ length: 30 }, (_, n) => `drp${n}`);
+    for (const path of [
+      file("many.json", JSON.stringify(words)),
+      file("many.toml", `rules = ${JSON.stringify(words)}\n`),
+      file("many.txt", words.join("\n")),
+    ]) {
+      const lines = (await replace(path)).stderr.trimEnd().split("\n");
+      expect(lines).toHaveLength(21);
+      expect(lines[20]).toEndWith(": and 10 more mistakes");
+    }
   });
 
   test("on a terminal a rule's mistake is shown in its text", async () => {
@@ -295,8 +336,26 @@ describe("a file's rules", () => {
     });
   });
 
+  test("are checked as a start would take them", async () => {
+    const check = async (rules: string[]) => {
+      const path = file("whole.toml", `rules = ${JSON.stringify(rules)}\n`);
+      return (await ringyard("config", "check", path)).stderr.replaceAll(path, "FILE");
+    };
+    expect(await check(["id 2147483647 drop", "drop"])).toBe(
+      "ringyard: FILE:1: rules.1: no rule id above 2147483647: choose an id, delete the rule that has this one, or restart the switch\n",
+    );
+    const list = (from: number) => Array.from({ length: 60 }, (_, n) => from + n).join();
+    const wide = Array.from(
+      { length: 80 },
+      (_, n) => `prio ${n} tcp sport ${list(1000)} dport ${list(2000 + 60 * n)} drop`,
+    );
+    expect(await check(wide)).toMatch(/^ringyard: rules: too many rules to compile: combinations of values .*\n$/);
+  });
+
   test("may name ports of the command line", async () => {
     const path = file("ringyard.toml", 'rules = ["in x drop"]\n');
+    expect((await ringyard("config", "check", path)).exitCode).toBe(1);
+    expect((await ringyard("config", "check", path, "--port", "x=null:")).stdout).toBe("ok\n");
     const running = up(["-c", path, "--port", "x=null:", "--control", join(directory(), "c.sock")]);
     await running.says("ringyard ready: 1 port");
     expect(await running.stop()).toBe(0);

@@ -97,7 +97,9 @@ describe("a mistake names file, line and key", () => {
     [
       "an unknown table",
       "\n[prots]\n",
-      ["ringyard.toml:2: prots: unknown table: did you mean ports? known: meters, ports, rules, switch"],
+      [
+        "ringyard.toml:2: prots: unknown table: did you mean ports? known: meters, mirrors, ports, rules, switch, vlans",
+      ],
     ],
     [
       "a link twice",

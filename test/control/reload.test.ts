@@ -19,6 +19,7 @@ function steps(before: Config, after: Config): string[] {
     if (action.do === "configure") return `configure ${JSON.stringify(action.after)}`;
     if (action.do === "set") return `set ${action.after.spec.name} ${JSON.stringify(action.changes)}`;
     if (action.do === "rules") return `rules ${action.after.rules.map(({ id }) => id).join()}`;
+    if (action.do === "policy") return `policy ${[...action.after.ports.keys()].join()}`;
     return `${action.do} ${action.port.spec.name}`;
   });
 }

@@ -5,20 +5,25 @@ import { meterFromObject } from "../../src/control/rules/meter-spec.ts";
 import { parseRule } from "../../src/control/rules/parse-rule.ts";
 import { RuleService } from "../../src/control/rules/rule-service.ts";
 import { RingyardError } from "../../src/core/errors.ts";
+import { RuleLimitError } from "../../src/dataplane/rules/rule-limit.ts";
 import { failure } from "../support/failure.ts";
 import { FakeRuleTable } from "../support/fake-rule-table.ts";
 
 let table: FakeRuleTable;
 let service: RuleService;
+/** What the log was told. */
+let logged: [object, string][];
 
 beforeEach(async () => {
   let last: Promise<unknown> = Promise.resolve();
   table = new FakeRuleTable();
-  service = new RuleService(table, (change) => {
+  logged = [];
+  const alone = <T>(change: () => Promise<T>) => {
     const result = last.then(change);
     last = result.catch(() => {});
     return result;
-  });
+  };
+  service = new RuleService(table, alone, { info: (facts, message) => logged.push([facts, message]) });
   await service.portComes("vm1", 4);
   await service.portComes("web", 7);
 });
@@ -207,4 +212,37 @@ describe("a meter", () => {
     expect(await advice(service.deleteMeter("up"))).toContain("is used by rules 1, 2");
     expect(await advice(service.deleteMeter("upp"))).toBe("NOT_FOUND no meter upp: did you mean up? meters: up");
   });
+});
+
+describe("the log", () => {
+  test("has every change of rules and meters, and nothing of ports that come and go", async () => {
+    await meter("m", "1 Mbit/s", "8 kbit");
+    await add("in vm1 drop");
+    await put("in vm1 drop", "in web drop");
+    await service.portGoes("web");
+    await service.delete([2]);
+    await service.deleteMeter("m");
+    expect(logged).toEqual([
+      [{ meter: "m", rate: "1 Mbit/s", burst: "8 kbit" }, "meter set"],
+      [{ rule: 1, text: "prio 1000 in vm1 drop" }, "rule added"],
+      [{ rules: 2, meters: 1, added: 1, removed: 0 }, "rules replaced"],
+      [{ rules: [2], count: 1 }, "rules deleted"],
+      [{ meter: "m" }, "meter deleted"],
+    ]);
+  });
+
+  test("is not filled by a long rule, nor by one that is refused", async () => {
+    await add(`ip dst ${Array.from({ length: 100 }, (_, n) => `10.0.0.${n}`).join()} drop`);
+    await failure(add("in none drop"));
+    expect(logged.map(([facts]) => JSON.stringify(facts).length)).toEqual([expect.any(Number)]);
+    expect(JSON.stringify(logged).length).toBeLessThan(300);
+  });
+});
+
+test("a limit names a rule that comes by its text, and one that is there by its id", async () => {
+  await add("in vm1 drop");
+  table.failure = new RuleLimitError(2, "its lists are too long", "split it", "rule 2: its lists are too long");
+  expect(await advice(add("in web drop"))).toBe('LIMIT rule "prio 1000 in web drop": its lists are too long: split it');
+  table.failure = new RuleLimitError(1, "its lists are too long", "split it", "rule 1: its lists are too long");
+  expect(await advice(add("in web drop"))).toBe("LIMIT rule 1: its lists are too long: split it");
 });

@@ -106,13 +106,19 @@ describe("requests", () => {
       "port.add",
       { name: "web", uri: "tap:x", macLimt: 1 },
       "BAD_REQUEST",
-      'port.add: unknown argument "macLimt": did you mean macLimit? takes link, macLimit, name, uri',
+      'port.add: unknown argument "macLimt": did you mean macLimit? takes link, macLimit, name, policy, uri',
     ],
     [
       "fdb.add",
       { mac: "01:00:00:00:00:00", port: "web" },
       "BAD_REQUEST",
       'fdb.add: mac: expected a unicast MAC address such as 02:00:00:00:00:01, found "01:00:00:00:00:00"',
+    ],
+    [
+      "fdb.add",
+      { mac: "02:00:00:00:00:01", port: "web", vlan: 4095 },
+      "BAD_REQUEST",
+      "fdb.add: vlan: expected a number from 1 to 4094, found 4095",
     ],
     ["port.attach", { name: "web", to: "host" }, "BAD_REQUEST", 'port.attach: to: expected netns or vm, found "host"'],
     [
@@ -146,13 +152,13 @@ describe("requests", () => {
       "port.lst",
       {},
       "BAD_REQUEST",
-      'unknown operation "port.lst": did you mean port.list? known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, meter.del, meter.list, meter.set, port.add, port.attach, port.del, port.detach, port.list, port.set, port.show, rule.add and 8 more',
+      'unknown operation "port.lst": did you mean port.list? known: capture.close, capture.open, capture.read, config.show, fdb.add, fdb.del, fdb.flush, fdb.show, meter.del, meter.list, meter.set, mirror.add, mirror.del, mirror.list, policy.show, port.add and 18 more',
     ],
     [
       "toString",
       {},
       "BAD_REQUEST",
-      'unknown operation "toString": known: config.show, fdb.add, fdb.del, fdb.flush, fdb.show, meter.del, meter.list, meter.set, port.add, port.attach, port.del, port.detach, port.list, port.set, port.show, rule.add and 8 more',
+      'unknown operation "toString": known: capture.close, capture.open, capture.read, config.show, fdb.add, fdb.del, fdb.flush, fdb.show, meter.del, meter.list, meter.set, mirror.add, mirror.del, mirror.list, policy.show, port.add and 18 more',
     ],
   ];
   test.each(refused)("%s %j is refused, and the connection goes on", async (op, args, code, line) => {

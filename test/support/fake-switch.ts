@@ -19,6 +19,7 @@ import { DEFAULTS } from "../../src/control/config.ts";
 import { PolicyService } from "../../src/control/policy/policy-service.ts";
 import { RuleService } from "../../src/control/rules/rule-service.ts";
 import { RingyardError } from "../../src/core/errors.ts";
+import { NO_POLICY } from "../../src/dataplane/bridge/policy.ts";
 import type { Attached, AttachTarget, PortProbe, PortSpec } from "../../src/ports/port.ts";
 import { FakeRuleTable } from "./fake-rule-table.ts";
 
@@ -41,7 +42,20 @@ export class FakeSwitch implements SwitchApi {
     this.#call(`rules ${words.join(" ")}`.trimEnd());
   });
   readonly rules = new RuleService(this.table, (change) => this.#alone(change));
-  readonly policy = new PolicyService({ setPolicy: async () => {} }, (change) => change());
+  readonly policy = new PolicyService(
+    {
+      setPolicy: async (policy) => {
+        const listed = [policy.ports, policy.vlans, policy.mirrors].map(({ length }) => length);
+        this.#call(`policy ${listed.join()}`);
+        this.obeyed = policy;
+      },
+      directed: (vid) => vid,
+    },
+    (change) => this.#alone(change),
+  );
+  /** The policy that the dataplane was told last. */
+  obeyed = NO_POLICY;
+  readonly capture = { open: () => Promise.reject(new RingyardError("UNSUPPORTED", "no frames here")) };
   #changes: Promise<unknown> = Promise.resolve();
 
   constructor({
@@ -63,6 +77,7 @@ export class FakeSwitch implements SwitchApi {
       ...NOTHING,
     };
     await this.rules.portComes(name, info.index);
+    await this.policy.portComes(name, info.index);
     this.#ports.set(name, info);
     return info;
   }
@@ -76,6 +91,7 @@ export class FakeSwitch implements SwitchApi {
     this.port(name);
     this.#ports.delete(name);
     await this.rules.portGoes(name);
+    await this.policy.portGoes(name);
   }
 
   async attachPort(name: string, target: AttachTarget): Promise<Attached> {
@@ -121,23 +137,25 @@ export class FakeSwitch implements SwitchApi {
     return [...this.#ports.values()];
   }
 
-  fdb(portName?: string): FdbInfo {
-    const entries = [...this.entries.values()].filter(({ port }) => portName === undefined || port === portName);
+  fdb(portName?: string, vlan?: number): FdbInfo {
+    const entries = [...this.entries.values()].filter(
+      (it) => (portName ?? it.port) === it.port && (vlan ?? it.vlan) === it.vlan,
+    );
     const { macLimit, ageingS } = this.settings;
     return { entries, limit: macLimit, ageingS, counters: { learned: 0, moved: 0, evicted: 0, aged: 0 } };
   }
 
-  fdbAdd(mac: string, port: string): void {
+  fdbAdd(mac: string, port: string, vlan?: number): void {
     this.port(port);
-    this.entries.set(mac, { mac, port, ageS: 0, static: true });
+    this.entries.set(mac, { mac, ...(vlan === undefined ? {} : { vlan }), port, ageS: 0, static: true });
   }
 
   fdbDelete(mac: string): void {
     if (!this.entries.delete(mac)) throw new RingyardError("NOT_FOUND", `no address ${mac}`);
   }
 
-  fdbFlush(portName?: string): number {
-    const gone = this.fdb(portName).entries.filter((entry) => !entry.static);
+  fdbFlush(portName?: string, vlan?: number): number {
+    const gone = this.fdb(portName, vlan).entries.filter((entry) => !entry.static);
     for (const { mac } of gone) this.entries.delete(mac);
     return gone.length;
   }

@@ -50,18 +50,23 @@ export class Draft {
     this.#order.add(action, word);
   }
 
-  /** `end` stands behind the last word. Throws WordProblem where no frame can match, too much were to be compiled, or nothing is done. */
+  /** `end` stands behind the last word. Throws WordProblem as `match` does, and where nothing is done. */
   finish(end: Word): NamedRule {
     const { actions } = this.#order;
-    const given = [...this.#given.values()];
-    checkLayout(given);
-    checkCombinations(given);
+    const match = this.match();
     if (actions.length === 0)
       throw new WordProblem(end, "the rule lacks an action", "end it with allow, drop or another");
-    const match = given.map(({ constraint }) => constraint).sort(byField);
     const rule = { priority: this.#numbers.get("prio") ?? PRIORITY_DEFAULT, match, actions };
     const id = this.#numbers.get("id");
     return id === undefined ? rule : { id, ...rule };
+  }
+
+  /** Throws WordProblem where no frame can match, or too much were to be compiled. */
+  match(): NamedConstraint[] {
+    const given = [...this.#given.values()];
+    checkLayout(given);
+    checkCombinations(given);
+    return given.map(({ constraint }) => constraint).sort(byField);
   }
 }
 

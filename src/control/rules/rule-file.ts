@@ -48,9 +48,15 @@ export function parseRuleFile(text: string, file: string): NamedRule[] {
     }
   }
   if (mistakes.length === 0) return rules;
+  throw new ConfigError(fewMistakes(mistakes, file));
+}
+
+/** As many as somebody reads. */
+export function fewMistakes(mistakes: readonly string[], file: string): string[] {
   const shown = mistakes.slice(0, MISTAKES_SHOWN);
   const more = mistakes.length - shown.length;
-  throw new ConfigError(more === 0 ? shown : [...shown, `${word(file)}: and ${more} more mistakes`]);
+  if (more === 0) return shown;
+  return [...shown, `${word(file)}: and ${more === 1 ? "1 more mistake" : `${more} more mistakes`}`];
 }
 
 /** The same rules as a file. */

@@ -10,7 +10,9 @@
 
 import { RingyardError } from "../../core/errors.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
+import { RuleLimitError } from "../../dataplane/rules/rule-limit.ts";
 import type { RuleTable } from "../../dataplane/rules/table.ts";
+import type { SwitchLog } from "../api.ts";
 import { suggest } from "../nearest.ts";
 import { quoted, word } from "../quote.ts";
 import { formatBurst, formatRate } from "./meter-spec.ts";
@@ -35,6 +37,10 @@ import { traceInfo, wholeFrame } from "./trace-info.ts";
 /** A rule's text goes over the control socket in one frame (control/frame.ts), with what is said of it. */
 const RULE_TEXT_MAX = 15_000;
 
+/** Of one line of the log. */
+const LOGGED_IDS = 20;
+const LOGGED_TEXT = 200;
+
 /** What the service needs of the dataplane. */
 export type RulePlane = Pick<RuleTable, "replace" | "counters" | "meterCounters" | "trace">;
 
@@ -53,6 +59,7 @@ export class RuleService implements RulesApi {
   constructor(
     private readonly table: RulePlane,
     private readonly alone: <T>(change: () => Promise<T>) => Promise<T>,
+    private readonly log?: Pick<SwitchLog, "info">,
   ) {}
 
   list(): RuleInfo[] {
@@ -68,23 +75,29 @@ export class RuleService implements RulesApi {
   }
 
   put(set: RuleSet, absent: AbsentPorts = "refuse"): Promise<void> {
-    return this.alone(() => this.#put(set, absent));
+    return this.alone(async () => {
+      const before = { rules: this.#entries, meters: this.#meters };
+      await this.#put(set, absent);
+      this.#logChange(before);
+    });
   }
 
   add(rule: NamedRule): Promise<RuleInfo> {
     return this.alone(async () => {
       const id = rule.id ?? freshId(this.#greatestId());
       await this.#put({ rules: [...this.#entries, { id, rule }], meters: this.#meters }, "refuse");
+      this.log?.info({ rule: id, text: logged(rule) }, "rule added");
       return this.#info(this.#entries.find((entry) => entry.id === id)!);
     });
   }
 
   delete(ids: readonly number[]): Promise<void> {
-    return this.alone(() => {
+    return this.alone(async () => {
       const gone = new Set(ids);
       const rules = this.#entries.filter(({ id }) => !gone.delete(id));
       for (const id of gone) throw new RingyardError("NOT_FOUND", `no rule ${id}`, "ringyard rule list shows them");
-      return this.#put({ rules, meters: this.#meters }, "refuse");
+      await this.#put({ rules, meters: this.#meters }, "refuse");
+      this.log?.info({ rules: ids.slice(0, LOGGED_IDS), count: new Set(ids).size }, "rules deleted");
     });
   }
 
@@ -100,12 +113,13 @@ export class RuleService implements RulesApi {
         ? this.#meters.map((old) => (old.name === meter.name ? meter : old))
         : [...this.#meters, meter];
       await this.#put({ rules: this.#entries, meters }, "refuse");
+      this.log?.info({ meter: meter.name, rate: formatRate(meter), burst: formatBurst(meter) }, "meter set");
       return this.#meterInfo(meter);
     });
   }
 
   deleteMeter(name: string): Promise<void> {
-    return this.alone(() => {
+    return this.alone(async () => {
       const meters = this.#meters.filter((meter) => meter.name !== name);
       if (meters.length === this.#meters.length) throw this.#noMeter(name, this.#meters);
       const users = this.#users(name);
@@ -113,7 +127,8 @@ export class RuleService implements RulesApi {
         const rules = users.length === 1 ? `rule ${users[0]}` : `rules ${users.join(", ")}`;
         throw new RingyardError("BUSY", `meter ${word(name)} is used by ${rules}`, "delete what uses it first");
       }
-      return this.#put({ rules: this.#entries, meters }, "refuse");
+      await this.#put({ rules: this.#entries, meters }, "refuse");
+      this.log?.info({ meter: name }, "meter deleted");
     });
   }
 
@@ -180,10 +195,14 @@ export class RuleService implements RulesApi {
   /** Gives rules and meters to the dataplane, and keeps them when it has taken them. */
   async #run(entries: readonly RuleEntry[], meters: readonly MeterSpec[]): Promise<void> {
     const lookup = meters === this.#meters ? this.#lookup : lookupOf(this.#ports, meters);
-    await this.table.replace(
-      entries.map((entry) => entry.resolve(lookup)),
-      meters,
-    );
+    try {
+      await this.table.replace(
+        entries.map((entry) => entry.resolve(lookup)),
+        meters,
+      );
+    } catch (error) {
+      throw this.#withText(error, entries);
+    }
     this.#stale = false;
     this.#entries = entries;
     this.#meters = meters;
@@ -191,6 +210,21 @@ export class RuleService implements RulesApi {
     for (const { id, rule } of entries) {
       if (rule.id === undefined) this.#greatestGiven = Math.max(this.#greatestGiven, id);
     }
+  }
+
+  /** Nobody has seen the id of a rule that was just to come. */
+  #withText(error: unknown, entries: readonly RuleEntry[]): unknown {
+    if (!(error instanceof RuleLimitError) || this.#entries.some(({ id }) => id === error.rule)) return error;
+    const entry = entries.find(({ id }) => id === error.rule);
+    return entry === undefined ? error : ofRule(entry.rule, new RingyardError(error.code, error.problem, error.next));
+  }
+
+  #logChange(before: RuleSet): void {
+    const texts = new Map(before.rules.map(({ id, rule }) => [id, ruleText(rule)]));
+    const kept = this.#entries.filter(({ id, rule }) => texts.get(id) === ruleText(rule)).length;
+    const [rules, meters] = [this.#entries.length, this.#meters.length];
+    const facts = { rules, meters, added: rules - kept, removed: before.rules.length - kept };
+    this.log?.info(facts, "rules replaced");
   }
 
   /** A rule that comes gets an id behind this one: not one that was given before, and behind all that are there. */
@@ -240,6 +274,11 @@ export class RuleService implements RulesApi {
     const rules = this.#users(name);
     return { name, rate: formatRate(meter), burst: formatBurst(meter), frames, bytes, dropped, rules };
   }
+}
+
+function logged(rule: NamedRule): string {
+  const text = ruleText(rule);
+  return text.length <= LOGGED_TEXT ? text : `${text.slice(0, LOGGED_TEXT)}…`;
 }
 
 const tooLong = new RingyardError(

@@ -1,0 +1,21 @@
+// `KEY=VALUE` words of a command line, as the switch takes them. What values mean is the switch's to say. Pure.
+
+import { suggest } from "../control/nearest.ts";
+import type { PolicyWord } from "../control/policy/policy-words.ts";
+import { quoted } from "../control/quote.ts";
+import { RingyardError } from "../core/errors.ts";
+
+/** Throws BAD_OPTION for what is none of `known`, stands twice, or has no value. An empty value is one. */
+export function readSettingWords(words: readonly string[], known: readonly string[]): PolicyWord[] {
+  const settings = new Map<string, string>();
+  for (const word of words) {
+    const equals = word.indexOf("=");
+    const key = equals < 0 ? word : word.slice(0, equals);
+    if (!known.includes(key))
+      throw new RingyardError("BAD_OPTION", `unknown setting ${quoted(key)}`, suggest(key, "known:", known));
+    if (equals < 0) throw new RingyardError("BAD_OPTION", `setting ${key} has no value`, `write ${key}=VALUE`);
+    if (settings.has(key)) throw new RingyardError("BAD_OPTION", `setting ${key} is given twice`, "leave one out");
+    settings.set(key, word.slice(equals + 1));
+  }
+  return [...settings].map(([key, value]) => ({ key, value }));
+}

@@ -1,0 +1,51 @@
+// Whether a switch could start with a configuration, as far as that can be known without one: what reads well may still name ports that
+// are not there, want ids that do not exist, or be more than a switch holds. Control thread of a command.
+
+import { errorLine } from "../core/errors.ts";
+import { RuleCompiler } from "../dataplane/rules/compile.ts";
+import { byRank } from "../dataplane/rules/rule.ts";
+import { METERS_MAX } from "../dataplane/rules/rule-memory.ts";
+import { MAX_PORTS } from "../dataplane/shared.ts";
+import { type Config, ConfigError, checkNames } from "./config.ts";
+import { lookupOf, RuleEntry } from "./rules/rule-entry.ts";
+import { numberRules, RULE_ID_MAX } from "./rules/rule-numbers.ts";
+import type { TableRule } from "./rules/rules-api.ts";
+
+/** Throws ConfigError; `config` with all that the command line adds. */
+export function checkWhole(config: Config): void {
+  const { ports, meters } = config;
+  if (ports.size > MAX_PORTS) refuse(`ports: ${ports.size} are more than the ${MAX_PORTS} that a switch has`);
+  if (meters.size > METERS_MAX)
+    refuse(`meters: ${meters.size} are more than the ${METERS_MAX} that a switch has: share some`);
+  checkNames(config, ports.keys(), meters.keys());
+  compile(numbered(config), config);
+}
+
+function numbered({ rules }: Config): TableRule[] {
+  try {
+    return numberRules(
+      rules.map(({ rule }) => rule),
+      [],
+      0,
+    ).rules;
+  } catch (error) {
+    const greatest = rules.reduce((most, { rule }) => Math.max(most, rule.id ?? 0), 0);
+    const first = rules.filter(({ rule }) => rule.id === undefined)[RULE_ID_MAX - greatest];
+    return refuse(`${first?.place ?? "rules"}: ${errorLine(error)}`);
+  }
+}
+
+/** As the switch would, before it starts: each rule alone may be well, and all of them too much. */
+function compile(rules: readonly TableRule[], { ports, meters }: Config): void {
+  const indices = new Map([...ports.keys()].map((name, index) => [name, index]));
+  const lookup = lookupOf(indices, [...meters.values()]);
+  try {
+    new RuleCompiler().compile(rules.map(({ id, rule }) => new RuleEntry(id, rule).resolve(lookup)).toSorted(byRank));
+  } catch (error) {
+    refuse(`rules: ${errorLine(error)}`);
+  }
+}
+
+function refuse(line: string): never {
+  throw new ConfigError([line]);
+}

@@ -1,0 +1,131 @@
+// The operations of the control socket about policies: the schemas of their arguments and the calls, for requests.ts. What settings
+// mean is read where those of the configuration are. Control thread.
+
+import { z } from "zod";
+import { RingyardError } from "../../core/errors.ts";
+import { configData, configParts } from "../config-show.ts";
+import { suggest } from "../nearest.ts";
+import { portName } from "../options.ts";
+import { quoted, word } from "../quote.ts";
+import type { Running } from "../running.ts";
+import { mustRead } from "./change-words.ts";
+import { mirrorWords, portsOfMirror, readMirror } from "./mirror-policy.ts";
+import type { MirrorInfo, PolicyOperations } from "./policy-api.ts";
+import { joinPieces, type PolicyValue, saidWords, wordPieces } from "./policy-words.ts";
+import { portPolicyWords } from "./port-policy.ts";
+import { type VlanFacts, vlanInfo, vlanInfos } from "./vlan-info.ts";
+import { vlanId } from "./vlan-policy.ts";
+
+const WORD_MAX = 64;
+
+const name = (what: string) => z.string({ error: `expected the name of a ${what}` }).max(WORD_MAX);
+const value: z.ZodType<PolicyValue> = z.lazy(() =>
+  z.union([z.string(), z.number(), z.boolean(), z.array(value), z.record(z.string(), value)], {
+    error: "expected a value",
+  }),
+);
+
+/** Of any policy; what its keys mean is looked at later. */
+export const settings = z.array(
+  z.strictObject(
+    { key: z.string({ error: "expected a key" }).max(WORD_MAX), value },
+    { error: "expected { key, value }" },
+  ),
+  { error: "expected a list of settings" },
+);
+
+const nothing = z.strictObject({});
+
+export const policySchemas = {
+  "policy.show": nothing,
+  "port.policy": z.strictObject({ name: name("port") }),
+  "vlan.show": z.strictObject({ id: z.number({ error: "expected a VLAN id" }).optional() }),
+  "vlan.set": z.strictObject({ id: z.number({ error: "expected a VLAN id" }), settings }),
+  "mirror.list": nothing,
+  "mirror.add": z.strictObject({ name: name("mirror"), settings }),
+  "mirror.del": z.strictObject({ name: name("mirror") }),
+} satisfies { [O in PolicyOperation]: z.ZodType<PolicyOperations[O]["args"]> };
+
+type PolicyOperation = keyof PolicyOperations;
+type Result<O extends PolicyOperation> = PolicyOperations[O]["result"];
+type PolicyCalls = { [O in PolicyOperation]: (args: PolicyOperations[O]["args"]) => Result<O> | Promise<Result<O>> };
+
+export function policyCalls(running: Running): PolicyCalls {
+  return {
+    "policy.show": () => ({ policies: configParts(configData(running.config)).policies }),
+    "port.policy": ({ name }) => portPolicy(running, name),
+    "vlan.show": ({ id }) => vlans(running, id),
+    "vlan.set": async ({ id, settings }) => {
+      await running.setVlan(mustBeVlan(id), joinPieces(settings));
+      return {};
+    },
+    "mirror.list": () => mirrors(running),
+    "mirror.add": async ({ name, settings }) => {
+      if (!portName.safeParse(name).success)
+        throw new RingyardError(
+          "BAD_OPTION",
+          `${quoted(name)} is not the name of a mirror`,
+          "write 1 to 32 letters, digits, _ . -",
+        );
+      await running.addMirror(mustRead(`mirror ${name}`, readMirror(name, joinPieces(settings))));
+      return {};
+    },
+    "mirror.del": async ({ name }) => {
+      await running.deleteMirror(name);
+      return {};
+    },
+  };
+}
+
+function portPolicy(running: Running, name: string): Result<"port.policy"> {
+  const { ports } = running.config;
+  const port = ports.get(name);
+  if (port === undefined)
+    throw new RingyardError("NOT_FOUND", `no port ${word(name)}`, suggest(name, "ports:", ports.keys()));
+  const { policy = {} } = port;
+  return { settings: wordPieces(portPolicyWords(policy)) };
+}
+
+function vlans(running: Running, id: number | undefined): Result<"vlan.show"> {
+  const facts = factsOf(running);
+  const infos = id === undefined ? vlanInfos(facts) : [vlanInfo(mustBeVlan(id), facts)];
+  return {
+    vlans: infos.map(({ members: _, ...info }) => info),
+    members: infos.flatMap(({ id, members }) => members.map((member) => ({ vlan: id, ...member }))),
+  };
+}
+
+function mustBeVlan(id: number): number {
+  if (vlanId.safeParse(id).success) return id;
+  throw new RingyardError(
+    "BAD_OPTION",
+    `${quoted(id)} is no VLAN id`,
+    "write 1 to 4094, or 0 for a switch without VLANs",
+  );
+}
+
+function factsOf({ api, config }: Running): VlanFacts {
+  const learned = new Map<number, number>();
+  for (const { static: pinned, vlan = 0 } of api.fdb().entries) {
+    if (!pinned) learned.set(vlan, (learned.get(vlan) ?? 0) + 1);
+  }
+  return {
+    ports: new Map([...config.ports].map(([name, { policy }]) => [name, policy?.vlan])),
+    vlans: config.vlans,
+    ageingS: api.settings.ageingS,
+    learned,
+    directed: (vid) => api.policy.directed(vid),
+  };
+}
+
+function mirrors({ config }: Running): Result<"mirror.list"> {
+  const all = [...config.mirrors.values()].map(({ mirror }) => mirror);
+  return {
+    mirrors: all.map((mirror): MirrorInfo => {
+      const gone = portsOfMirror(mirror).filter((port) => !config.ports.has(port));
+      const inactive = gone.length === 0 ? {} : { inactive: `no port ${gone.join(", ")}` };
+      return { name: mirror.name, ...inactive };
+    }),
+    settings: saidWords(all.map((mirror) => [mirror.name, mirrorWords(mirror)] as const)),
+  };
+}

@@ -1,0 +1,36 @@
+// Text that a person names by a file, or gives on the standard input: read up to a limit, since a wrong name may be that of a device
+// that never ends. Any thread that may wait.
+
+import { createReadStream } from "node:fs";
+import { RingyardError } from "../core/errors.ts";
+import { word } from "./quote.ts";
+
+const MIB = 1 << 20;
+/** 65,536 rules of the greatest length that people write, and a configuration around them. */
+const TEXT_SIZE_MAX = 64 * MIB;
+
+/** `-` is the standard input, where `stdin` says so. Throws MISSING, or LIMIT. */
+export async function readText(
+  file: string,
+  next: string,
+  { stdin = false, sizeMax = TEXT_SIZE_MAX } = {},
+): Promise<string> {
+  // Not Bun.file(): it refuses devices, /dev/null among them.
+  const source: AsyncIterable<Uint8Array> = stdin && file === "-" ? Bun.stdin.stream() : createReadStream(file);
+  const name = stdin && file === "-" ? "the standard input" : word(file);
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  try {
+    for await (const chunk of source) {
+      size += chunk.length;
+      if (size > sizeMax) break;
+      text += decoder.decode(chunk, { stream: true });
+    }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new RingyardError("MISSING", `cannot read ${name}: ${code}`, next);
+  }
+  if (size <= sizeMax) return text + decoder.decode();
+  throw new RingyardError("LIMIT", `${name} is longer than ${sizeMax / MIB} MiB`, next);
+}

@@ -1,0 +1,140 @@
+// The fdb as an operator has it: ports by name, VLANs where there are any; and what is done about it once a second. Control thread.
+
+import { errorLine, RingyardError } from "../core/errors.ts";
+import type { BridgePolicy } from "../dataplane/bridge/policy.ts";
+import { FDB_VIDS, type Fdb } from "../dataplane/fdb-layout.ts";
+import { MoveReader } from "../dataplane/fdb-moves.ts";
+import { fdbEntries, fdbPortUse, fdbTotals } from "../dataplane/fdb-show.ts";
+import { fdbAddStatic, fdbDelete, fdbFlush, fdbSweep } from "../dataplane/fdb-table.ts";
+import type { FdbInfo, SwitchLog } from "./api.ts";
+import { type Flap, FlapWatch } from "./flapping.ts";
+import { FdbPolicy } from "./policy/fdb-policy.ts";
+
+/** Of a storm of moves, so many addresses are named in the log each second; the rest is counted. */
+const FLAPS_NAMED = 8;
+
+export interface SwitchFdbParts {
+  fdb: Fdb;
+  settings: { readonly macLimit: number; readonly ageingS: number };
+  log: SwitchLog;
+  /** Of ports, by index. */
+  names(): ReadonlyMap<number, string>;
+  /** Throws RingyardError NOT_FOUND. */
+  indexOf(port: string): number;
+}
+
+export class SwitchFdb {
+  readonly policy: FdbPolicy;
+  private readonly flaps: FlapWatch;
+  private nowS = 0;
+
+  constructor(private readonly parts: SwitchFdbParts) {
+    this.policy = new FdbPolicy(parts.fdb, parts.settings.ageingS);
+    this.flaps = new FlapWatch(new MoveReader(parts.fdb));
+  }
+
+  /** All workers obey this policy from now on. */
+  obey(policy: BridgePolicy): void {
+    try {
+      this.policy.changed(policy);
+    } catch (error) {
+      // Workers do what it says all the same; what has no place any more ages.
+      this.parts.log.warn({}, `fdb: ${errorLine(error)}`);
+    }
+  }
+
+  /** Once a second, and once before anything else. */
+  keepHouse(nowS: number): void {
+    this.nowS = nowS;
+    const { fdb, log } = this.parts;
+    try {
+      fdbSweep(fdb, nowS);
+      this.warn(this.flaps.look(nowS));
+    } catch (error) {
+      // Workers hold the table's lock for microseconds; the next second will do.
+      log.warn({}, `fdb: ${errorLine(error)}`);
+    }
+  }
+
+  private warn(flaps: readonly Flap[]): void {
+    const { log } = this.parts;
+    for (const flap of flaps.slice(0, FLAPS_NAMED)) {
+      log.warn({ ...this.named(flap) }, "an address moves to and fro: a loop, or two stations that have it");
+    }
+    const more = flaps.length - FLAPS_NAMED;
+    if (more > 0) log.warn({ more }, "more addresses move to and fro: see `ringyard fdb show`");
+  }
+
+  private named({ mac, vid, ports, moves }: Flap) {
+    const names = this.parts.names();
+    return { mac, ...vlanOf(vid), ports: ports.map((port) => names.get(port) ?? String(port)), moves };
+  }
+
+  /** Of a port: addresses learned, its limit, and how many came there from other ports. */
+  ofPort(port: number): { count: number; limit: number; moves: { macMoves?: number } } {
+    const { count, limit, moved } = fdbPortUse(this.parts.fdb, port);
+    return { count, limit, moves: moved === 0 ? {} : { macMoves: moved } };
+  }
+
+  info(portName?: string, vlan?: number): FdbInfo {
+    const { fdb, settings } = this.parts;
+    const names = this.parts.names();
+    const only = portName === undefined ? undefined : this.parts.indexOf(portName);
+    const entries = [...fdbEntries(fdb, this.nowS, only, vlan)].map(({ mac, vid, port, ageS, static: pinned }) => ({
+      mac,
+      ...vlanOf(vid),
+      port: names.get(port) ?? String(port),
+      ageS,
+      static: pinned,
+      ...(this.policy.isSticky(port) ? { sticky: true } : {}),
+    }));
+    const flapping = this.flaps
+      .flapping()
+      .filter(({ ports, vid }) => (only === undefined || ports.includes(only)) && (vlan === undefined || vlan === vid));
+    const { learned, moved, evicted, aged } = fdbTotals(fdb);
+    return {
+      entries,
+      ...{ limit: settings.macLimit, ageingS: settings.ageingS },
+      counters: { learned, moved, evicted, aged },
+      ...(flapping.length === 0 ? {} : { flapping: flapping.map((flap) => this.named(flap)) }),
+    };
+  }
+
+  /** Without a VLAN: that of the port's untagged frames. */
+  add(mac: string, portName: string, vlan?: number): void {
+    const port = this.parts.indexOf(portName);
+    if (vlan !== undefined && !this.policy.belongs(port, vlan)) {
+      const advice = this.policy.hasVlans
+        ? "`ringyard vlan show` lists who does"
+        : "leave the VLAN out: no port has VLANs";
+      throw new RingyardError("BAD_OPTION", `port ${portName} does not belong to VLAN ${vlan}`, advice);
+    }
+    const vid = vlan ?? this.policy.vlanOf(port);
+    if (vid === undefined) {
+      throw new RingyardError(
+        "BAD_OPTION",
+        `port ${portName} has no VLAN for untagged frames`,
+        "say the VLAN of the address",
+      );
+    }
+    fdbAddStatic(this.parts.fdb, mac, port, vid);
+  }
+
+  /** Without a VLAN: wherever the address is. */
+  delete(mac: string, vlan?: number): void {
+    const vids = vlan === undefined ? Array.from({ length: FDB_VIDS }, (_, vid) => vid) : [vlan];
+    const gone = vids.filter((vid) => fdbDelete(this.parts.fdb, mac, vid));
+    if (gone.length > 0) return;
+    const where = vlan === undefined ? "" : ` in VLAN ${vlan}`;
+    throw new RingyardError("NOT_FOUND", `no address ${mac}${where}`, "`ringyard fdb show` lists them");
+  }
+
+  flush(portName?: string, vlan?: number): number {
+    const port = portName === undefined ? {} : { port: this.parts.indexOf(portName) };
+    return fdbFlush(this.parts.fdb, { ...port, ...(vlan === undefined ? {} : { vid: vlan }) });
+  }
+}
+
+function vlanOf(vid: number): { vlan?: number } {
+  return vid === 0 ? {} : { vlan: vid };
+}

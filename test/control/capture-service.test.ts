@@ -1,0 +1,59 @@
+// The parts of captures that need no worker: records in the order of their times, records that make no sense, and a switch that
+// refuses.
+
+import { expect, test } from "bun:test";
+import { CAPTURES_MAX, CaptureService } from "../../src/control/capture.ts";
+import { capturedFrames } from "../../src/control/capture-record.ts";
+import { RingyardError } from "../../src/core/errors.ts";
+import { COUNTER_COUNT, DROP_RULE } from "../../src/mem/counters.ts";
+import { failure } from "../support/failure.ts";
+import { quiet } from "../support/memory-switch.ts";
+
+function record(what: number, reason: number, seconds: number, ...bytes: number[]): Uint8Array {
+  const words = Uint32Array.of(what, 3, reason, bytes.length, bytes.length, 5, seconds, 0);
+  return Uint8Array.from([...new Uint8Array(words.buffer), ...bytes]);
+}
+
+test("records of several workers come in the order of their times, however they were cut into pieces", () => {
+  const all = Buffer.concat([record(0, 0, 9, 1), record(2, DROP_RULE, 11, 2, 2), record(1, 0, 10, 3)]);
+  const frames = capturedFrames([all.subarray(0, 33), all.subarray(33, 34), all.subarray(34)]);
+  expect(frames.map(({ what, timeUs, bytes }) => [what, timeUs, [...bytes]])).toEqual([
+    ["in", 9_000_005, [1]],
+    ["out", 10_000_005, [3]],
+    ["drop", 11_000_005, [2, 2]],
+  ]);
+  expect(frames.map(({ reason }) => reason)).toEqual([undefined, undefined, "rule"]);
+});
+
+test("what makes no sense ends the list", () => {
+  const good = record(0, 0, 1, 7);
+  expect(capturedFrames([])).toEqual([]);
+  expect(capturedFrames([good, good.slice(0, 32)])).toHaveLength(1);
+  expect(capturedFrames([good, record(9, 0, 1, 7), good])).toHaveLength(1);
+});
+
+test("a switch that refuses has no capture more than before", async () => {
+  let refuses = true;
+  const service = new CaptureService({
+    table: {
+      setCaptures: async () => {
+        if (refuses) throw new RingyardError("SYSTEM", "no");
+      },
+    },
+    dispatcher: { workers: 1, counters: () => new Float64Array(COUNTER_COUNT) },
+    ports: () => new Map(),
+    hasRule: () => true,
+    alone: (change) => change(),
+    log: quiet,
+  });
+  for (let n = 0; n <= CAPTURES_MAX; n++) {
+    expect(await failure(service.open({ what: { of: "drops" }, snap: 1 }))).toMatchObject({ code: "SYSTEM" });
+  }
+  refuses = false;
+  const captures = [];
+  for (let n = 0; n < CAPTURES_MAX; n++) captures.push(await service.open({ what: { of: "drops" }, snap: 1 }));
+  expect(await failure(service.open({ what: { of: "drops" }, snap: 1 }))).toMatchObject({ code: "LIMIT" });
+  for (const capture of captures) expect(await capture.close()).toEqual({ lost: 0, withoutFrame: {} });
+  // The second time is the first one.
+  expect(await captures[0].close()).toEqual({ lost: 0, withoutFrame: {} });
+});

@@ -1,0 +1,48 @@
+// What `config check` says of a configuration that reads well, and that no switch could start with.
+
+import { expect, test } from "bun:test";
+import { ConfigError, parseConfig } from "../../src/control/config.ts";
+import { checkWhole } from "../../src/control/config-check.ts";
+import { fakeKinds } from "../support/fake-kinds.ts";
+
+function linesOf(text: string): string[] {
+  try {
+    checkWhole(parseConfig(text, "x.toml", fakeKinds));
+  } catch (error) {
+    if (error instanceof ConfigError) return error.lines;
+    throw error;
+  }
+  return [];
+}
+
+const many = (count: number, line: (n: number) => string) =>
+  Array.from({ length: count }, (_, n) => line(n)).join("\n");
+
+test("as many as a switch has are well", () => {
+  expect(linesOf(`[ports]\n${many(256, (n) => `p${n} = "null:"`)}`)).toEqual([]);
+  expect(linesOf(`[meters]\n${many(1024, (n) => `m${n} = "1 Mbit/s"`)}`)).toEqual([]);
+  expect(linesOf('rules = ["id 2147483646 drop", "count"]')).toEqual([]);
+});
+
+test("more are not", () => {
+  expect(linesOf(`[ports]\n${many(257, (n) => `p${n} = "null:"`)}`)).toEqual([
+    "ports: 257 are more than the 256 that a switch has",
+  ]);
+  expect(linesOf(`[meters]\n${many(1025, (n) => `m${n} = "1 Mbit/s"`)}`)).toEqual([
+    "meters: 1025 are more than the 1024 that a switch has: share some",
+  ]);
+});
+
+test("the rule for which no id is left is named", () => {
+  const next = "choose an id, delete the rule that has this one, or restart the switch";
+  expect(linesOf('rules = [\n"id 2147483646 drop",\n"count",\n"in a drop",\n]\n[ports]\na = "null:"')).toEqual([
+    `x.toml:4: rules.2: no rule id above 2147483647: ${next}`,
+  ]);
+});
+
+test("names that are missing are told before anything else", () => {
+  expect(linesOf('rules = ["in b drop"]\n[ports]\na = "null:"\n[mirrors.m]\nports = "a"\nto = "c"')).toEqual([
+    "x.toml:1: rules.0: no port b: did you mean a? ports: a",
+    "x.toml:4: mirrors.m: no port c: did you mean a? ports: a",
+  ]);
+});
