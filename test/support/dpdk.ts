@@ -33,6 +33,7 @@ export interface ClientPort {
 export interface PortCounters {
   rx: number;
   tx: number;
+  txBytes: number;
 }
 
 export interface ClientOptions {
@@ -94,9 +95,9 @@ export class DpdkClient {
   async counters(): Promise<PortCounters[]> {
     const text = await this.ask("show port stats all", /(?:NIC statistics for port[\s\S]*?Tx-pps[\s\S]*?){2}testpmd> /);
     const values = (name: string) =>
-      [...text.matchAll(new RegExp(`${name}: (\\d+)`, "g"))].map((match) => Number(match[1]));
-    const [rx, tx] = [values("RX-packets"), values("TX-packets")];
-    return rx.map((count, port) => ({ rx: count, tx: tx[port] }));
+      [...text.matchAll(new RegExp(`${name}: +(\\d+)`, "g"))].map((match) => Number(match[1]));
+    const [rx, tx, txBytes] = [values("RX-packets"), values("TX-packets"), values("TX-bytes")];
+    return rx.map((count, port) => ({ rx: count, tx: tx[port], txBytes: txBytes[port] }));
   }
 
   async quit(): Promise<void> {
