@@ -8,6 +8,9 @@
 //     it refuses or takes off (so none comes in at tunnels here).
 //
 // Frames are of 60 bytes and more, as on a wire: Linux drops shorter ones with tags unseen, where it cannot take those apart.
+//
+// VM: kernels 6.12
+// VM: also sid
 
 import { expect, test } from "bun:test";
 import fc from "fast-check";
