@@ -6,7 +6,8 @@
 //
 // Each frame that a port refuses is counted at that port, each that the switch drops at the port it came from, so that
 // rx + copies = tx + drops. One call per burst; the batch is released by the caller. Where there are rules,
-// rules/forward-planned.ts takes this file's `forward`'s place and uses the rest of it.
+// rules/forward-planned.ts takes this file's `forward`'s place and uses the rest of it; where there are policies of ports,
+// bridge/forward-bridged.ts does.
 
 import type { Batch } from "../mem/batch.ts";
 import { COPIES, DROP_LINK_DOWN, DROP_NO_DESTINATION, DROP_OVERSIZED } from "../mem/counters.ts";

@@ -4,7 +4,6 @@
 //   const fake = new FakeSwitch({});  fake.failures.set("addPort db", new RingyardError("BUSY", "no"));
 
 import type {
-  CreateSwitch,
   EndOptions,
   FdbEntry,
   FdbInfo,
@@ -202,8 +201,6 @@ export class FakeSwitch implements SwitchApi {
     for (const [start, error] of this.failures) if (text.startsWith(start)) throw error;
   }
 }
-
-export const createFakeSwitch: CreateSwitch = async (settings) => new FakeSwitch(settings);
 
 /** A log that says nothing. */
 export const quiet = { info() {}, warn() {}, error() {} };

@@ -13,7 +13,7 @@ import { queueFrames } from "./queue-drain.ts";
 import { tapDepartures } from "./tap.ts";
 import { leaveVlan } from "./vlans.ts";
 
-/** A port that every list of the burst may be in. */
+/** Entries of one port's list: frames of the burst, and copies of them that rules mirror to it. */
 const MAX_LISTED = 2 * BURST;
 
 /** Delivers what is listed for each port, and empties the lists. */

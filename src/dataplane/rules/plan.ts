@@ -1,4 +1,4 @@
-// The rules in force at one worker: the views that its hot code uses, made between two bursts from plain numbers.
+// The rules, and policies of ports, in force at one worker: the views that its hot code uses, made between two bursts from plain numbers.
 //
 //   control thread: table.ts builds an image, maps it, sends a PlanConfig --mailbox--> PlanRunner.set() -> tables.plan
 //

@@ -1,26 +1,18 @@
-// The rule table of the running switch, from the control thread: rules in, counters and traces out.
+// The rule table of the running switch, from the control thread: rules, policies of ports and captures in, counters and traces out.
 //
 //   replace(rules) -> compile -> image (plan-image.ts) -> mailbox of every worker -> all run it -> what only the plan before
 //                                                                                     had is given back
 //
 // Replacements run one after the other. Where one fails, on whichever worker, all are told the plan before once more: it is
 // whole until the last step. Counters hang on a rule's id and a meter's name, and go on over replacements that keep those; a
-// meter whose figures are the same keeps its tokens, too. Without rules and meters there is no plan, and workers run the code
-// of a switch that knows no rules.
+// meter whose figures are the same keeps its tokens, too. Without rules, meters, policies and captures there is no
+// plan, and workers run the code of a switch that knows none of them.
 
 import { RingyardError } from "../../core/errors.ts";
-import {
-  BridgeMemory,
-  BUCKET_POLICE,
-  BUCKET_SHAPE,
-  BUCKET_STORM_BROADCAST,
-  BUCKET_STORM_MULTICAST,
-  BUCKET_STORM_UNKNOWN,
-  type LimitCounters,
-} from "../bridge/bridge-memory.ts";
+import { BridgeMemory, type LimitCounters } from "../bridge/bridge-memory.ts";
+import { limitsOf } from "../bridge/limits.ts";
 import type { Probes } from "../bridge/loop-guard.ts";
 import { type BridgePolicy, type CapturePolicy, isNoPolicy, NO_POLICY } from "../bridge/policy.ts";
-import { isQueued } from "../bridge/queues.ts";
 import { bridgeSteps } from "../bridge/trace-bridge.ts";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Fdb } from "../fdb-layout.ts";
@@ -281,17 +273,7 @@ export class RuleTable {
   limits(port: number): Record<string, LimitCounters> {
     const policy = this.running.policy.ports.find((it) => it.port === port);
     const { bridgeMemory } = this;
-    if (policy === undefined || bridgeMemory === undefined) return {};
-    const limits = [
-      ["police", policy.police !== undefined, BUCKET_POLICE],
-      ["storm-broadcast", policy.stormBroadcast !== undefined, BUCKET_STORM_BROADCAST],
-      ["storm-multicast", policy.stormMulticast !== undefined, BUCKET_STORM_MULTICAST],
-      ["storm-unknown", policy.stormUnknown !== undefined, BUCKET_STORM_UNKNOWN],
-      ["shape", isQueued(policy), BUCKET_SHAPE],
-    ] as const;
-    return Object.fromEntries(
-      limits.flatMap(([name, has, purpose]) => (has ? [[name, bridgeMemory.limit(port, purpose)]] : [])),
-    );
+    return policy === undefined || bridgeMemory === undefined ? {} : limitsOf(policy, bridgeMemory);
   }
 
   /** Of the loop guard; absent before the first policy. */

@@ -1,18 +1,16 @@
 // Where frames go by rules: every way in which the search for a rule can end, on bursts put together by hand.
 
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { fdbEntries } from "../../../src/dataplane/fdb-show.ts";
 import type { Rule } from "../../../src/dataplane/rules/rule.ts";
 import { BURST } from "../../../src/mem/batch.ts";
 import { COPIES } from "../../../src/mem/counters.ts";
-import { BROADCAST, complete, frame, type Mac, mac, macText, numbered } from "../../support/frames.ts";
+import { BROADCAST, complete, frame, mac, macText } from "../../support/frames.ts";
 import { pattern, spec4 } from "../offload/reference.ts";
-import { PlanRig, usePlanRig } from "./plan-rig.ts";
+import { usePlanRig } from "./plan-rig.ts";
+import { expectSame, RESERVED } from "./random-bursts.ts";
 import { macNumber, rulesOf } from "./rules-of.ts";
 
 const newRig = usePlanRig();
-const RESERVED: Mac = [0x01, 0x80, 0xc2, 0, 0, 0x0e];
 const ANY = {};
 const NEVER = { "eth.type": 0xbeef };
 
@@ -25,34 +23,10 @@ describe("a frame that no rule decides, or one that allows it", () => {
   test.each(RULES)(
     "goes as in a switch without rules, in everything that `forward` does to random bursts: %s",
     (_, rules) => {
-      const stations: Mac[] = [mac(1), mac(2), mac(3), mac(4), mac(50)];
-      const anyTo = fc.constantFrom(...stations, BROADCAST, RESERVED, mac(77));
-      const anyFrom = fc.constantFrom(...stations, mac(9), BROADCAST, [0, 0, 0, 0, 0, 0]);
-      const anyFrame = fc.record({ to: anyTo, from: anyFrom, size: fc.constantFrom(60, 127, 128, 129, 1514) });
-      const run = (planned: boolean, frames: { to: Mac; from: Mac; size: number }[], up: boolean[]) => {
-        const rig = new PlanRig([{}, { up: up[0] }, { up: up[1], maxFrame: 128 }, { delivers: up[2] }]);
-        if (planned) rig.rules(rules);
-        try {
-          for (const [port, station] of stations.slice(0, 4).entries()) rig.station(station, port);
-          rig.station(mac(50), 9);
-          const got = rig.send(0, ...frames.map(({ to, from, size }, k) => numbered(to, from, 0, k, size)));
-          return {
-            got: got.map((list) => list.map((bytes) => Buffer.from(bytes).toString("hex"))),
-            drops: rig.lanes.map((_, port) => rig.drops(port)),
-            copies: rig.counters(0)[COPIES],
-            fdb: [...fdbEntries(rig.fdb, 1)].map(({ mac: address, port }) => `${address} ${port}`).sort(),
-          };
-        } finally {
-          rig.close();
-        }
-      };
-      fc.assert(
-        fc.property(
-          fc.array(anyFrame, { maxLength: BURST, size: "max" }),
-          fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }),
-          (frames, up) => expect(run(true, frames, up)).toEqual(run(false, frames, up)),
-        ),
-        { numRuns: 80 },
+      expectSame(
+        (rig) => rig.rules(rules),
+        () => {},
+        80,
       );
     },
     60_000,
