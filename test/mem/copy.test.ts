@@ -71,7 +71,7 @@ test("every alignment and every length up to past the switch to memcpy", () => {
 
 test("up to the last byte of a window, and not one further", () => {
   fill(2);
-  for (const length of [0, 1, 3, 4, 127, 128, 129, 512]) {
+  for (const length of [0, 1, 3, 4, 63, 64, 65, 127, 128, 129, 512]) {
     for (let past = -2; past <= 2; past++) {
       check(1, 700 - length + past, 5, 0, length);
       check(4, 0, 2, 701 - length + past, length);
@@ -80,11 +80,12 @@ test("up to the last byte of a window, and not one further", () => {
 });
 
 test("words that would be NaNs as floats keep their bits", () => {
-  const words = new Uint32Array(arena.buffer, 4096, 32);
+  // As much as is copied word by word.
+  const words = new Uint32Array(arena.buffer, 4096, 16);
   for (let n = 0; n < 10_000; n++) {
     words.fill(0x7ff00001 + n);
-    expect(copyBytes(windows, indices[5], 0, indices[4], 0, 128)).toBe(true);
-    if (new Uint32Array(arena.buffer, 32_768, 32).some((word) => word !== 0x7ff00001 + n)) throw new Error(`word ${n}`);
+    expect(copyBytes(windows, indices[5], 0, indices[4], 0, 64)).toBe(true);
+    if (new Uint32Array(arena.buffer, 32_768, 16).some((word) => word !== 0x7ff00001 + n)) throw new Error(`word ${n}`);
   }
 });
 
