@@ -4,6 +4,7 @@
 import { writeFileSync } from "node:fs";
 import { Resvg } from "@resvg/resvg-js";
 import { type CustomSeriesRenderItemAPI, type CustomSeriesRenderItemReturn, init } from "echarts";
+import { curvesOf } from "./curves.ts";
 import type { SuiteResult } from "./report.ts";
 import { OURS, type SubjectSummary } from "./stats.ts";
 
@@ -20,10 +21,13 @@ export interface Plot {
   svg: string;
 }
 
-/** The plots of a suite's results; none where nothing was measured. */
-export function plotsOf({ suite, summaries }: SuiteResult): Plot[] {
-  const byUnit = [...Map.groupBy(summaries, ({ unit }) => unit)];
-  return byUnit.map(([unit, ofUnit]) => ({ name: fileName(suite, unit), svg: draw(suite, unit, ofUnit) }));
+/** The plots of a suite's results; none where nothing was measured. Percentiles of single frames are curves, the others bars. */
+export function plotsOf({ suite, summaries, samples }: SuiteResult): Plot[] {
+  const curves = curvesOf(samples, COLOURS).map(({ name, svg }) => ({ name: fileName(suite, name), svg }));
+  const curved = new Set(samples.filter(({ histogram }) => histogram !== undefined).map(({ unit }) => unit));
+  const byUnit = [...Map.groupBy(summaries, ({ unit }) => unit)].filter(([unit]) => !curved.has(unit));
+  const bars = byUnit.map(([unit, ofUnit]) => ({ name: fileName(suite, unit), svg: draw(suite, unit, ofUnit) }));
+  return [...bars, ...curves];
 }
 
 /** Writes a plot as FOLDER/NAME.svg and .png. */

@@ -8,7 +8,7 @@
 // Offsets are into one ArrayBuffer; addresses in descriptors are the driver's. Any one thread.
 
 import { acquire16, publish16 } from "../src/mem/access.ts";
-import { VRING_AVAIL_F_NO_INTERRUPT, VRING_DESC_F_WRITE } from "../src/uapi/virtio_ring.ts";
+import { VRING_AVAIL_F_NO_INTERRUPT, VRING_DESC_F_WRITE, VRING_USED_F_NO_NOTIFY } from "../src/uapi/virtio_ring.ts";
 import { NET_HEADER_SIZE } from "../src/virtio/net-header.ts";
 
 /** Offsets of a ring's three parts. */
@@ -73,6 +73,11 @@ export class SteadyRing {
   show(count: number): void {
     this.shown += count;
     publish16(this.avail, 1, this.shown & 0xffff);
+  }
+
+  /** Whether the device asks for a kick, after `show`. */
+  get wantsKick(): boolean {
+    return (acquire16(this.used, 0) & VRING_USED_F_NO_NOTIFY) === 0;
   }
 
   /** Offset of the frame in the buffer that is number `total`, the first being 0. */

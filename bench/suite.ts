@@ -15,6 +15,8 @@ export interface Sample {
   readonly system: string;
   readonly round: number;
   readonly value: number;
+  /** Of what `value` is a percentile, in nanoseconds: an HdrHistogram (V2), compressed, in base64. With one percentile of each. */
+  readonly histogram?: string;
   /** The readings of which `value` is the median, where there are several. */
   readonly readings?: readonly number[];
 }

@@ -11,6 +11,8 @@ import { type Running, type System, scratchFolder, socketsListening } from "./sy
 const ROOT = resolve(import.meta.dir, "../..");
 const READY_LIMIT_MS = 30_000;
 
+export type Poll = "busy" | "adaptive" | "interrupt";
+
 function command(...words: string[]): string[] {
   return [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "src/cli/main.ts"), ...words];
 }
@@ -21,7 +23,7 @@ function command(...words: string[]): string[] {
  */
 export function launch(
   ports: Record<string, string>,
-  poll: "busy" | "adaptive",
+  poll: Poll,
   undo: Undo,
   { control = join(scratchFolder(undo), "control.sock"), cpus = "0" } = {},
 ): Background {
@@ -36,7 +38,7 @@ export async function ready(program: Background): Promise<void> {
 }
 
 export async function startRingyard(
-  poll: "busy" | "adaptive",
+  poll: Poll,
   quota: number,
   undo: Undo,
   rules: readonly MixedRule[] = [],

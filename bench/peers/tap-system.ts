@@ -4,7 +4,7 @@
 import type { Namespace } from "../../test/support/netns.ts";
 import { run } from "../../test/support/process.ts";
 import type { Undo } from "../undo.ts";
-import { launch, ready } from "./ringyard.ts";
+import { launch, type Poll, ready } from "./ringyard.ts";
 import type { Host } from "./vduse-system.ts";
 
 export interface TapSystem {
@@ -25,7 +25,7 @@ export async function moveIn(device: string, inside: Namespace): Promise<void> {
   await run(["ip", "link", "set", device, "netns", inside.name, "name", "eth0"]);
 }
 
-function ringyardTap(name: string, poll: "busy" | "adaptive"): TapSystem {
+function ringyardTap(name: string, poll: Poll): TapSystem {
   return {
     name,
     async connect(hosts, undo) {
@@ -38,6 +38,7 @@ function ringyardTap(name: string, poll: "busy" | "adaptive"): TapSystem {
 
 export const tapBusy = ringyardTap("ringyard", "busy");
 export const tapAdaptive = ringyardTap("ringyard-adaptive", "adaptive");
+export const tapInterrupt = ringyardTap("ringyard-interrupt", "interrupt");
 
 /** The kernel's bridge, with veth pairs. */
 export const linuxBridge: TapSystem = {

@@ -5,6 +5,7 @@
 //
 // Main thread of a client's process.
 
+import { signal } from "../../src/sys/fd.ts";
 import { VHOST_USER_PROTOCOL_F_MQ } from "../../src/uapi/vhost_user.ts";
 import { NET_HEADER_SIZE } from "../../src/virtio/net-header.ts";
 import { FrontEnd } from "../../test/support/frontend.ts";
@@ -59,6 +60,12 @@ export class VhostPort {
   /** How many frames have arrived; each is at `receive.frameAt(taken)`, the next at `taken + 1`, … until `giveBack`. */
   arrived(): number {
     return this.receive.poll() - this.taken;
+  }
+
+  /** Shows the next `count` frames to the switch, and wakes it where it asks for that. */
+  send(count: number): void {
+    this.transmit.show(count);
+    if (this.transmit.wantsKick) signal(this.front.transmitRing().kickFd);
   }
 
   /** The `count` frames that arrived first have been looked at. */

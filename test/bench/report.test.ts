@@ -4,6 +4,8 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { build, encodeIntoCompressedBase64 } from "hdr-histogram-js";
+import { plotsOf } from "../../bench/plots.ts";
 import type { Result } from "../../bench/report.ts";
 import { save } from "../../bench/report.ts";
 import { judge, summarise } from "../../bench/stats.ts";
@@ -36,6 +38,22 @@ function saved(): { folder: string; result: Result } {
   save(result, join(scratch, "run.json"));
   return { folder: scratch, result };
 }
+
+test("single frames that were timed are curves, one picture for each load; what else was measured is bars", () => {
+  const times = build();
+  for (let n = 1; n <= 1000; n++) times.recordValue(n * 1000);
+  const timed = {
+    ...sample("ringyard", "pair, idle, p50", 500),
+    unit: "us",
+    histogram: encodeIntoCompressedBase64(times),
+  };
+  const all = [...samples, timed, { ...timed, system: "ovs-dpdk", round: 1 }];
+  const drawn = plotsOf({ suite: "times", summaries: summarise(all), bars: [], samples: all, failures: [] });
+  expect(drawn.map(({ name }) => name)).toEqual(["times-mpps", "times-pair-idle"]);
+  const [, { svg }] = drawn;
+  expect(svg).toContain("pair, idle");
+  expect(svg).toContain("ovs-dpdk");
+});
 
 test("the JSON has every sample", () => {
   const { folder, result } = saved();

@@ -13,6 +13,13 @@ import { requirePeer } from "../support/skip.ts";
 const ROOT = resolve(import.meta.dir, "../..");
 const TIME_LIMIT_MS = 300_000;
 
+/** What the latency suite says of a path, in order. */
+function timed(path: string): string[] {
+  const loads = ["10 % load", "50 % load", "90 % load", "idle"];
+  const figures = ["max", "p50", "p99", "p99.9", "p99.99"];
+  return [...loads.flatMap((load) => figures.map((figure) => `${path}, ${load}, ${figure}`)), `${path}, most`];
+}
+
 function missing(): string | undefined {
   if (Bun.which("dpdk-testpmd") === null) return "apt install dpdk-dev";
   return hugepagesUnavailable();
@@ -32,7 +39,7 @@ requirePeer(
       defer(() => rmSync(folder, { recursive: true }));
       const out = join(folder, "result.json");
       const hugepages = readFileSync("/proc/sys/vm/nr_hugepages", "utf8");
-      const suites = ["--suites", "vhost-user,rules,growth,tap,footprint"];
+      const suites = ["--suites", "vhost-user,rules,growth,tap,latency,footprint"];
       const argv = [process.execPath, join(ROOT, "bench/main.ts"), "--smoke", ...suites, "--out", out];
       // Its sockets lie in our folder, so that its programs are known by it.
       const env = { RINGYARD_NO_INSTALL: "1", TMPDIR: folder };
@@ -58,6 +65,7 @@ requirePeer(
         "idle, 2 vhost-user ports",
         "memory, 2 TAP ports",
         "memory, 2 vhost-user ports after load",
+        ...timed("namespaces"),
         "one worker, 1 flow",
         "one worker, 4096 flows",
         "one worker, 64 flows",
@@ -76,6 +84,7 @@ requirePeer(
         "update of one rule, one CPU, full load, median",
         "update of one rule, paced load, greatest",
         "update of one rule, paced load, median",
+        ...timed("vhost-user"),
       ]);
       for (const [subject, value] of values) expect(value, subject).toBeGreaterThan(0);
       expect(stdout).toContain("start to first frame");

@@ -1,0 +1,46 @@
+// Starts the latency client (latency-client-entry.ts) on CPU 1 and takes what it prints.
+
+import { join, resolve } from "node:path";
+import { until } from "../../test/support/until.ts";
+import type { Undo } from "../undo.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+/** Two looks for the maximum, one measurement at each load, and as long again for histograms on a slow machine. */
+const LIMIT_MS = 30_000;
+const SHARES = 12;
+
+export interface LoadReadings {
+  readonly load: string;
+  readonly perSecond: number;
+  readonly count: number;
+  /** Of these; they are in the histogram as a second each. */
+  readonly lost: number;
+  /** How long something else had the client's processor: the machine's share of the longest times. */
+  readonly waitedMs: number;
+  /** Nanoseconds; compressed, in base64 (HdrHistogram V2). */
+  readonly histogram: string;
+}
+
+export interface LatencyReadings {
+  /** Round trips per second. */
+  readonly maximum: number;
+  readonly loads: readonly LoadReadings[];
+}
+
+/** `ends`: sockets of vhost-user ports, or paths of namespaces. `seconds`: of one load. */
+export async function timeRoundTrips(
+  path: "vhost-user" | "namespaces",
+  ends: readonly string[],
+  seconds: number,
+  undo: Undo,
+): Promise<LatencyReadings> {
+  const entry = [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "bench/peers/latency-client-entry.ts")];
+  const program = undo.spawn(["taskset", "-c", "1", ...entry, path, ...ends, `${seconds}`]);
+  await until("the latency client to end", () => !program.running, {
+    timeoutMs: LIMIT_MS + SHARES * seconds * 1000,
+    context: () => program.output,
+  });
+  const line = program.output.split("\n").find((text) => text.startsWith("{"));
+  if (line === undefined) throw new Error(`the latency client ended: ${program.output}`);
+  return JSON.parse(line);
+}

@@ -1,0 +1,61 @@
+// A round trip between two vhost-user ports, with a driver of our own at either end (vhost-port.ts). What it includes: the driver's write
+// to its ring, a kick where the switch asks for one, the switch, and the driver's look at its ring; no call, since drivers poll.
+
+import { macOf } from "../flow-frames.ts";
+import { LIMIT, NUMBER_AT, type Trip, tripFrame } from "./latency-trip.ts";
+import { CLIENT_MACS } from "./system.ts";
+import { VhostPort } from "./vhost-port.ts";
+
+export class VhostTrip implements Trip {
+  readonly home = new Int32Array(LIMIT);
+  private unseen = 0;
+
+  private constructor(
+    private readonly first: VhostPort,
+    private readonly second: VhostPort,
+  ) {}
+
+  static async connect([first, second]: readonly string[]): Promise<VhostTrip> {
+    const [a, b] = CLIENT_MACS.map(macOf);
+    return new VhostTrip(
+      await VhostPort.connect(first, tripFrame(a, b)),
+      await VhostPort.connect(second, tripFrame(b, a)),
+    );
+  }
+
+  send(n: number): void {
+    const { transmit, words } = this.first;
+    words[(transmit.frameAt(transmit.shown + this.unseen++) + NUMBER_AT) >> 2] = n;
+  }
+
+  flush(): void {
+    this.first.transmit.poll();
+    this.first.send(this.unseen);
+    this.unseen = 0;
+  }
+
+  turn(): number {
+    const { first, second } = this;
+    const back = second.arrived();
+    if (back > 0) {
+      second.transmit.poll();
+      for (let k = 0; k < back; k++) {
+        const number = second.words[(second.receive.frameAt(second.taken + k) + NUMBER_AT) >> 2];
+        second.words[(second.transmit.frameAt(second.transmit.shown + k) + NUMBER_AT) >> 2] = number;
+      }
+      second.send(back);
+      second.giveBack(back);
+    }
+    const home = Math.min(first.arrived(), LIMIT);
+    for (let k = 0; k < home; k++) {
+      this.home[k] = first.words[(first.receive.frameAt(first.taken + k) + NUMBER_AT) >> 2];
+    }
+    if (home > 0) first.giveBack(home);
+    return home;
+  }
+
+  check(): void {
+    this.first.check();
+    this.second.check();
+  }
+}

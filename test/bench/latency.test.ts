@@ -1,0 +1,102 @@
+// The latency client's meter over ways whose times are known: what a pause costs, and what a loss.
+
+import { expect, test } from "bun:test";
+import { maximum, open, paced } from "../../bench/peers/latency-meter.ts";
+import { LIMIT, type Trip } from "../../bench/peers/latency-trip.ts";
+
+const PER_SECOND = 20_000;
+const COUNT = 4_000;
+const PAUSE_MS = 40;
+
+/** A way that brings each frame home in the next turn, but those that `loses` names. `before` a turn anything may happen. */
+class KnownTrip implements Trip {
+  readonly home = new Int32Array(LIMIT);
+  readonly sent: number[] = [];
+  private unseen: number[] = [];
+  most = 0;
+
+  constructor(
+    private readonly loses: (nth: number) => boolean = () => false,
+    private readonly before: (sent: number) => void = () => {},
+  ) {}
+
+  send(n: number): void {
+    this.unseen.push(n);
+    this.sent.push(n);
+  }
+
+  flush(): void {}
+
+  turn(): number {
+    this.before(this.sent.length);
+    this.most = Math.max(this.most, this.unseen.length);
+    const home = this.unseen.splice(0).filter((n) => !this.loses(this.sent.indexOf(n)));
+    this.home.set(home);
+    return home.length;
+  }
+
+  check(): void {}
+}
+
+function pacedTimes(trip: Trip, count: number): Uint32Array {
+  const times = new Uint32Array(count);
+  paced(trip, PER_SECOND, times);
+  return times;
+}
+
+test("frames that a pause kept from leaving count it, each as much as it had to wait", () => {
+  let paused = false;
+  const trip = new KnownTrip(undefined, (sent) => {
+    if (paused || sent < COUNT / 2) return;
+    paused = true;
+    for (const until = performance.now() + PAUSE_MS; performance.now() < until; );
+  });
+  const times = pacedTimes(trip, COUNT);
+  // Half of those that were meant to leave within the pause waited for half of it and longer.
+  const waited = times.filter((time) => time >= (PAUSE_MS / 2) * 1e6).length;
+  expect(waited).toBeGreaterThanOrEqual((PER_SECOND * PAUSE_MS) / 1000 / 2 - 1);
+  expect(Math.max(...times)).toBeGreaterThanOrEqual((PAUSE_MS - 1) * 1e6);
+  expect(trip.most).toBeLessThanOrEqual(LIMIT);
+});
+
+test("a frame that does not come home has no time, and the others go on", () => {
+  // More than may be under way at a time.
+  const lost = LIMIT * 2;
+  const times = pacedTimes(new KnownTrip((nth) => nth % ((COUNT / lost) | 0) === 0), COUNT);
+  const missing = times.filter((time) => time === 0).length;
+  expect(missing).toBeGreaterThanOrEqual(lost);
+  expect(missing).toBeLessThan(COUNT / 2);
+});
+
+test("strangers of the measurement before do not count", () => {
+  const trip = new KnownTrip();
+  pacedTimes(trip, 10);
+  const old = trip.sent[0];
+  let mixed = false;
+  const next = new KnownTrip(undefined, () => {});
+  const turn = next.turn.bind(next);
+  next.turn = () => {
+    const home = turn();
+    if (home > 0 && !mixed) [mixed, next.home[0]] = [true, old];
+    return home;
+  };
+  expect([...pacedTimes(next, 10)].filter((time) => time === 0)).toHaveLength(1);
+});
+
+test("the most is what comes home, however many frames are lost", () => {
+  const all = maximum(new KnownTrip(), 0.2);
+  expect(all).toBeGreaterThan(PER_SECOND);
+  // A way that loses all of its first frames opens again.
+  expect(maximum(new KnownTrip((nth) => nth < LIMIT), 0.4)).toBeGreaterThan(0);
+});
+
+test("a way that brings nothing home is said to", () => {
+  let clock = 0;
+  const nanoseconds = Bun.nanoseconds;
+  Bun.nanoseconds = () => (clock += 1e8);
+  try {
+    expect(() => open(new KnownTrip(() => true))).toThrow("no frame comes back");
+  } finally {
+    Bun.nanoseconds = nanoseconds;
+  }
+});
