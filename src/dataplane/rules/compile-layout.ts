@@ -1,7 +1,8 @@
 // Where things lie in the tables of compiled rules: one Int32Array without addresses, so that it can be copied into memory
 // that workers share. compile-tables.ts writes it; the generated functions (emit.ts) and program.ts read it.
 //
-//   header   magic | rules | words in all | 0
+//   header   magic | rules | words in all | first spare tuple, or 0
+//   checked  for each word of a key its bits that matter for any key: those that checks look at, and spare tuples
 //   words    for each word of a key | cells | shift |: of all slices of that word
 //   cells    at `product of the slice >>> shift` a word, in which two bits are set for a slice that some entry has
 //   groups   | best rank |, then for each of its tuples | best rank | slots | shift | filter | shift | four indices of slices |
@@ -9,6 +10,9 @@
 //   slots    open addressing from `hash of all slices >>> shift`, at least half of them SLOT_EMPTY: | answer | slices |
 //   chains   for answers < 0, at ~answer: | rank << 1 | continues | checks, or 0 | … | -1 |
 //   checks   ranges that are no prefix: | word | mask | low | high | … | -1 |, compared as signed after flipping bit 31
+//
+//   spares   | best rank | slots | shift | next spare, or 0 | class mask | class value | slices |, then for each slice
+//            | word | mask | shift | multiplier |: tuples of shapes that the source does not know (compile-tables.ts)
 //
 // A tuple without slices has its answer in place of `slots`. Groups come as the generated functions try them.
 
@@ -32,7 +36,9 @@ export const TABLES_MAGIC = 0x72756c31; // "rul1"
 export const TABLES_AT_MAGIC = 0;
 export const TABLES_AT_RULES = 1;
 export const TABLES_AT_SIZE = 2;
-export const TABLES_WORDS = 4;
+export const TABLES_AT_SPARES = 3;
+export const TABLES_CHECKED = 4;
+export const TABLES_WORDS = TABLES_CHECKED + KEY_WORDS;
 
 /** A word's cells, and their shift. The two bits of a cell are chosen by the product's bits from 0 and from this one on. */
 export const WORD_LENGTH = 2;
@@ -54,7 +60,19 @@ export const TUPLE_SLICES = 5;
 export const FILTER_SLICES = 4;
 export const TUPLE_LENGTH = TUPLE_SLICES + FILTER_SLICES;
 
+/** A spare tuple begins as the others do. */
+export const SPARE_NEXT = 3;
+export const SPARE_CLASS_MASK = 4;
+export const SPARE_CLASS_VALUE = 5;
+export const SPARE_COUNT = 6;
+export const SPARE_SLICES = 7;
+export const SPARE_SLICE_LENGTH = 4;
+/** Each costs every new flow of its class some nanoseconds. */
+export const SPARES_MAX = 16;
+
 export const SLOT_EMPTY = 0x7fffffff;
+/** Something was there: the search goes on behind it. As an answer it is no rule's. */
+export const SLOT_GONE = RANK_NONE << 1;
 export const CHAIN_END = -1;
 export const CHECK_LENGTH = 4;
 export const CHECK_END = -1;

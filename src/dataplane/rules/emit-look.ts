@@ -9,9 +9,11 @@
 //   M[3] = m;  N[3] = (w >>> m & w >>> (m >>> 5) & 1) - 1 | 0;
 //   b1 |= Math.imul(w >>> m & w >>> (m >>> 5) & 1, -16777216);
 //
+// What checks look at matters anyhow. Which bits those are is in the tables: a rule that comes may check more of a word.
+//
 // Cold; control thread.
 
-import { SECOND_BIT, WORD_CELLS, WORD_SHIFT } from "./compile-layout.ts";
+import { SECOND_BIT, TABLES_CHECKED, WORD_CELLS, WORD_SHIFT } from "./compile-layout.ts";
 import { type Plan, type Slice, wordAt } from "./compile-shape.ts";
 import { int } from "./emit-int.ts";
 import { KEY_CLASS } from "./key.ts";
@@ -37,8 +39,8 @@ export function emitLooks(plan: Plan): Looks {
 }
 
 /**
- * What matters of `words` into B, where they have the places that `narrow` says. What is `checked` matters anyhow. `name` is that
- * of the functions.
+ * What matters of `words` into B, where they have the places that `narrow` says. What is `checked` now need not be
+ * looked for. `name` is that of the functions.
  */
 export function emitNarrowLooks(
   name: "narrow" | "narrowWide",
@@ -52,7 +54,9 @@ export function emitNarrowLooks(
   });
   const places = words.map((word) => ({ word, i: int(narrow.indexOf(word)) }));
   return emitFunctions(name, slices, (index) => ({
-    before: places.map(({ word, i }) => `, b${i} = ${index === 0 ? int(checked[word]) : `B[${i}]`}`).join(""),
+    before: places
+      .map(({ word, i }) => `, b${i} = ${index === 0 ? `T[${int(TABLES_CHECKED + word)}]` : `B[${i}]`}`)
+      .join(""),
     each: ({ word, mask }) => [`  b${int(narrow.indexOf(word))} |= Math.imul(${IS_THERE}, ${int(mask)});`],
     after: places.map(({ i }) => `  B[${i}] = b${i};\n`).join(""),
   }));

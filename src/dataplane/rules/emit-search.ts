@@ -6,6 +6,7 @@
 //   sift(T, at, alive) of those, the tuples whose filter says that an entry has these slices together
 //   group0(p, T, best, alive) …         looks into the tables of what is left, a few in a hundred
 //   hit2(p, T, t, h, best, a0, a1) …    goes through a tuple's slots for two slices, three slices, …
+//   spares(p, T, best) tuples of shapes that came since the text was made, one after the other: their masks are in the tables
 //   find(p)            the best rank of all, RANK_NONE without one; ranks that continue are noted by `follow` (program.ts)
 //
 // Only loops and jumps that few keys take are loops and jumps here: a branch that depends on the key is mispredicted half of the
@@ -18,6 +19,13 @@ import {
   GROUP_BEST,
   RANK_NONE,
   SLOT_EMPTY,
+  SPARE_CLASS_MASK,
+  SPARE_CLASS_VALUE,
+  SPARE_COUNT,
+  SPARE_NEXT,
+  SPARE_SLICE_LENGTH,
+  SPARE_SLICES,
+  TABLES_AT_SPARES,
   TUPLE_BEST,
   TUPLE_FILTER,
   TUPLE_FILTER_SHIFT,
@@ -29,6 +37,7 @@ import {
 import { type Group, type Plan, type Shape, type Slice, tupleAt, tupleBit } from "./compile-shape.ts";
 import { int } from "./emit-int.ts";
 import { emitLooks, hasClass, sliceText } from "./emit-look.ts";
+import { KEY_CLASS } from "./key.ts";
 
 /** Terms in one pick function, some 14 bytes of bytecode each: the JIT's last tier takes 20,000. */
 const PICK_TERMS = 512;
@@ -46,11 +55,13 @@ export function emitSearch(plan: Plan): string {
     SIFT,
     ...groups.map((group, i) => emitGroup(group, i, indexes)),
     ...[...lengths].sort((a, b) => a - b).map(emitHit),
+    SPARES,
     "function find(p) {",
     "  const T = p.tables;",
     ...looks.calls,
     `  let best = ${int(RANK_NONE)};`,
     ...picks.map((_, i) => `  best = pick${int(i)}(p, T, best);`),
+    `  if (T[${int(TABLES_AT_SPARES)}] !== 0) best = spares(p, T, best);`,
     "  return best;",
     "}",
   ].join("\n");
@@ -103,6 +114,34 @@ const SIFT = `function sift(T, at, alive) {
     alive &= 2147483647 >>> i;
   }
   return left;
+}`;
+
+const SPARES = `function spares(p, T, best) {
+  for (let t = T[${int(TABLES_AT_SPARES)}]; t !== 0; t = T[t + ${int(SPARE_NEXT)}]) {
+    if (T[t + ${int(TUPLE_BEST)}] >= best) continue;
+    if ((K[${int(KEY_CLASS)}] & T[t + ${int(SPARE_CLASS_MASK)}]) === T[t + ${int(SPARE_CLASS_VALUE)}]) best = spare(p, T, t, best);
+  }
+  return best;
+}
+function spare(p, T, t, best) {
+  const slots = T[t + ${int(TUPLE_SLOTS)}], shift = T[t + ${int(TUPLE_SHIFT)}], count = T[t + ${int(SPARE_COUNT)}];
+  if (count === 0) return follow(p, slots, best);
+  let h = 0;
+  for (let i = 0; i < count; i++) {
+    const m = t + ${int(SPARE_SLICES)} + Math.imul(i, ${int(SPARE_SLICE_LENGTH)});
+    h = h + Math.imul((K[T[m]] & T[m + 1]) >>> T[m + 2], T[m + 3]) | 0;
+  }
+  for (let i = h >>> shift; ; i = i + 1 & -1 >>> shift) {
+    const s = slots + Math.imul(i, count + 1);
+    if (T[s] === ${int(SLOT_EMPTY)}) return best;
+    let left = count;
+    while (left !== 0) {
+      const m = t + ${int(SPARE_SLICES - SPARE_SLICE_LENGTH)} + Math.imul(left, ${int(SPARE_SLICE_LENGTH)});
+      if (T[s + left] !== ((K[T[m]] & T[m + 1]) >>> T[m + 2] | 0)) break;
+      left--;
+    }
+    if (left === 0) return follow(p, T[s], best);
+  }
 }`;
 
 /** Cut to 32 bits at each step: the JIT does not see by itself that those further inside would be. */

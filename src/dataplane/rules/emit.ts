@@ -15,16 +15,18 @@
 import type { Plan } from "./compile-shape.ts";
 import { emitFlows } from "./emit-flow.ts";
 import { int } from "./emit-int.ts";
-import { emitSearch } from "./emit-search.ts";
 
-/** `asked` are all bits of a key that rules look at, `checked` those of them that checks do. */
-export function emit(plan: Plan, asked: Int32Array, checked: Int32Array): string {
+/**
+ * `search` is emitSearch of the plan, which is most of the text. `asked` are all bits of a key that rules look at, `checked` those of
+ * them that checks do.
+ */
+export function emit(plan: Plan, search: string, asked: Int32Array, checked: Int32Array): string {
   const flows = emitFlows(plan, asked, checked);
   const sizes = Object.entries(flows.sizes).map(([name, size]) => `${name}: ${int(size)}`);
   return [
     '"use strict";',
     `const M = new Int32Array(${int(plan.slices.length + 1)}), N = new Int32Array(${int(plan.slices.length + 1)});`,
-    emitSearch(plan),
+    search,
     flows.text,
     `return { find, probe, write, broad, writeBroad, ${sizes.join(", ")} };`,
   ].join("\n");
