@@ -85,9 +85,13 @@ export class RuleService implements RulesApi {
   add(rule: NamedRule): Promise<RuleInfo> {
     return this.alone(async () => {
       const id = rule.id ?? freshId(this.#greatestId());
-      await this.#put({ rules: [...this.#entries, { id, rule }], meters: this.#meters }, "refuse");
+      if (this.#entries.some((other) => other.id === id)) throw exists(id);
+      const entry = new RuleEntry(id, rule);
+      this.#check(entry, "refuse");
+      this.#checkMeters(entry, this.#meters);
+      await this.#run(this.#entries.toSpliced(placeFor(entry, this.#entries), 0, entry), this.#meters);
       this.log?.info({ rule: id, text: logged(rule) }, "rule added");
-      return this.#info(this.#entries.find((entry) => entry.id === id)!);
+      return this.#info(entry);
     });
   }
 
@@ -96,7 +100,7 @@ export class RuleService implements RulesApi {
       const gone = new Set(ids);
       const rules = this.#entries.filter(({ id }) => !gone.delete(id));
       for (const id of gone) throw new RingyardError("NOT_FOUND", `no rule ${id}`, "ringyard rule list shows them");
-      await this.#put({ rules, meters: this.#meters }, "refuse");
+      await this.#run(rules, this.#meters);
       this.log?.info({ rules: ids.slice(0, LOGGED_IDS), count: new Set(ids).size }, "rules deleted");
     });
   }
@@ -175,20 +179,17 @@ export class RuleService implements RulesApi {
   async #put({ rules, meters }: RuleSet, absent: AbsentPorts): Promise<void> {
     const now = new Map(this.#entries.map((entry) => [entry.id, entry]));
     const ids = new Set<number>();
-    const meterNames = new Set(meters.map(({ name }) => name));
     const entries = rules.map(({ id, rule }) => {
-      if (ids.has(id)) throw new RingyardError("EXISTS", `rule ${id} exists`, "choose another id, or delete it first");
+      if (ids.has(id)) throw exists(id);
       ids.add(id);
       const old = now.get(id);
       const entry = old?.says(rule) ? old.with(rule) : new RuleEntry(id, rule);
       // A rule that is there already may have lost its port meanwhile.
       if (!old?.says(rule)) this.#check(entry, absent);
-      const unknown = entry.names.meters.find((name) => !meterNames.has(name));
-      if (unknown !== undefined) throw ofRule(rule, this.#noMeter(unknown, meters));
+      this.#checkMeters(entry, meters);
       return entry;
     });
-    // As `byRank` has it: nothing else says in which order rules of one priority are tried.
-    entries.sort((a, b) => b.rule.priority - a.rule.priority || a.id - b.id);
+    entries.sort(inOrder);
     await this.#run(entries, meters);
   }
 
@@ -238,6 +239,11 @@ export class RuleService implements RulesApi {
     if (port !== undefined && absent === "refuse") throw ofRule(rule, this.#noPort(port));
   }
 
+  #checkMeters({ rule, names }: RuleEntry, meters: readonly MeterSpec[]): void {
+    const unknown = names.meters.find((name) => !meters.some((meter) => meter.name === name));
+    if (unknown !== undefined) throw ofRule(rule, this.#noMeter(unknown, meters));
+  }
+
   #index(port: string): number {
     const index = this.#ports.get(port);
     if (index === undefined) throw this.#noPort(port);
@@ -274,6 +280,26 @@ export class RuleService implements RulesApi {
     const rules = this.#users(name);
     return { name, rate: formatRate(meter), burst: formatBurst(meter), frames, bytes, dropped, rules };
   }
+}
+
+/** As `byRank` has it: nothing else says in which order rules of one priority are tried. */
+function inOrder(a: RuleEntry, b: RuleEntry): number {
+  return b.rule.priority - a.rule.priority || a.id - b.id;
+}
+
+/** Where it stands among those in order. Sorting thousands for one that comes would cost more than all else of it. */
+function placeFor(entry: RuleEntry, entries: readonly RuleEntry[]): number {
+  let [low, high] = [0, entries.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (inOrder(entries[middle], entry) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function exists(id: number): RingyardError {
+  return new RingyardError("EXISTS", `rule ${id} exists`, "choose another id, or delete it first");
 }
 
 function logged(rule: NamedRule): string {

@@ -1,6 +1,6 @@
-// A plan as the bytes that workers read: compiled matches, what becomes of a frame at each rank, meters, source text, policies, one
-// behind the other in one mapping (plan.ts has the picture). All of it is numbers that were checked, but for the source, which
-// the compiler wrote from numbers. Control thread.
+// A plan as the bytes that workers read: compiled matches, what becomes of a frame at each rank (plan-ranks.ts), meters, source text,
+// policies, one behind the other in one mapping (plan.ts has the picture). All of it is numbers that were checked, but for the source,
+// which the compiler wrote from numbers. Control thread.
 
 import { RingyardError } from "../../core/errors.ts";
 import { mapAnonymous, unmap, viewOf } from "../../sys/memory.ts";
@@ -8,9 +8,8 @@ import type { BridgePolicy } from "../bridge/policy.ts";
 import type { CompiledRules } from "./compile.ts";
 import { METER_BUCKET, METER_BURST, METER_BYTES, METER_LENGTH, METER_PER_MS, TOKENS_MAX } from "./meter.ts";
 import type { Piece, PlanConfig } from "./plan.ts";
-import { encodeActions } from "./plan-actions.ts";
-import { RANK_LENGTH } from "./plan-layout.ts";
-import type { MeterSpec, Rule } from "./rule.ts";
+import type { EncodedRanks } from "./plan-ranks.ts";
+import type { MeterSpec } from "./rule.ts";
 
 const LINE = 64;
 const BITS_PER_BYTE = 8;
@@ -22,18 +21,16 @@ export class PlanImage {
   private mapped = true;
 
   /**
-   * `rules` in rank order with the rows of their counters; `buckets[m]` belongs to `meters[m]`. Throws RingyardError BAD_OPTION
-   * or LIMIT for what the rules or meters ask, SysError where there is no memory.
+   * `buckets[m]` belongs to `meters[m]`. Throws RingyardError BAD_OPTION or LIMIT for what the meters ask, SysError where there is no
+   * memory.
    */
   constructor(
     compiled: CompiledRules,
-    rules: readonly Rule[],
-    rows: readonly number[],
+    { ranks, actions }: EncodedRanks,
     meters: readonly MeterSpec[],
     buckets: readonly number[],
     policy: BridgePolicy | null = null,
   ) {
-    const { ranks, actions } = encodeRanks(rules, rows, meters.length);
     const parts = [
       bytesOf(compiled.tables),
       bytesOf(ranks),
@@ -75,17 +72,6 @@ export class PlanImage {
 
 function bytesOf({ buffer, byteOffset, byteLength }: Int32Array | Float64Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
-function encodeRanks(rules: readonly Rule[], rows: readonly number[], meters: number) {
-  const ranks = new Int32Array(rules.length * RANK_LENGTH);
-  const actions: number[] = [];
-  rules.forEach((rule, rank) => {
-    const { kind, words } = encodeActions(rule, meters);
-    ranks.set([kind, rows[rank], actions.length, rule.id], rank * RANK_LENGTH);
-    for (const word of words) actions.push(word);
-  });
-  return { ranks, actions: Int32Array.from(actions) };
 }
 
 function encodeMeters(meters: readonly MeterSpec[], buckets: readonly number[]): Float64Array {

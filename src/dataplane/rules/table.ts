@@ -7,6 +7,9 @@
 // whole until the last step. Counters hang on a rule's id and a meter's name, and go on over replacements that keep those; a
 // meter whose figures are the same keeps its tokens, too. Without rules, meters, policies and captures there is no
 // plan, and workers run the code of a switch that knows none of them.
+//
+// A rule that comes to thousands, or goes, is worked into what there is (compile.ts, plan-ranks.ts). When changes pause, all is compiled
+// anew, so that new flows do not pay for what they left behind.
 
 import { RingyardError } from "../../core/errors.ts";
 import { BridgeMemory, type LimitCounters } from "../bridge/bridge-memory.ts";
@@ -23,7 +26,9 @@ import { type EventRing, lostEvents, readEvents } from "./event-ring.ts";
 import type { PlanConfig } from "./plan.ts";
 import { meterTokens, PlanImage } from "./plan-image.ts";
 import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES, ROW_LAST_S } from "./plan-layout.ts";
+import { PlanRanks } from "./plan-ranks.ts";
 import { byRank, type MeterSpec, type Rule } from "./rule.ts";
+import { changeOf } from "./rule-change.ts";
 import { METERS_MAX, RuleMemory } from "./rule-memory.ts";
 import { traceFrame } from "./trace.ts";
 import type { TraceStep } from "./trace-step.ts";
@@ -65,6 +70,8 @@ export interface MeterCounters {
   dropped: number;
 }
 
+const GIVE_EACH_ITS_OWN = "give each its own";
+
 const NOTHING_METERED: MeterCounters = { frames: 0, bytes: 0, dropped: 0 };
 
 interface RunningMeter {
@@ -73,6 +80,9 @@ interface RunningMeter {
   /** What it had counted before its figures changed. */
   before: MeterCounters;
 }
+
+/** A pause, after which all is compiled anew: it takes the time of many changes, and the workers' functions start cold. */
+const PAUSE_MS = 2_000;
 
 /** Rules, meters and policies that all workers run, and what they have of the memory. */
 interface Running {
@@ -88,14 +98,23 @@ function nothing(): Running {
   return { rules: [], meters: [], policy: NO_POLICY, image: null, rows: new Map(), buckets: new Map() };
 }
 
+/** What is to run, and the ids of rules that came and went with it. */
+interface Step {
+  next: Running;
+  came: readonly number[];
+  gone: readonly number[];
+}
+
 export class RuleTable {
   private readonly compiler = new RuleCompiler();
+  private readonly ranks = new PlanRanks();
   private memory: RuleMemory | undefined;
   private bridgeMemory: BridgeMemory | undefined;
   private running = nothing();
   private tail: Promise<unknown> = Promise.resolve();
   private closed = false;
   private lost = 0;
+  private pause: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly parts: RuleTableParts) {}
 
@@ -105,7 +124,8 @@ export class RuleTable {
    * afterwards: one that is the same object as before costs next to nothing.
    */
   replace(rules: readonly Rule[], meters: readonly MeterSpec[]): Promise<void> {
-    return this.queue(() => this.change(rules.toSorted(byRank), meters, this.running.policy));
+    const ranked = isRanked(rules) ? rules.slice() : rules.toSorted(byRank);
+    return this.queue(() => this.change(ranked, meters, this.running.policy));
   }
 
   /** The same for policies of ports; rules stay as they are. Where they list nothing, and there are no rules, there is no plan. */
@@ -133,18 +153,27 @@ export class RuleTable {
   /** `rules` in rank order. */
   private async change(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Promise<void> {
     if (this.closed) throw new RingyardError("BUSY", "the switch is shutting down");
-    const next = this.build(rules, meters, policy);
+    clearTimeout(this.pause);
+    const { next, came, gone } = this.build(rules, meters, policy);
     const before = this.running;
     try {
       await this.send(next);
     } catch (error) {
       await this.send(before);
-      this.retire(next, before);
+      this.giveUp(next, came);
       throw error;
     }
     for (const [name, meter] of next.buckets) this.inherit(meter, before.buckets.get(name));
     this.running = next;
-    this.retire(before, next);
+    this.retire(before, next, gone);
+    if (!this.closed && this.compiler.worn) this.pause = setTimeout(() => void this.renew(), PAUSE_MS).unref();
+  }
+
+  /** Compiles anew what runs. Where that fails, it goes on as it is. */
+  private async renew(): Promise<void> {
+    this.compiler.renew();
+    const { rules, meters, policy } = this.running;
+    await this.queue(() => this.change(rules, meters, policy)).catch(() => undefined);
   }
 
   private send({ image, policy }: Running): Promise<void> {
@@ -161,21 +190,25 @@ export class RuleTable {
   }
 
   /** The plan of `rules`, in rank order, with rows and buckets of the running one where they are the same. */
-  private build(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Running {
-    checkUnique(rules, meters);
-    const { rows, buckets } = this.running;
+  private build(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Step {
+    const { rows: had, buckets } = this.running;
+    const { added, removed } = this.difference(rules);
+    checkMeters(meters);
     const hasPolicy = !isNoPolicy(policy);
-    if (rules.length === 0 && meters.length === 0 && !hasPolicy) return nothing();
+    if (rules.length === 0 && meters.length === 0 && !hasPolicy) {
+      this.ranks.forget();
+      return { next: nothing(), came: [], gone: [...had.keys()] };
+    }
     const compiled = this.compiler.compile(rules);
     const tokens = meters.map(meterTokens);
     this.memory ??= new RuleMemory(this.parts.dispatcher.workers);
     const { memory } = this;
+    const rows = new Map(had);
+    for (const { id } of removed) rows.delete(id);
+    for (const { id } of added) rows.set(id, had.get(id) ?? memory.takeRow());
     const next: Running = {
-      rules,
-      meters,
-      policy,
+      ...{ rules, meters, policy, rows },
       image: null,
-      rows: new Map(rules.map(({ id }) => [id, rows.get(id) ?? memory.takeRow()])),
       buckets: new Map(
         meters.map((spec, m) => {
           const running = buckets.get(spec.name);
@@ -185,17 +218,40 @@ export class RuleTable {
         }),
       ),
     };
+    const ids = (some: readonly Rule[]) => some.map(({ id }) => id);
+    const step = {
+      next,
+      came: ids(added).filter((id) => !had.has(id)),
+      gone: ids(removed).filter((id) => !rows.has(id)),
+    };
     try {
       const bucketNumbers = [...next.buckets.values()].map(({ bucket }) => bucket);
       if (rules.length > 0 || hasPolicy) {
-        const rowNumbers = [...next.rows.values()];
-        next.image = new PlanImage(compiled, rules, rowNumbers, meters, bucketNumbers, hasPolicy ? policy : null);
+        const ranks = this.ranks.encode(rules, rows, meters.length);
+        next.image = new PlanImage(compiled, ranks, meters, bucketNumbers, hasPolicy ? policy : null);
       }
-      return next;
+      return step;
     } catch (error) {
-      this.retire(next, this.running);
+      this.giveUp(next, step.came);
       throw error;
     }
+  }
+
+  /** Rules of `rules` that do not run, and those that do and are not in it. Throws where two would have one id. */
+  private difference(rules: readonly Rule[]): { added: readonly Rule[]; removed: readonly Rule[] } {
+    const { rules: running, rows } = this.running;
+    const change = changeOf(running, rules);
+    const added = change === undefined ? rules : change.added.map((rank) => rules[rank]);
+    const removed = change === undefined ? running : change.removed.map((rank) => running[rank]);
+    const going = new Set(removed.map(({ id }) => id));
+    const coming = new Set<number>();
+    for (const { id } of added) {
+      if (coming.has(id) || (rows.has(id) && !going.has(id))) {
+        throw new RingyardError("BAD_OPTION", `two rules have the id ${id}`, GIVE_EACH_ITS_OWN);
+      }
+      coming.add(id);
+    }
+    return { added, removed };
   }
 
   /** A meter with new figures goes on counting where the one before stopped. */
@@ -203,12 +259,18 @@ export class RuleTable {
     if (before !== undefined && before !== meter) meter.before = this.metered(before);
   }
 
-  /** Gives back what `old` has and `kept` has not: no worker runs it. */
-  private retire(old: Running, kept: Running): void {
+  /** What did not come to run. */
+  private giveUp(next: Running, came: readonly number[]): void {
+    this.ranks.forget();
+    this.retire(next, this.running, came);
+  }
+
+  /** Gives back what `old` has and `kept` has not, rows of the rules `ids` among it: no worker runs it. */
+  private retire(old: Running, kept: Running, ids: readonly number[]): void {
     old.image?.close();
     const { memory } = this;
     if (memory === undefined) return;
-    for (const [id, row] of old.rows) if (kept.rows.get(id) !== row) memory.giveRow(row);
+    for (const id of ids) memory.giveRow(old.rows.get(id)!);
     for (const [name, meter] of old.buckets) if (kept.buckets.get(name) !== meter) memory.giveBucket(meter.bucket);
   }
 
@@ -294,6 +356,7 @@ export class RuleTable {
   /** Gives all memory back; the workers have stopped. */
   close(): void {
     this.closed = true;
+    clearTimeout(this.pause);
     this.running.image?.close();
     this.memory?.close();
     this.memory = undefined;
@@ -313,20 +376,19 @@ function isSameMeter(a: MeterSpec, b: MeterSpec): boolean {
   return a.unit === b.unit && a.rate === b.rate && a.burst === b.burst;
 }
 
-function checkUnique(rules: readonly Rule[], meters: readonly MeterSpec[]): void {
-  const next = "give each its own";
-  const ids = new Set<number>();
-  for (const { id } of rules) {
-    if (ids.has(id)) throw new RingyardError("BAD_OPTION", `two rules have the id ${id}`, next);
-    ids.add(id);
-  }
+function checkMeters(meters: readonly MeterSpec[]): void {
   const names = new Set<string>();
   for (const { name } of meters) {
-    if (names.has(name)) throw new RingyardError("BAD_OPTION", `two meters have the name ${name}`, next);
+    if (names.has(name)) throw new RingyardError("BAD_OPTION", `two meters have the name ${name}`, GIVE_EACH_ITS_OWN);
     names.add(name);
   }
   if (meters.length <= METERS_MAX) return;
   throw new RingyardError("LIMIT", `${meters.length} meters are more than ${METERS_MAX}`, "share some");
+}
+
+function isRanked(rules: readonly Rule[]): boolean {
+  for (let rank = 1; rank < rules.length; rank++) if (byRank(rules[rank - 1], rules[rank]) > 0) return false;
+  return true;
 }
 
 function sum(numbers: readonly number[]): number {

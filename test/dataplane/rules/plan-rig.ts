@@ -20,6 +20,7 @@ import { RuleCompiler } from "../../../src/dataplane/rules/compile.ts";
 import { forwardPlanned } from "../../../src/dataplane/rules/forward-planned.ts";
 import { type Plan, type PlanConfig, PlanRunner } from "../../../src/dataplane/rules/plan.ts";
 import { meterTokens, PlanImage } from "../../../src/dataplane/rules/plan-image.ts";
+import { PlanRanks } from "../../../src/dataplane/rules/plan-ranks.ts";
 import { byRank, type MeterSpec, type Rule } from "../../../src/dataplane/rules/rule.ts";
 import { RuleMemory } from "../../../src/dataplane/rules/rule-memory.ts";
 import { CLOCK_S, MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "../../../src/dataplane/shared.ts";
@@ -146,11 +147,9 @@ export class PlanRig {
   rules(rules: readonly Rule[], meters: readonly MeterSpec[] = [], policy: BridgePolicy | null = null): void {
     const ranked = rules.toSorted(byRank);
     const buckets = meters.map((meter) => this.memory.takeBucket(meterTokens(meter)));
-    const rows = ranked.map(({ id }) => {
-      if (!this.rows.has(id)) this.rows.set(id, this.memory.takeRow());
-      return this.rows.get(id) as number;
-    });
-    const image = new PlanImage(this.compiler.compile(ranked), ranked, rows, meters, buckets, policy);
+    for (const { id } of ranked) if (!this.rows.has(id)) this.rows.set(id, this.memory.takeRow());
+    const ranks = new PlanRanks().encode(ranked, this.rows, meters.length);
+    const image = new PlanImage(this.compiler.compile(ranked), ranks, meters, buckets, policy);
     this.images.push(image);
     const bridge = policy === null ? {} : { bridgeMemory: { address: this.bridgeMemory.address, workers: 1 } };
     this.open({ image: image.config, memory: { address: this.memory.address, workers: 1 }, ...bridge });

@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import { RuleCompiler } from "../../../src/dataplane/rules/compile.ts";
 import type { PlanConfig } from "../../../src/dataplane/rules/plan.ts";
 import { PlanImage } from "../../../src/dataplane/rules/plan-image.ts";
+import { PlanRanks } from "../../../src/dataplane/rules/plan-ranks.ts";
 import { frame, mac } from "../../support/frames.ts";
 import { usePlanRig } from "./plan-rig.ts";
 import { macNumber, rulesOf } from "./rules-of.ts";
@@ -23,7 +24,8 @@ test.each<[string, (image: PlanConfig["image"]) => PlanConfig["image"]]>([
 ])("a plan that has no %s leaves the one before in force", (_, spoil) => {
   const rig = newRig({}, {});
   rig.rules(BEFORE);
-  const image = new PlanImage(new RuleCompiler().compile(AFTER), AFTER, [0], [], []);
+  const ranks = new PlanRanks().encode(AFTER, new Map([[1, 0]]), 0);
+  const image = new PlanImage(new RuleCompiler().compile(AFTER), ranks, [], []);
   try {
     const memory = { address: rig.memory.address, workers: 1 };
     expect(() => rig.open({ image: spoil(image.config), memory })).toThrow();
