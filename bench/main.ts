@@ -13,6 +13,7 @@ import { judge, OURS, summarise } from "./stats.ts";
 import type { Context, Sample, Suite } from "./suite.ts";
 import { footprint } from "./suites/footprint.ts";
 import { growth } from "./suites/growth.ts";
+import { GUESTS_SYSTEM_NAMES, guests } from "./suites/guests.ts";
 import { LATENCY_SYSTEM_NAMES, latency } from "./suites/latency.ts";
 import { NIC_SYSTEM_NAMES, nic } from "./suites/nic.ts";
 import { RULES_SYSTEM_NAMES, rules } from "./suites/rules.ts";
@@ -21,7 +22,7 @@ import { VDUSE_SYSTEM_NAMES, vduse } from "./suites/vduse.ts";
 import { SYSTEM_NAMES as VHOST_USER_SYSTEM_NAMES, vhostUser } from "./suites/vhost-user.ts";
 import { Undo } from "./undo.ts";
 
-const SUITES: readonly Suite[] = [vhostUser, rules, growth, tap, latency, footprint, vduse, nic];
+const SUITES: readonly Suite[] = [vhostUser, rules, growth, tap, latency, guests, footprint, vduse, nic];
 /** Those of all suites; each takes the ones that it knows. */
 const SYSTEM_NAMES = [
   ...new Set([
@@ -29,6 +30,7 @@ const SYSTEM_NAMES = [
     ...RULES_SYSTEM_NAMES,
     ...TAP_SYSTEM_NAMES,
     ...LATENCY_SYSTEM_NAMES,
+    ...GUESTS_SYSTEM_NAMES,
     ...VDUSE_SYSTEM_NAMES,
     ...NIC_SYSTEM_NAMES,
   ]),

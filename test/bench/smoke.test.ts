@@ -8,6 +8,7 @@ import { join, resolve } from "node:path";
 import { hugepagesUnavailable } from "../../scripts/hugepages.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { run } from "../support/process.ts";
+import { guestImage } from "../support/qemu/image.ts";
 import { requirePeer } from "../support/skip.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
@@ -20,8 +21,11 @@ function timed(path: string): string[] {
   return [...loads.flatMap((load) => figures.map((figure) => `${path}, ${load}, ${figure}`)), `${path}, most`];
 }
 
+const image = await guestImage().catch((error: Error) => error);
+
 function missing(): string | undefined {
   if (Bun.which("dpdk-testpmd") === null) return "apt install dpdk-dev";
+  if (image instanceof Error) return image.message;
   return hugepagesUnavailable();
 }
 
@@ -39,7 +43,7 @@ requirePeer(
       defer(() => rmSync(folder, { recursive: true }));
       const out = join(folder, "result.json");
       const hugepages = readFileSync("/proc/sys/vm/nr_hugepages", "utf8");
-      const suites = ["--suites", "vhost-user,rules,growth,tap,latency,footprint"];
+      const suites = ["--suites", "vhost-user,rules,growth,tap,latency,guests,footprint"];
       const argv = [process.execPath, join(ROOT, "bench/main.ts"), "--smoke", ...suites, "--out", out];
       // Its sockets lie in our folder, so that its programs are known by it.
       const env = { RINGYARD_NO_INSTALL: "1", TMPDIR: folder };
@@ -59,6 +63,7 @@ requirePeer(
         "64 B, warm flows",
         "8 ports, 1024 addresses",
         "8 ports, 1024 addresses, against 2",
+        "TCP between guests, 1 stream",
         "TCP, 1 stream",
         "TCP, 4 streams",
         "idle, 2 TAP ports",
@@ -79,6 +84,7 @@ requirePeer(
         "one worker, up to key, 64 flows",
         "one worker, up to key, all new flows",
         "ping at idle, median",
+        "ping between guests, median",
         "start to first frame",
         "update of one rule, one CPU, full load, greatest",
         "update of one rule, one CPU, full load, median",

@@ -171,27 +171,37 @@ export class Guest {
 
 export type BootGuest = (image: GuestImage, options: GuestOptions) => Promise<Guest>;
 
+/** Who boots guests: starts their programs, and cleans up after them. */
+export interface GuestKeeper {
+  spawn(argv: string[]): Background;
+  defer(undo: () => unknown): void;
+}
+
+let booted = 0;
+
+/** Boots a guest, which is its keeper's to end. */
+export async function bootGuest(image: GuestImage, options: GuestOptions, keeper: GuestKeeper): Promise<Guest> {
+  const path = join(tmpdir(), `ringyard-guest-${process.pid}-${options.name}-${++booted}.sock`);
+  keeper.defer(() => rm(path, { force: true }));
+  const commands = await CommandChannel.listen(path);
+  keeper.defer(() => commands.close());
+  // QEMU dies with this process even where that is killed and can clean nothing up.
+  const qmpSocket = `${path}.qmp`;
+  keeper.defer(() => rm(qmpSocket, { force: true }));
+  const qemu = keeper.spawn(["setpriv", "--pdeathsig", "KILL", ...qemuCommand(options, image, path, qmpSocket)]);
+  keeper.defer(() => qemu.stop("SIGKILL"));
+  const guest = new Guest(options, qemu, commands, qmpSocket);
+  await guest.ready();
+  return guest;
+}
+
 /** Returns `bootGuest`: guests that it boots are killed with the surrounding file or describe block. */
 export function useGuests(): BootGuest {
   const spawn = useProcesses();
   const defer = useCleanup();
   // Now, while nothing else runs.
   if (accelerator() === "kvm") keepKvmInUse();
-  let booted = 0;
-  return async (image, options) => {
-    const path = join(tmpdir(), `ringyard-guest-${process.pid}-${options.name}-${++booted}.sock`);
-    defer(() => rm(path, { force: true }));
-    const commands = await CommandChannel.listen(path);
-    defer(() => commands.close());
-    // QEMU dies with this process even where that is killed and can clean nothing up.
-    const qmpSocket = `${path}.qmp`;
-    defer(() => rm(qmpSocket, { force: true }));
-    const qemu = spawn(["setpriv", "--pdeathsig", "KILL", ...qemuCommand(options, image, path, qmpSocket)]);
-    defer(() => qemu.stop("SIGKILL"));
-    const guest = new Guest(options, qemu, commands, qmpSocket);
-    await guest.ready();
-    return guest;
-  };
+  return (image, options) => bootGuest(image, options, { spawn, defer });
 }
 
 /** What QEMU has to run guests on: KVM where it is of use, as inside the virtual machine of the tests. */
