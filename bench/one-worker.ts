@@ -1,5 +1,5 @@
 // A dataplane worker's turn without its thread: two virtqueue ports or more, and the rules of a RuleTable in this thread, so that a turn can be
-// timed, and profiled, by itself. What runs is what a worker runs (dataplane/worker.ts, `breathe`), function by function.
+// timed, and profiled, by itself. What runs is what a worker runs (dataplane/breathe.ts), function by function.
 //
 //   port 0: transmit ring --fetch--> burst --forward (by rules, if there are any)--> deliver --> receive ring: port 1 (2, 3 ...)
 //
@@ -7,6 +7,7 @@
 
 import { parseRule } from "../src/control/rules/parse-rule.ts";
 import { resolveRule } from "../src/control/rules/resolve.ts";
+import { breathe, breatheOnce } from "../src/dataplane/breathe.ts";
 import { Fallback } from "../src/dataplane/fallback.ts";
 import { allocateFdb, type Fdb } from "../src/dataplane/fdb-layout.ts";
 import { fdbAddStatic } from "../src/dataplane/fdb-table.ts";
@@ -30,7 +31,7 @@ import { CLIENT_MACS } from "./peers/system.ts";
 import { BUFFER_STRIDE, SteadyRing } from "./steady-ring.ts";
 
 /** Small enough that buffers stay in the processor's cache, as a guest's do while it keeps up. */
-const RING = 256;
+export const RING = 256;
 const BUFFER_SIZE = 2048;
 /** VIRTIO_F_VERSION_1, in the features' high word. */
 const VERSION_1 = 1;
@@ -96,6 +97,8 @@ interface Dataplane {
 export class OneWorker implements Dataplane {
   readonly windows = new WindowTable();
   readonly shared = SharedState.allocate(1);
+  /** The worker's own: what its timed breaths took. */
+  readonly numbers = this.shared.worker(0);
   readonly fdb: Fdb;
   readonly tables: Tables;
   private readonly fallback = new Fallback(this.windows);
@@ -146,14 +149,10 @@ export class OneWorker implements Dataplane {
 
   /** The same with what `set` makes of the frame that begins at a half word, the k-th. */
   fillWith(set: (halves: Uint16Array, at: number, k: number) => void): void {
-    const [{ halves, transmit }, ...others] = this.ports;
-    transmit.poll();
+    const [{ halves, transmit }] = this.ports;
+    this.rewind();
     for (let k = 0; k < RING; k++) set(halves, transmit.frameAt(transmit.shown + k) >> 1, k);
-    for (const { receive } of others) {
-      receive.poll();
-      receive.show(receive.room);
-    }
-    transmit.show(RING);
+    this.show(RING);
   }
 
   /** One turn: a burst from port 0. */
@@ -167,6 +166,28 @@ export class OneWorker implements Dataplane {
     if (plan === null) forward(tables, fallback, batch, 0, counters);
     else forwardPlanned(tables, fallback, plan, batch, 0, counters);
     lane.release(batch);
+  }
+
+  /** Gives every buffer back; the frames in the transmit ring stay as they are, and wait to be shown. */
+  rewind(): void {
+    const [{ transmit }, ...others] = this.ports;
+    transmit.poll();
+    for (const { receive } of others) {
+      receive.poll();
+      receive.show(receive.room);
+    }
+  }
+
+  /** Shows the next `count` frames of port 0 to the switch: RING of them in all after each `rewind`. */
+  show(count: number): void {
+    this.ports[0].transmit.show(count);
+  }
+
+  /** A worker's breath: all ports are polled. By `timed`, timed by stage or not; else now and then, as in a worker. */
+  breath(timed?: boolean): number {
+    const { fallback, numbers, tables } = this;
+    if (timed === undefined) return breathe(tables, fallback, numbers);
+    return breatheOnce(tables, fallback, timed, timed ? numbers : null);
   }
 
   /** A burst that nothing is done with but `look`. */

@@ -2,6 +2,7 @@
 
 import type { Counters } from "../control/api.ts";
 import type { Operations } from "../control/protocol.ts";
+import { STAGES, stageCosts } from "../control/stage-costs.ts";
 import { type Cell, type Column, countsText, facts, table } from "./output.ts";
 import { dropped } from "./port-view.ts";
 
@@ -25,7 +26,7 @@ export function statsText(stats: Stats): string {
   const { totals } = stats;
   const rows: Cell[][] = stats.ports.map((port) => [...countersRow(port.name, port), countsText(port.drops)]);
   rows.push([...countersRow("total", totals), totals.dropped]);
-  return `${table(PORTS, rows)}\n${copiesText(stats)}${workersText(stats)}\n${summary(stats)}`;
+  return `${table(PORTS, rows)}\n${copiesText(stats)}${workersText(stats)}\n${stagesText(stats)}\n${summary(stats)}`;
 }
 
 /** How frames came to the NICs; nothing without them. */
@@ -51,6 +52,29 @@ function workersText({ workers }: Stats): string {
     breaths === 0 ? "-" : `${((100 * busyBreaths) / breaths).toFixed(1)}%`,
     sleeps,
   ]);
+  return table(columns, rows);
+}
+
+/** What a frame costs, by stage: since the start, or since the reading before. */
+function stagesText(now: Stats, before?: Reading, seconds = now.uptimeS): string {
+  const titles = ["WORKER", "NS/FRAME", ...STAGES.map((stage) => stage.toUpperCase()), "FRAMES/BREATH", "BUSY TIME"];
+  const columns = titles.map((title) => ({ title, right: true }));
+  const rows = now.workers.map((worker) => {
+    const costs = stageCosts(
+      worker,
+      before?.stats.workers.find((old) => old.worker === worker.worker),
+    );
+    if (costs === undefined) return [worker.worker, ...titles.slice(1).map(() => "-")];
+    const { busyMs, framesPerBreath, stages, totalNs } = costs;
+    const share = `${Math.min(100, busyMs / 10 / seconds).toFixed(1)}%`;
+    return [
+      worker.worker,
+      totalNs.toFixed(1),
+      ...STAGES.map((stage) => stages[stage].toFixed(1)),
+      framesPerBreath.toFixed(1),
+      share,
+    ];
+  });
   return table(columns, rows);
 }
 
@@ -89,5 +113,6 @@ export function ratesText(before: Reading | null, now: Reading): string {
       rate(old && dropped(old), dropped(port), 1, 0),
     ];
   });
-  return `${table(RATES, rows)}\n${workersText(now.stats)}`;
+  const stages = stagesText(now.stats, before ?? undefined, before === null ? undefined : seconds);
+  return `${table(RATES, rows)}\n${workersText(now.stats)}\n${stages}`;
 }

@@ -100,6 +100,18 @@ export interface WorkerInfo {
   sleeps: number;
   /** Breaths that moved at least one frame. */
   busyBreaths: number;
+  /** Of these, some were timed: sums since the start, so that two readings give what lies between them. */
+  timed: TimedBreaths;
+}
+
+/** What timed breaths took in all, in nanoseconds of the worker's busy time, by stage (mem/stages.ts says what is in each). */
+export interface TimedBreaths {
+  breaths: number;
+  frames: number;
+  fetchNs: number;
+  classifyNs: number;
+  copyNs: number;
+  publishNs: number;
 }
 
 export interface SwitchStats {

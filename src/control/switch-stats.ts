@@ -1,9 +1,18 @@
 // Counters as people read them: rows of the workers' Float64Arrays into named numbers, per queue, port and switch.
 
 import type { Dispatcher } from "../dataplane/dispatch.ts";
-import { MAX_PAIRS, WORKER_BREATHS, WORKER_BUSY_BREATHS, WORKER_SLEEPS } from "../dataplane/shared.ts";
+import {
+  MAX_PAIRS,
+  WORKER_BREATHS,
+  WORKER_BUSY_BREATHS,
+  WORKER_SLEEPS,
+  WORKER_STAGE_NS,
+  WORKER_TIMED_BREATHS,
+  WORKER_TIMED_FRAMES,
+} from "../dataplane/shared.ts";
 import * as counter from "../mem/counters.ts";
-import type { Counters, PollMode, SwitchStats, WorkerInfo } from "./api.ts";
+import { STAGE_CLASSIFY, STAGE_COPY, STAGE_FETCH, STAGE_PUBLISH } from "../mem/stages.ts";
+import type { Counters, PollMode, SwitchStats, TimedBreaths, WorkerInfo } from "./api.ts";
 
 /** Totals of the law rxFrames + copies = txFrames + dropped. */
 export interface LaneTotals {
@@ -90,5 +99,19 @@ function workerInfo(dispatcher: Dispatcher, worker: number, cpus: readonly numbe
     breaths: numbers[WORKER_BREATHS],
     sleeps: numbers[WORKER_SLEEPS],
     busyBreaths: numbers[WORKER_BUSY_BREATHS],
+    timed: timedBreaths(numbers),
+  };
+}
+
+/** From a worker's numbers. */
+export function timedBreaths(numbers: Float64Array): TimedBreaths {
+  const ns = (stage: number) => Math.round(numbers[WORKER_STAGE_NS + stage]);
+  return {
+    breaths: numbers[WORKER_TIMED_BREATHS],
+    frames: numbers[WORKER_TIMED_FRAMES],
+    fetchNs: ns(STAGE_FETCH),
+    classifyNs: ns(STAGE_CLASSIFY),
+    copyNs: ns(STAGE_COPY),
+    publishNs: ns(STAGE_PUBLISH),
   };
 }

@@ -11,6 +11,7 @@
 
 import type { Batch } from "../mem/batch.ts";
 import { COPIES, DROP_LINK_DOWN, DROP_NO_DESTINATION, DROP_OVERSIZED } from "../mem/counters.ts";
+import { enterStage, STAGE_CLASSIFY, STAGE_COPY } from "../mem/stages.ts";
 import type { Lane } from "../ports/port.ts";
 import { VIRTIO_NET_HDR_GSO_UDP_L4 } from "../uapi/virtio_net.ts";
 import { classify } from "./classify.ts";
@@ -92,8 +93,10 @@ export function deliverTo(
   }
   if (count === 0) return;
   const lanes = tables.outCount[port];
+  enterStage(STAGE_COPY);
   if (lanes === 1) deliverToLane(tables, fallback, batch, port * MAX_PAIRS, list, count, maxFrame, counters);
   else deliverSteered(tables, fallback, batch, port, list, count, maxFrame, counters);
+  enterStage(STAGE_CLASSIFY);
 }
 
 /** Copies to tables.kept the frames within `maxFrame`; of a super-frame, its segments have to be. Returns how many. */

@@ -1,7 +1,6 @@
 // The dataplane worker's loop: breathe (serve every lane once), and when nothing moved for a while, sleep.
 //
-//   breath: mailbox? -> for each lane: fetch a burst -> forward (by the plan's rules, if there is one) -> release (of what no
-//           NIC still reads) -> what waited for its turn at a port with a shape
+//   breath: mailbox? -> breathe.ts
 //   idle   busy       never sleeps
 //          adaptive   polls for IDLE_MS after the last frame, then arms all kicks and sleeps in epoll_wait
 //          interrupt  sleeps as soon as a breath was empty
@@ -15,15 +14,13 @@ import { type DmaRange, WindowTable } from "../mem/window.ts";
 import type { LaneConfig, LaneFactory } from "../ports/port.ts";
 import { EPOLLET, EPOLLIN, EpollWaiter, epollAdd, epollCreate, epollRemove } from "../sys/epoll.ts";
 import { pinToCpu } from "../sys/thread.ts";
-import { forwardBridged } from "./bridge/forward-bridged.ts";
-import { drainQueues, sleepMs } from "./bridge/queue-drain.ts";
+import { breathe } from "./breathe.ts";
+import { sleepMs } from "./bridge/queue-drain.ts";
 import { closeQueues, portLosesLane, swapQueues } from "./bridge/queue-swap.ts";
 import { Fallback } from "./fallback.ts";
 import { viewFdb } from "./fdb-layout.ts";
-import { forward } from "./forward.ts";
 import { Injector } from "./inject.ts";
 import { MailboxServer } from "./mailbox.ts";
-import { forwardPlanned } from "./rules/forward-planned.ts";
 import { type PlanConfig, PlanRunner } from "./rules/plan.ts";
 import {
   MAX_PAIRS,
@@ -110,7 +107,7 @@ export class DataplaneWorker {
         continue;
       }
       numbers[WORKER_BREATHS]++;
-      if (breathe(this.tables, this.fallback) > 0) {
+      if (breathe(this.tables, this.fallback, numbers) > 0) {
         numbers[WORKER_BUSY_BREATHS]++;
         idleBreaths = 0;
         continue;
@@ -223,35 +220,4 @@ export class DataplaneWorker {
     this.tables.clear(index);
     lane.close();
   }
-}
-
-/** One turn: a burst from every lane. Returns how many frames moved. */
-function breathe(tables: Tables, fallback: Fallback): number {
-  const lanes = tables.inLanes;
-  const batch = tables.batch;
-  let moved = 0;
-  for (let k = 0; k < lanes.length; k++) {
-    const lane = lanes[k];
-    batch.reset();
-    const count = lane.fetch(batch);
-    if (count > 0) {
-      const plan = tables.plan;
-      if (plan === null) forward(tables, fallback, batch, tables.inPorts[k], tables.inCounters[k]);
-      else if (plan.bridge === null)
-        forwardPlanned(tables, fallback, plan, batch, tables.inPorts[k], tables.inCounters[k]);
-      else forwardBridged(tables, fallback, plan, plan.bridge, batch, tables.inPorts[k], tables.inCounters[k]);
-      moved += count;
-    }
-    lane.release(batch);
-  }
-  if (tables.queues !== null) moved += drainQueues(tables, fallback, tables.queues);
-  if (tables.idleLanes.length > 0) releaseIdle(tables);
-  return moved;
-}
-
-/** Gives back what NICs have sent meanwhile, of lanes that are not fetched from. */
-function releaseIdle(tables: Tables): void {
-  const lanes = tables.idleLanes;
-  tables.batch.reset();
-  for (let k = 0; k < lanes.length; k++) lanes[k].release(tables.batch);
 }

@@ -22,6 +22,7 @@ import {
 } from "../mem/counters.ts";
 import type { GuestMemory } from "../mem/guest-memory.ts";
 import { DELIVER_CALL, DELIVER_NEXT, DELIVER_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
+import { enterStage, STAGE_COPY, STAGE_PUBLISH } from "../mem/stages.ts";
 import { VRING_DESC_F_WRITE } from "../uapi/virtio_ring.ts";
 import { CHAIN_FLAGS, walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, writeNetHeader } from "./net-header.ts";
@@ -111,8 +112,10 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
     free = state[DELIVER_STATUS] === RING_BROKEN ? 0 : free - taken;
   }
   if (next !== start) {
+    enterStage(STAGE_PUBLISH);
     state[DELIVER_NEXT] = next;
     publishUsed(ring, start, next, state, DELIVER_CALL, counters);
+    enterStage(STAGE_COPY);
   }
   // Last, so that whoever reads that a frame was delivered finds it with its driver.
   counters[TX_FRAMES] += delivered;

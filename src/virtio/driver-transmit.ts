@@ -26,6 +26,7 @@ import {
   TX_ZERO_COPY,
 } from "../mem/counters.ts";
 import { DELIVER_STATUS, RING_BROKEN, TX_POSTED } from "../mem/lane-state.ts";
+import { enterStage, STAGE_COPY, STAGE_PUBLISH } from "../mem/stages.ts";
 import type { WindowTable } from "../mem/window.ts";
 import { VIRTIO_NET_HDR_GSO_NONE } from "../uapi/virtio_net.ts";
 import { VRING_DESC_F_NEXT } from "../uapi/virtio_ring.ts";
@@ -126,9 +127,11 @@ export function transmitBurst(transmitter: Transmitter, batch: Batch, list: Int3
     bytes += length;
   }
   if (next !== previous) {
+    enterStage(STAGE_PUBLISH);
     books[NEXT_AVAIL] = next;
     publishPosted(transmitter);
     if (publishAvail(ring, previous, next)) transmitter.doorbell.write16(queue.notifyOffset, queue.index);
+    enterStage(STAGE_COPY);
   }
   counters[TX_FRAMES] += delivered;
   counters[TX_BYTES] += bytes;

@@ -10,6 +10,7 @@
 
 import { type Batch, BURST, MAX_SEGMENTS } from "../../mem/batch.ts";
 import { DROP_LINK_DOWN, DROP_MALFORMED, DROP_QUEUE_FULL } from "../../mem/counters.ts";
+import { enterStage, STAGE_CLASSIFY, STAGE_COPY } from "../../mem/stages.ts";
 import type { Fallback } from "../fallback.ts";
 import { deliverTo } from "../forward.ts";
 import { beginTurn, msOfBurst, msToTokens, takeTokens } from "../rules/meter.ts";
@@ -46,6 +47,7 @@ export function queueFrames(
     lane[DROP_LINK_DOWN] += count;
     return;
   }
+  enterStage(STAGE_COPY);
   for (let k = 0; k < count; k++) {
     const i = list[k];
     const q = priorityOf(priorities, i);
@@ -64,6 +66,7 @@ export function queueFrames(
     else pushFrame(order, q, frame, needed);
   }
   counters[row + ROW_WAITING] = order.waiting;
+  enterStage(STAGE_CLASSIFY);
 }
 
 /** Sends what tokens allow, of all ports. Returns how many frames left. `nowMs` is given by tests. */

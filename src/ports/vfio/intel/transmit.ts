@@ -22,6 +22,7 @@ import {
   TX_ZERO_COPY,
 } from "../../../mem/counters.ts";
 import { TX_POSTED, TX_REAPED } from "../../../mem/lane-state.ts";
+import { enterStage, STAGE_COPY, STAGE_PUBLISH } from "../../../mem/stages.ts";
 import { DESC_SHIFT, E1000_TXD_CMD_RS, E1000_TXD_STAT_DD } from "./descriptors.ts";
 import { NO_ROOM, sendDirect } from "./direct.ts";
 import { TX_BUFFER, TX_BUFFER_SHIFT, TX_BUFFER_SIZE, TX_CLEAN, TX_MARKS, TX_NEXT } from "./layout.ts";
@@ -100,12 +101,14 @@ function ring(tx: Transmitter, start: number, next: number): void {
   const { own, words } = tx;
   const last = (next - 1) & tx.mask;
   const word = tx.ringWord + (last << DESC_SHIFT) + 2;
+  enterStage(STAGE_PUBLISH);
   own[TX_MARKS + start] = last;
   own[tx.tickets + start] = tx.posted;
   own[TX_NEXT] = next;
   if (tx.posted !== tx.state[TX_POSTED]) publish32(tx.state, TX_POSTED, tx.posted);
   publish32(words, word, words[word] | E1000_TXD_CMD_RS);
   tx.registers.write32(tx.tail, next);
+  enterStage(STAGE_COPY);
 }
 
 /** Copies frame `i` and writes its descriptors at `next`. Returns the descriptor behind them, or minus a DROP_* counter. */

@@ -1,0 +1,45 @@
+// What a frame costs a worker, stage by stage, from two readings of its timed breaths, or from the sums since its start. Pure.
+//
+//   timed breaths: ns by stage / frames = ns a frame      ns / breaths x all busy breaths = busy time
+//
+// A frame's cost is that of the breaths it came in, polling of other lanes within them included; empty breaths cost no frame anything.
+
+import type { TimedBreaths, WorkerInfo } from "./api.ts";
+
+export const STAGES = ["fetch", "classify", "copy", "publish"] as const;
+export type Stage = (typeof STAGES)[number];
+
+export interface StageCosts {
+  /** Nanoseconds a frame. */
+  readonly stages: Readonly<Record<Stage, number>>;
+  readonly totalNs: number;
+  readonly framesPerBreath: number;
+  /** The time of all busy breaths, timed or not: an estimate. */
+  readonly busyMs: number;
+}
+
+type Reading = Pick<WorkerInfo, "busyBreaths" | "timed">;
+
+const NOTHING: TimedBreaths = { breaths: 0, frames: 0, fetchNs: 0, classifyNs: 0, copyNs: 0, publishNs: 0 };
+
+/** Between two readings; without `before`, since the start. Undefined where no breath with frames was timed. */
+export function stageCosts(now: Reading, before: Reading = { busyBreaths: 0, timed: NOTHING }): StageCosts | undefined {
+  const breaths = now.timed.breaths - before.timed.breaths;
+  const frames = now.timed.frames - before.timed.frames;
+  // A switch that was started anew between two readings counts from 0.
+  if (breaths <= 0 || frames <= 0) return undefined;
+  const sum = (key: keyof TimedBreaths) => now.timed[key] - before.timed[key];
+  const ns = { fetch: sum("fetchNs"), classify: sum("classifyNs"), copy: sum("copyNs"), publish: sum("publishNs") };
+  const totalNs = STAGES.reduce((total, stage) => total + ns[stage], 0);
+  return {
+    stages: {
+      fetch: ns.fetch / frames,
+      classify: ns.classify / frames,
+      copy: ns.copy / frames,
+      publish: ns.publish / frames,
+    },
+    totalNs: totalNs / frames,
+    framesPerBreath: frames / breaths,
+    busyMs: ((totalNs / breaths) * (now.busyBreaths - before.busyBreaths)) / 1e6,
+  };
+}

@@ -1,0 +1,96 @@
+// HOT
+// One turn of a worker: a burst from every lane, and what waited for its turn at a port with a shape.
+//
+//   for each lane: fetch a burst -> forward (by the plan's rules, if there is one) -> release (of what no NIC still reads)
+//
+// Called by the worker's loop (worker.ts), and by benches that want a turn without its thread.
+
+import {
+  addStages,
+  enterStage,
+  STAGE_CLASSIFY,
+  STAGE_FETCH,
+  STAGE_PUBLISH,
+  startStages,
+  stopStages,
+} from "../mem/stages.ts";
+import { forwardBridged } from "./bridge/forward-bridged.ts";
+import { drainQueues } from "./bridge/queue-drain.ts";
+import type { Fallback } from "./fallback.ts";
+import { forward } from "./forward.ts";
+import { forwardPlanned } from "./rules/forward-planned.ts";
+import { WORKER_STAGE_NS, WORKER_TIMED_BREATHS, WORKER_TIMED_FRAMES } from "./shared.ts";
+import type { Tables } from "./tables.ts";
+
+/**
+ * Of so many busy breaths, TIMED_RUN are timed. Timing one takes 1.1 us, the least breath that moves a frame 0.2 us: so this costs half a
+ * percent at most, a tenth of that at full load. A prime, so that no rhythm of the traffic hides a part of it.
+ */
+export const TIMED_EVERY = 4093;
+/** In a row, and the first of them is not counted: it finds the clock's code and its own out of the processor's caches. */
+export const TIMED_RUN = 4;
+
+/** Busy breaths so far, modulo TIMED_EVERY. */
+let turn = 0;
+
+/** Returns how many frames moved. Now and then the breath is timed by stage into the worker's `numbers`. */
+export function breathe(tables: Tables, fallback: Fallback, numbers: Float64Array): number {
+  const timed = turn < TIMED_RUN;
+  const moved = breatheOnce(tables, fallback, timed, timed && turn > 0 ? numbers : null);
+  if (moved > 0 && ++turn === TIMED_EVERY) turn = 0;
+  return moved;
+}
+
+/**
+ * One function for both, timed or not: what runs seldom is compiled late, and would be timed as that. Where nothing moves, nothing is
+ * added to `numbers`: polling is no frame's cost.
+ */
+export function breatheOnce(tables: Tables, fallback: Fallback, timed: boolean, numbers: Float64Array | null): number {
+  if (timed) startStages();
+  const fetched = serveLanes(tables, fallback);
+  const moved = fetched + finishBreath(tables, fallback);
+  if (timed && stopStages() && numbers !== null && moved > 0) {
+    addStages(numbers, WORKER_STAGE_NS);
+    numbers[WORKER_TIMED_BREATHS]++;
+    numbers[WORKER_TIMED_FRAMES] += fetched;
+  }
+  return moved;
+}
+
+/** Returns how many frames came. */
+function serveLanes(tables: Tables, fallback: Fallback): number {
+  const lanes = tables.inLanes;
+  const batch = tables.batch;
+  let fetched = 0;
+  for (let k = 0; k < lanes.length; k++) {
+    const lane = lanes[k];
+    enterStage(STAGE_FETCH);
+    batch.reset();
+    const count = lane.fetch(batch);
+    if (count > 0) {
+      enterStage(STAGE_CLASSIFY);
+      const plan = tables.plan;
+      if (plan === null) forward(tables, fallback, batch, tables.inPorts[k], tables.inCounters[k]);
+      else if (plan.bridge === null)
+        forwardPlanned(tables, fallback, plan, batch, tables.inPorts[k], tables.inCounters[k]);
+      else forwardBridged(tables, fallback, plan, plan.bridge, batch, tables.inPorts[k], tables.inCounters[k]);
+      fetched += count;
+      enterStage(STAGE_PUBLISH);
+    }
+    lane.release(batch);
+  }
+  return fetched;
+}
+
+/** Sends what waited, and gives back what NICs have sent meanwhile of lanes that are not fetched from. Returns how many frames left. */
+function finishBreath(tables: Tables, fallback: Fallback): number {
+  enterStage(STAGE_CLASSIFY);
+  const sent = tables.queues === null ? 0 : drainQueues(tables, fallback, tables.queues);
+  const lanes = tables.idleLanes;
+  if (lanes.length > 0) {
+    enterStage(STAGE_PUBLISH);
+    tables.batch.reset();
+    for (let k = 0; k < lanes.length; k++) lanes[k].release(tables.batch);
+  }
+  return sent;
+}
