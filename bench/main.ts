@@ -17,12 +17,26 @@ import { GUESTS_SYSTEM_NAMES, guests } from "./suites/guests.ts";
 import { LATENCY_SYSTEM_NAMES, latency } from "./suites/latency.ts";
 import { NIC_SYSTEM_NAMES, nic } from "./suites/nic.ts";
 import { RULES_SYSTEM_NAMES, rules } from "./suites/rules.ts";
+import { stability } from "./suites/stability.ts";
+import { stages } from "./suites/stages.ts";
 import { TAP_SYSTEM_NAMES, tap } from "./suites/tap.ts";
 import { VDUSE_SYSTEM_NAMES, vduse } from "./suites/vduse.ts";
 import { SYSTEM_NAMES as VHOST_USER_SYSTEM_NAMES, vhostUser } from "./suites/vhost-user.ts";
 import { Undo } from "./undo.ts";
 
-const SUITES: readonly Suite[] = [vhostUser, rules, growth, tap, latency, guests, footprint, vduse, nic];
+const SUITES: readonly Suite[] = [
+  vhostUser,
+  stages,
+  rules,
+  growth,
+  tap,
+  latency,
+  guests,
+  footprint,
+  stability,
+  vduse,
+  nic,
+];
 /** Those of all suites; each takes the ones that it knows. */
 const SYSTEM_NAMES = [
   ...new Set([
@@ -39,7 +53,8 @@ const SYSTEM_NAMES = [
 interface Options {
   rounds: number;
   seconds: number;
-  sizes: number[];
+  sizes?: number[];
+  minutes: number;
   quota: number;
   systems: string[];
   suites: string[];
@@ -70,7 +85,8 @@ function parseOptions(argv: string[]): Options {
     .description(`Measures ringyard beside its peers.\n\nSuites:\n${about}`)
     .option("--rounds <count>", "rounds; the systems take turns in each", number, 5)
     .option("--seconds <count>", "seconds of one measurement", number, 5)
-    .option("--sizes <bytes>", "frame sizes", (text) => text.split(",").map(number), [64, 1500])
+    .option("--sizes <bytes>", "frame sizes (default: each suite's own)", (text) => text.split(",").map(number))
+    .option("--minutes <count>", "of load, for the suite stability", number, 10)
     .option("--quota <percent>", "of CPU 0 for the switch under test, 0: no limit", number, 40)
     .option("--systems <names>", "of the systems compared", listOf(SYSTEM_NAMES), SYSTEM_NAMES)
     .option("--suites <names>", "to run", listOf(suiteNames), suiteNames)

@@ -17,9 +17,10 @@ function cpuControllerV1(): string | undefined {
   return undefined;
 }
 
+const name = `ringyard-bench-${process.pid}`;
+
 function makeGroup(percent: number): string {
   const quotaUs = (PERIOD_US * percent) / 100;
-  const name = `ringyard-bench-${process.pid}`;
   const v1 = cpuControllerV1();
   if (v1 !== undefined) {
     const group = join(v1, name);
@@ -52,4 +53,9 @@ export function confine(pid: number, percent: number, undo: Undo): void {
   const group = makeGroup(percent);
   undo.defer(() => removeGroup(group));
   writeFileSync(join(group, "cgroup.procs"), String(pid));
+}
+
+/** Gives a process that `confine` was called for all of its CPU. */
+export function unconfine(pid: number): void {
+  writeFileSync(join(cpuControllerV1() ?? "/sys/fs/cgroup", "cgroup.procs"), String(pid));
 }

@@ -35,8 +35,10 @@ export interface Context {
   readonly rounds: number;
   /** Seconds of one throughput measurement. */
   readonly seconds: number;
-  /** Frame sizes in bytes. */
-  readonly sizes: readonly number[];
+  /** Frame sizes in bytes, where not those of the suite itself are wanted. */
+  readonly sizes?: readonly number[];
+  /** Of load, for the suite of long runs. */
+  readonly minutes: number;
   /** Percent of CPU 0 that a switch under test gets; 0: all of it. */
   readonly quota: number;
   /** Names of the systems to measure; ringyard is always one. */

@@ -14,17 +14,27 @@ export interface Client {
 /** Connects a client to the sockets of a switch. */
 export type Attach = (sockets: Running["sockets"], undo: Undo) => Promise<Client>;
 
-export async function throughput(system: System, attach: Attach, context: Context): Promise<number[]> {
+/** Starts a system and connects a client, for `body` to measure; ends both. */
+export async function underLoad<C extends Client, T>(
+  system: System,
+  attach: (sockets: Running["sockets"], undo: Undo) => Promise<C>,
+  context: Context,
+  body: (running: Running, client: C) => Promise<T>,
+): Promise<T> {
   const undo = new Undo();
   const unwind = context.undo.defer(() => undo.unwind());
   try {
     const running = await system.start(context.quota, undo);
     const client = await attach(running.sockets, undo);
-    const readings = await client.measure(context.seconds);
+    const measured = await body(running, client);
     await client.quit();
     await running.stop();
-    return readings;
+    return measured;
   } finally {
     await unwind();
   }
+}
+
+export function throughput(system: System, attach: Attach, context: Context): Promise<number[]> {
+  return underLoad(system, attach, context, (_, client) => client.measure(context.seconds));
 }

@@ -4,7 +4,9 @@
 //   client port 0 -> switch -> client port 1 -> switch -> client port 0 …
 //
 // What is read is the number of frames that it receives per second, on both ports together. The arguments are those that
-// every switch gets; they are not tuned to any.
+// every switch gets; they are not tuned to any. Its frames are of one size, or of several that circle together (IMIX): testpmd
+// sends one size at a time, so it is stopped between sizes, with what it has sent left to wait in the rings. Each frame
+// circles as often as every other then, so their numbers are the mix; what comes back is held against it.
 
 import type { Background } from "../../test/support/process.ts";
 import { until } from "../../test/support/until.ts";
@@ -12,8 +14,22 @@ import type { Undo } from "../undo.ts";
 import { CLIENT_MACS, removeDpdkFiles } from "./system.ts";
 
 const QUEUE_SIZE = 1024;
-/** 8 bursts of 32 frames circle. */
+/** So many bursts of 32 frames of a size circle, from either port. */
+export interface Share {
+  readonly size: number;
+  readonly bursts: number;
+}
+
+/** Frames of one size. */
 const BURSTS = 8;
+/** 7:4:1, the usual simple mix: the least frame, one between, and the greatest of an MTU of 1500 (lengths without FCS). */
+export const IMIX: readonly Share[] = [
+  { size: 64, bursts: 7 },
+  { size: 570, bursts: 4 },
+  { size: 1514, bursts: 1 },
+];
+/** How far the mean size of what comes back may be from that of the mix: readings of packets and bits are not of one moment. */
+const MIX_TOLERANCE = 0.03;
 const PROMPT = "testpmd> ";
 /**
  * For `attach`: frames circle in 256 flows instead of one, each a source address of its own (198.18.0.3, 198.18.1.3, …), half of them
@@ -29,12 +45,20 @@ const ATTEMPTS = 5;
 let serial = 0;
 
 export class DpdkClient {
-  private constructor(private readonly program: Background) {}
+  private circling = false;
 
-  /** Connects to both sockets and brings the ports up; no frame is sent yet. `flows`: extra arguments, as MANY_FLOWS. */
+  private constructor(
+    private readonly program: Background,
+    private readonly shares: readonly Share[],
+  ) {}
+
+  /**
+   * Connects to both sockets and brings the ports up; no frame is sent yet. `load`: a size or a mix. `flows`: extra arguments, as
+   * MANY_FLOWS.
+   */
   static async attach(
     sockets: readonly [string, string],
-    size: number,
+    load: number | readonly Share[],
     undo: Undo,
     flows: readonly string[] = [],
   ): Promise<DpdkClient> {
@@ -42,7 +66,9 @@ export class DpdkClient {
       `--vdev=net_virtio_user${port},path=${sockets[port]},queues=1,queue_size=${QUEUE_SIZE},mac=${CLIENT_MACS[port]},${FEATURES}`;
     const prefix = `client${process.pid}-${serial++}`;
     const eal = ["--lcores", "0@1,1@1", "-m", "512", "--no-pci", `--file-prefix=${prefix}`];
-    const app = ["-i", "--nb-cores=1", "--forward-mode=io", "--total-num-mbufs=16384", `--txpkts=${size}`, ...flows];
+    const shares = typeof load === "number" ? [{ size: load, bursts: BURSTS }] : load;
+    const keepSent = shares.length > 1 ? ["--no-flush-rx"] : [];
+    const app = ["-i", "--nb-cores=1", "--forward-mode=io", "--total-num-mbufs=16384", ...keepSent, ...flows];
     const peers = [`--eth-peer=0,${CLIENT_MACS[1]}`, `--eth-peer=1,${CLIENT_MACS[0]}`];
     const argv = ["dpdk-testpmd", ...eal, "--single-file-segments", device(0), device(1), "--", ...app, ...peers];
     undo.defer(() => removeDpdkFiles(prefix));
@@ -50,48 +76,69 @@ export class DpdkClient {
     const program = undo.spawn(["stdbuf", "-oL", ...argv]);
     await program.says(PROMPT, { timeoutMs: 30_000 });
     await Bun.sleep(SETTLE_MS);
-    return new DpdkClient(program);
+    return new DpdkClient(program, shares);
   }
 
-  /** Lets frames circle; returns millions received per second, one reading a second. */
-  async measure(seconds: number): Promise<number[]> {
-    await this.start();
+  /**
+   * Lets frames circle, from the first call on; returns millions received per second, one reading a second, each told as it comes.
+   */
+  async measure(seconds: number, each: (mpps: number) => void = () => {}): Promise<number[]> {
+    if (!this.circling) await this.start();
+    this.circling = true;
+    // What has arrived since the last question.
+    await this.rate();
     const readings: number[] = [];
     for (let second = 0; second < seconds; second++) {
       await Bun.sleep(1_000);
-      readings.push((await this.packetRate()) / 1e6);
+      const { packets, size } = await this.rate();
+      this.checkMix(size);
+      const mpps = packets / 1e6;
+      readings.push(mpps);
+      each(mpps);
     }
-    this.program.write("stop\n");
     return readings;
   }
 
   /** Sends the frames; once more where all of them were lost to a switch that was not ready yet. */
   private async start(): Promise<void> {
+    const sending = this.shares.map(({ size, bursts }) => `set txpkts ${size}\nstart tx_first ${bursts}\n`);
+    // The first answer is always 0.
+    await this.rate();
     for (let attempt = 1; ; attempt++) {
-      this.program.write(`start tx_first ${BURSTS}\n`);
+      this.program.write(sending.join("stop\n"));
       await Bun.sleep(WARM_UP_MS);
-      // The first answer counts from the start of the program.
-      if ((await this.packetRate()) > 0) return;
+      if ((await this.rate()).packets > 0) return;
       if (attempt === ATTEMPTS) throw new Error("no frame comes back");
       this.program.write("stop\n");
     }
   }
 
+  /** Throws where some of the frames were lost that circle. */
+  private checkMix(size: number): void {
+    const frames = this.shares.reduce((sum, { bursts }) => sum + bursts, 0);
+    const mean = this.shares.reduce((sum, share) => sum + share.size * share.bursts, 0) / frames;
+    if (Math.abs(size - mean) > mean * MIX_TOLERANCE) {
+      throw new Error(`frames of ${size.toFixed(0)} B come back, where ${mean.toFixed(0)} B were sent in the mean`);
+    }
+  }
+
   async quit(): Promise<void> {
-    this.program.write("quit\n");
+    this.program.write("stop\nquit\n");
     await until("the client to quit", () => !this.program.running, { timeoutMs: 10_000 }).catch(() => {});
     await this.program.stop("SIGKILL");
   }
 
-  /** Frames per second since the last question, as testpmd counts them. */
-  private async packetRate(): Promise<number> {
-    const answered = () => [...this.program.output.matchAll(/Rx-pps:\s+(\d+)/g)].map((match) => Number(match[1]));
-    const before = answered().length;
+  /** What came in on both ports since the last question, as testpmd counts it: packets per second, and their mean size. */
+  private async rate(): Promise<{ packets: number; size: number }> {
+    const answers = () =>
+      [...this.program.output.matchAll(/Rx-pps:\s+(\d+)\s+Rx-bps:\s+(\d+)/g)].map((match) => match.map(Number));
+    this.program.forget();
     this.program.write("show port stats all\n");
-    const rates = await until("the client's counters", () => {
-      const all = answered();
-      return all.length >= before + 2 ? all.slice(-2) : undefined;
+    const ports = await until("the client's counters", () => {
+      const all = answers();
+      return all.length === 2 ? all : undefined;
     });
-    return rates[0] + rates[1];
+    const [packets, bits] = [1, 2].map((k) => ports[0][k] + ports[1][k]);
+    return { packets, size: bits / 8 / packets };
   }
 }

@@ -25,11 +25,11 @@ export function launch(
   ports: Record<string, string>,
   poll: Poll,
   undo: Undo,
-  { control = join(scratchFolder(undo), "control.sock"), cpus = "0" } = {},
+  { control = join(scratchFolder(undo), "control.sock"), cpus = "0", env = {} as Record<string, string> } = {},
 ): Background {
   const words = Object.entries(ports).flatMap(([name, uri]) => ["--port", `${name}=${uri}`]);
   const up = command("up", ...words, "--cpus", "0", "--poll", poll, "--control", control);
-  return undo.spawn(["taskset", "-c", cpus, ...up]);
+  return undo.spawn(["taskset", "-c", cpus, ...up], env);
 }
 
 /** Waits until it says so. */
@@ -42,12 +42,13 @@ export async function startRingyard(
   quota: number,
   undo: Undo,
   rules: readonly MixedRule[] = [],
-): Promise<Running> {
+  env: Record<string, string> = {},
+): Promise<Running & { program: Background; control: string }> {
   const folder = scratchFolder(undo);
   const sockets = [join(folder, "0"), join(folder, "1")] as const;
   const control = join(folder, "control.sock");
   const ports = { p0: `vhost-user:${sockets[0]}`, p1: `vhost-user:${sockets[1]}` };
-  const program = launch(ports, poll, undo, { control });
+  const program = launch(ports, poll, undo, { control, env });
   await ready(program);
   await socketsListening(sockets, () => program.output);
   if (rules.length > 0) await replaceRules(rules, control, folder);
@@ -55,6 +56,8 @@ export async function startRingyard(
   return {
     sockets,
     pid: program.pid,
+    program,
+    control,
     async stop() {
       await program.stop();
     },

@@ -25,6 +25,7 @@ import { measureUpdates, UPDATE_BARS } from "./rules-update.ts";
 const OVS_NO_RULES = `${ovsDpdk.name}-no-rules`;
 export const RULES_SYSTEM_NAMES = [...new Set([OURS, NO_RULES, ovsDpdk.name, OVS_NO_RULES, ...COST_SYSTEMS])];
 
+const SIZES = [64, 1500];
 const WARM = "warm flows";
 const NEW = "all new flows";
 const subjectOf = (size: number, traffic: string) => `${size} B, ${traffic}`;
@@ -63,7 +64,7 @@ async function measurePeers(round: number, size: number, context: Context): Prom
 async function run(context: Context): Promise<void> {
   for (let round = 0; round < context.rounds; round++) {
     const restore = context.undo.defer(reserveHugepages());
-    for (const size of context.sizes) await measurePeers(round, size, context);
+    for (const size of context.sizes ?? SIZES) await measurePeers(round, size, context);
     await restore();
     await measureCost(round, context);
     if (context.systems.includes(OURS)) await measureUpdates(round, context);

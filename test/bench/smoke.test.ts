@@ -43,7 +43,7 @@ requirePeer(
       defer(() => rmSync(folder, { recursive: true }));
       const out = join(folder, "result.json");
       const hugepages = readFileSync("/proc/sys/vm/nr_hugepages", "utf8");
-      const suites = ["--suites", "vhost-user,rules,growth,tap,latency,guests,footprint"];
+      const suites = ["--suites", "vhost-user,rules,growth,tap,latency,guests,footprint,stability"];
       const argv = [process.execPath, join(ROOT, "bench/main.ts"), "--smoke", ...suites, "--out", out];
       // Its sockets lie in our folder, so that its programs are known by it.
       const env = { RINGYARD_NO_INSTALL: "1", TMPDIR: folder };
@@ -60,16 +60,23 @@ requirePeer(
         "2 ports, 1024 addresses",
         "64 B",
         "64 B, all new flows",
+        "64 B, unconfined",
         "64 B, warm flows",
         "8 ports, 1024 addresses",
         "8 ports, 1024 addresses, against 2",
+        "IMIX",
+        "IMIX, unconfined",
         "TCP between guests, 1 stream",
         "TCP, 1 stream",
         "TCP, 4 streams",
+        "collections of the workers' heaps",
+        "drift of throughput, last fifth against first",
+        "growth of memory, last fifth against first",
         "idle, 2 TAP ports",
         "idle, 2 vhost-user ports",
         "memory, 2 TAP ports",
         "memory, 2 vhost-user ports after load",
+        "most that the host took of a second",
         ...timed("namespaces"),
         "one worker, 1 flow",
         "one worker, 4096 flows",
@@ -86,13 +93,18 @@ requirePeer(
         "ping at idle, median",
         "ping between guests, median",
         "start to first frame",
+        "throughput",
         "update of one rule, one CPU, full load, greatest",
         "update of one rule, one CPU, full load, median",
         "update of one rule, paced load, greatest",
         "update of one rule, paced load, median",
         ...timed("vhost-user"),
+        "worst second, below the median",
       ]);
-      for (const [subject, value] of values) expect(value, subject).toBeGreaterThan(0);
+      // What a steady switch has none of.
+      const none = /^(collections|drift|growth|most that the host|worst second)/;
+      for (const [subject, value] of values) if (!none.test(subject)) expect(value, subject).toBeGreaterThan(0);
+      expect(values.get("collections of the workers' heaps")).toBe(0);
       expect(stdout).toContain("start to first frame");
       expect((await run(["pgrep", "-af", folder], { allowFailure: true })).stdout).toBe("");
       expect(readdirSync(folder).sort()).toEqual(["result", "result.json"]);

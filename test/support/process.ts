@@ -64,6 +64,11 @@ export class Background {
     return this.kept;
   }
 
+  /** Keeps no more of what was said so far: before a question whose answer is looked for. */
+  forget(): void {
+    this.kept = "";
+  }
+
   write(text: string): void {
     this.child.stdin.write(text);
     void this.child.stdin.flush();
