@@ -10,10 +10,13 @@ import { RX_BYTES, RX_FRAMES, TX_BYTES, TX_FRAMES } from "../../src/mem/counters
 import type { Lane } from "../../src/ports/port.ts";
 import { createTapLane } from "../../src/ports/tap/lane.ts";
 import { closeFd, O_NONBLOCK, O_RDWR, openFd, readAt, writeAt } from "../../src/sys/fd.ts";
+import { libc } from "../../src/sys/libc.ts";
 import { mapAnonymous, unmap, viewOf } from "../../src/sys/memory.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
 import { LaneBench, pattern } from "./lane-bench.ts";
 
+const F_SETFL = 4;
+const O_DIRECT = 0x4000;
 const PIPE_SIZE = 64 * 1024; // pipe(7)
 const SCRATCH_SIZE = 256 * 1024;
 
@@ -181,6 +184,26 @@ describe("fetch", () => {
       expect(bench.drops).toEqual({ [reason]: 1 });
     });
   }
+
+  test("does not let a frame wait for a read that finds none, and takes bursts at once", () => {
+    // Each write is one read's (pipe(7), packet mode).
+    libc.fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK | O_DIRECT);
+    const taken = () => {
+      bench.batch.reset();
+      return lane.fetch(bench.batch);
+    };
+    const burst = (count: number) => {
+      for (let n = 0; n < count; n++) feed(record(PLAIN, pattern(60, n)));
+    };
+    burst(12);
+    expect([taken(), taken(), taken(), taken()]).toEqual([1, 2, 4, 5]);
+    expect(bench.frame(4)).toEqual(pattern(60, 11));
+    burst(9);
+    expect([taken(), taken(), taken()]).toEqual([5, 4, 0]);
+    burst(2);
+    expect([taken(), taken(), taken()]).toEqual([1, 1, 0]);
+    expect(bench.counters[RX_FRAMES]).toBe(23);
+  });
 
   test("is the owner's: a worker that only delivers takes nothing", () => {
     const other = open(OFFLOAD_ALL, false);

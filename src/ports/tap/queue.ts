@@ -45,6 +45,8 @@ export class TapQueue implements Lane {
   readonly delivers = true;
   /** A tap's descriptor stays readable while frames wait. */
   readonly wakeEdge = false;
+  /** Frames that the next fetch asks for. A read that finds none takes 0.35 us, for which the frame before it would wait. */
+  wanted = 1;
 
   constructor(
     readonly accepts: number,
@@ -103,7 +105,7 @@ export class TapQueue implements Lane {
   }
 }
 
-/** Reads frames until none waits or the burst is full. Returns how many are in the batch. */
+/** Reads as many frames as waited the last time, and twice as many where that was not all. Returns how many are in the batch. */
 function fetchFrames(lane: TapQueue, batch: Batch): number {
   const fd = lane.fd;
   const arena = lane.arena;
@@ -114,7 +116,8 @@ function fetchFrames(lane: TapQueue, batch: Batch): number {
   let at = FRAMES_AT;
   let taken = 0;
   let bytes = 0;
-  for (; taken < BURST; taken++) {
+  const wanted = lane.wanted;
+  for (; taken < wanted; taken++) {
     const size = readAt(fd, address + at, FRAME_ROOM);
     if (size <= 0) break;
     const length = size - NET_HEADER_SIZE;
@@ -143,6 +146,7 @@ function fetchFrames(lane: TapQueue, batch: Batch): number {
     batch.count = i + 1;
     at += (size + 63) & ~63;
   }
+  lane.wanted = taken === wanted ? Math.min(BURST, wanted * 2) : Math.max(1, taken);
   counters[RX_FRAMES] += taken;
   counters[RX_BYTES] += bytes;
   return batch.count;
