@@ -3,68 +3,17 @@
 
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { RingyardError } from "../../../src/core/errors.ts";
 import { METER_BUCKET } from "../../../src/dataplane/rules/meter.ts";
 import { RANK_ROW } from "../../../src/dataplane/rules/plan-layout.ts";
 import type { MeterSpec, Rule } from "../../../src/dataplane/rules/rule.ts";
-import { type LoggedFrame, RuleTable } from "../../../src/dataplane/rules/table.ts";
+import type { LoggedFrame } from "../../../src/dataplane/rules/table.ts";
 import { CLOCK_S } from "../../../src/dataplane/shared.ts";
-import type { WorkerRequest } from "../../../src/dataplane/worker.ts";
 import { failure } from "../../support/failure.ts";
-import { BROADCAST, frame, mac } from "../../support/frames.ts";
-import { PlanRig } from "./plan-rig.ts";
 import { rulesOf } from "./rules-of.ts";
+import { SENT, TwoWorkers } from "./two-workers.ts";
 
 const DROP: Rule[] = rulesOf([1, {}, { do: "drop" }]);
 const PASS: Rule[] = rulesOf([1, {}, { do: "forward", ports: [1] }]);
-const SENT = frame(BROADCAST, mac(1), 100);
-
-class TwoWorkers {
-  readonly rigs = [0, 1].map((worker) => new PlanRig([{}, {}], worker));
-  readonly logged: LoggedFrame[] = [];
-  readonly requests: WorkerRequest[] = [];
-  /** The worker that refuses the next plan, after the others have taken it. */
-  refusing = -1;
-  /** Set: plans are answered when this resolves. */
-  delay: Promise<void> | undefined;
-  readonly table: RuleTable;
-
-  constructor() {
-    const [{ fdb, shared }] = this.rigs;
-    this.table = new RuleTable({
-      dispatcher: {
-        shared,
-        workers: 2,
-        isUp: () => true,
-        delivers: (port) => port < 2,
-        callAll: (it) => this.call(it),
-      },
-      fdb,
-      portName: (port) => `p${port}`,
-      onLog: (entry) => this.logged.push(entry),
-    });
-  }
-
-  private async call(request: WorkerRequest): Promise<void> {
-    this.requests.push(request);
-    if (request.op !== "plan") throw new Error(`unexpected ${request.op}`);
-    const { refusing } = this;
-    this.refusing = -1;
-    for (const [worker, rig] of this.rigs.entries()) if (worker !== refusing) rig.open(request.plan);
-    await this.delay;
-    if (refusing >= 0) throw new RingyardError("SYSTEM", "refused");
-  }
-
-  /** How many of a worker's frames reach port 1. */
-  send(worker: number, count = 1): number {
-    return this.rigs[worker].send(0, ...new Array(count).fill(SENT))[1].length;
-  }
-
-  close(): void {
-    for (const rig of this.rigs) rig.close();
-    this.table.close();
-  }
-}
 
 let it: TwoWorkers;
 const open: TwoWorkers[] = [];
