@@ -92,13 +92,14 @@ test("an id of a rule that stays is nobody else's", async () => {
 
 test("the same rules again, after none at all, count into rows of their own", async () => {
   const it = start();
-  const rules = [COUNTS, ...OTHERS, PASS];
+  const counting = [COUNTS, { ...COUNTS, id: 10 }, { ...COUNTS, id: 11 }];
+  const rules = [...counting, ...OTHERS, PASS];
   await it.table.replace(rules, []);
   it.send(0);
   await it.table.replace([], []);
   await it.table.replace(rules, []);
   it.send(0);
-  expect([it.table.counters(COUNTS.id).frames, it.table.counters(PASS.id).frames]).toEqual([1, 1]);
+  expect([...counting, PASS].map(({ id }) => it.table.counters(id).frames)).toEqual([1, 1, 1, 1]);
 });
 
 test("a rule of a new shape is met at once, and part of the source when changes pause", async () => {
