@@ -2,6 +2,7 @@
 //
 //   // VM: hugepages 256                      of 2 MiB, on /dev/hugepages
 //   // VM: memory 4096                        MiB
+//   // VM: processors 2                       where threads must race; without this line one, but two in the long run
 //   // VM: iommu
 //   // VM: nics                               the network devices of nics.ts, and an IOMMU
 //   // VM: qemu backports                     a newer QEMU (qemus.ts), whose NICs are igb, too
@@ -15,11 +16,13 @@
 import { RingyardError } from "../../src/core/errors.ts";
 import { QEMU_NAMES, type QemuName } from "./qemus.ts";
 
+const NUMBERS = ["hugepages", "memory", "processors"] as const;
 const USUAL_KERNELS: readonly string[] = ["6.12", "sid"];
 
 export interface Needs {
   hugepages?: number;
   memory?: number;
+  processors?: number;
   iommu?: boolean;
   nics?: boolean;
   qemu?: QemuName;
@@ -37,7 +40,7 @@ export function readNeeds(text: string, path: string): Needs {
     else if ((name === "kernels" || name === "also") && value !== "") needs[name] = value.trim().split(/[ ,]+/);
     else if ((name === "iommu" || name === "nics") && value === "") needs[name] = true;
     else if (name === "qemu" && isQemu(value.trim())) needs.qemu = value.trim() as QemuName;
-    else if ((name === "hugepages" || name === "memory") && /^\d+$/.test(value)) needs[name] = Number(value);
+    else if (isNumber(name) && /^\d+$/.test(value)) needs[name] = Number(value);
     else throw new RingyardError("BAD_OPTION", `${path}: "${line}" is no need`, "see scripts/vm/needs.ts");
   }
   return needs;
@@ -48,18 +51,22 @@ export function runsOn(kernel: string, { kernels = USUAL_KERNELS, also = [] }: N
   return kernels.includes(kernel) || (full && also.includes(kernel));
 }
 
+function isNumber(name: string): name is (typeof NUMBERS)[number] {
+  return (NUMBERS as readonly string[]).includes(name);
+}
+
 function isQemu(value: string): value is QemuName {
   return (QEMU_NAMES as readonly string[]).includes(value);
 }
 
 /** Files with the same kind may share a boot. */
-export function machineKind({ nics = false, qemu = "installed" }: Needs): string {
-  return `${nics ? "nics" : "plain"} ${qemu}`;
+export function machineKind({ nics = false, qemu = "installed", processors = 1 }: Needs): string {
+  return `${nics ? "nics" : "plain"} ${qemu} ${processors}`;
 }
 
 /** A machine that has what all of them need; they are of one kind. */
 export function together(all: readonly Needs[]): Needs {
-  const highest = (name: "hugepages" | "memory") => {
+  const highest = (name: (typeof NUMBERS)[number]) => {
     const values = all.flatMap((needs) => needs[name] ?? []);
     return values.length === 0 ? {} : { [name]: Math.max(...values) };
   };
@@ -69,6 +76,7 @@ export function together(all: readonly Needs[]): Needs {
   return {
     ...highest("hugepages"),
     ...highest("memory"),
+    ...highest("processors"),
     ...flag("iommu"),
     ...flag("nics"),
     ...(qemu && { qemu }),

@@ -63,6 +63,8 @@ export function qemuCommand(options: MachineOptions, image: Image): string[] {
     "mitigations=off nokaslr no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1 random.trust_cpu=on",
     // Self-tests of the kernel's cryptography: the one of its random numbers may take minutes on a busy host.
     "cryptomgr.notests",
+    // Before 8.1, QEMU translates a program anew at each address where it finds it.
+    "norandmaps",
     ...(iommu ? ["intel_iommu=on"] : []),
   ];
   return [

@@ -17,6 +17,11 @@ const TEST_LIMIT_MS = 60_000;
 const LACKING: ReadonlySet<string> = new Set(["MISSING", "UNREACHABLE", "PERMISSION"]);
 /** For a file whose machine the emulator lost. */
 const ATTEMPTS = 3;
+/**
+ * Processors of a machine whose files name no number: an emulated one waits for another (to flush its tables, to let a lock go) with its host's
+ * time, half of what starting a program takes; but only two run what runs at the same time elsewhere.
+ */
+const USUAL_PROCESSORS = { small: 1, full: 2 };
 const FULL = process.env.RINGYARD_TEST_SCALE === "full";
 
 export interface FileResult {
@@ -85,7 +90,8 @@ async function* testAlike(
   files: readonly WantedFile[],
   settings: RunSettings,
 ): AsyncGenerator<FileResult> {
-  const { prepare: _, ...machine } = together(files.map(({ needs }) => needs));
+  const { prepare: _, ...needed } = together(files.map(({ needs }) => needs));
+  const machine = { processors: USUAL_PROCESSORS[FULL ? "full" : "small"], ...needed };
   let vm: Vm | undefined;
   let unavailable: string | undefined;
   let failure: string | undefined;

@@ -5,7 +5,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { bootFailure, bootsAgain, complaints, isEmulatorsFault } from "../../scripts/vm/console.ts";
 import { MarkedStream } from "../../scripts/vm/marked-stream.ts";
-import { readNeeds, runsOn, together } from "../../scripts/vm/needs.ts";
+import { machineKind, readNeeds, runsOn, together } from "../../scripts/vm/needs.ts";
 import { parse } from "../../scripts/vm/options.ts";
 import { DEFAULT_OPTIONS, qemuCommand } from "../../scripts/vm/qemu.ts";
 import { guestEnvironment, script } from "../../scripts/vm/script.ts";
@@ -187,5 +187,12 @@ describe("the needs of a test file", () => {
     ];
     expect(together(all)).toEqual({ hugepages: 9, iommu: true, prepare: ["a", "b"] });
     expect(together([])).toEqual({ prepare: [] });
+  });
+
+  test("that are no other file's get it a machine of its own", () => {
+    const kind = (text: string) => machineKind(readNeeds(text, "x"));
+    expect(kind("// VM: hugepages 9\n")).toBe(kind(""));
+    const kinds = ["", "// VM: nics\n", "// VM: qemu backports\n", "// VM: processors 2\n"].map(kind);
+    expect(new Set(kinds).size).toBe(kinds.length);
   });
 });

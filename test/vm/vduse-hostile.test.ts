@@ -4,6 +4,7 @@
 // The rules themselves are tested one by one in test/virtio. Not here: memory files that shrink, which end the process
 // (docs/ARCHITECTURE.md, "Hostile guests").
 //
+// VM: processors 2
 // VM: kernels 6.12
 // VM: also sid
 

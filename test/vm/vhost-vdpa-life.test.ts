@@ -1,6 +1,7 @@
 // A driver on vhost-vdpa from reset to reset: what it negotiates, what it may take away while frames run, where its rings
 // stand when it stops, and what it hears of the link.
 //
+// VM: processors 2
 // VM: kernels 6.12
 // VM: also sid
 
