@@ -7,6 +7,7 @@
 // rule's second entry behind its first. It is kept here, since what hides it may go. Cold; control thread.
 
 import { CHAIN_END, CHECK_END, CHECK_LENGTH, SLOT_EMPTY, SLOT_GONE } from "./compile-layout.ts";
+import type { TableWords } from "./compile-words.ts";
 import { KEY_WORDS } from "./key.ts";
 
 /** More checks than this, one after the other, and prefixes are the better choice: each costs a new flow some 2 ns. */
@@ -30,13 +31,6 @@ interface Chain {
   /** Where they were written, and how many words are free there. */
   at: number;
   room: number;
-}
-
-/** The tables, as far as chains need them: `take` may put others in the place of `words`. */
-export interface ChainTables {
-  words: Int32Array;
-  /** Where so many more words begin. */
-  take(count: number): number;
 }
 
 export class Chains {
@@ -103,11 +97,11 @@ export class Chains {
   }
 
   /** Writes what changed, and points slots there. Returns ranks of rules whose checks stand in a crowd in what was written. */
-  writeTo(tables: ChainTables): number[] {
+  writeTo(tables: TableWords): number[] {
     const crowded: number[] = [];
     for (const chain of this.#unwritten) {
       chain.found = findable(chain.entries);
-      if (isDirect(chain.found)) tables.words[chain.slot] = chain.found[0].answer;
+      if (isDirect(chain.found)) tables.all[chain.slot] = chain.found[0].answer;
       else writeChain(chain, tables);
       const checked = chain.found.filter(({ checks }) => checks.length > 0);
       if (checked.length > CROWD) for (const { answer } of checked) crowded.push(answer >> 1);
@@ -148,14 +142,14 @@ function isDirect(found: readonly Entry[]): boolean {
   return found.length === 1 && found[0].checks.length === 0;
 }
 
-function writeChain(chain: Chain, tables: ChainTables): void {
+function writeChain(chain: Chain, tables: TableWords): void {
   const { slot, found } = chain;
   const size = found.reduce((sum, { checks }) => sum + 2 + (checks.length === 0 ? 0 : checks.length + 1), 1);
   if (size > chain.room) {
     chain.at = tables.take(size);
     chain.room = size;
   }
-  const { words } = tables;
+  const words = tables.all;
   let at = chain.at;
   let checksAt = at + 2 * found.length + 1;
   words[slot] = ~at;

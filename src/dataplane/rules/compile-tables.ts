@@ -12,15 +12,13 @@
 // new flows a little, until all is compiled anew. Sizes of new tables follow from counts: one allocation, one pass. Cold; control
 // thread.
 
-import { Chains, renumbered } from "./compile-chains.ts";
+import { Chains } from "./compile-chains.ts";
 import {
   FILTER_SLICES,
   GROUP_BEST,
   RANK_NONE,
   SECOND_BIT,
   SHAPES_MAX,
-  SLOT_EMPTY,
-  SLOT_GONE,
   SPARE_CLASS_MASK,
   SPARE_CLASS_VALUE,
   SPARE_COUNT,
@@ -37,14 +35,14 @@ import {
   TUPLE_BEST,
   TUPLE_FILTER,
   TUPLE_FILTER_SHIFT,
-  TUPLE_SHIFT,
   TUPLE_SLICES,
-  TUPLE_SLOTS,
   WORD_CELLS,
   WORD_SHIFT,
 } from "./compile-layout.ts";
 import type { Expansion } from "./compile-match.ts";
 import { type Group, type Plan, type Shape, type Slice, tupleAt, wordAt } from "./compile-shape.ts";
+import { bestNow, bitsFor, TupleSlots } from "./compile-slots.ts";
+import { TableWords } from "./compile-words.ts";
 import { KEY_CLASS, KEY_WORDS } from "./key.ts";
 
 /** Bits for each entry. Of slices that are not there, one in 60 to 250 finds both bits of its cell; of tuples, one in 32 to 64. */
@@ -52,8 +50,6 @@ const CELL_BITS = 16;
 const TUPLE_FILTER_BITS = 32;
 /** Slots of a spare tuple at first, as a power of two. */
 const SPARE_BITS = 4;
-/** Words behind new tables, for the first changes. */
-const SLACK = 4096;
 /** Entries that went, by those that there were: that many more bits are set than need be. */
 const WORN_ENTRIES = 1 / 4;
 
@@ -77,21 +73,17 @@ export function tuplesOf(expansions: readonly Expansion[], shapes: number): Tupl
   return tuples;
 }
 
-/** Where a tuple's parts are. */
+/** A tuple, and what is looked at before it. */
 interface Place {
-  /** The tuple itself, and its group; a spare one has none. */
-  readonly at: number;
-  readonly group: number;
-  slots: number;
-  shift: number;
-  /** Slots that are not SLOT_EMPTY. */
-  used: number;
-  /** Entries, chains' included. */
-  live: number;
-  /** A spare one has neither. */
-  readonly filter?: Filter;
-  readonly cells: readonly Filter[];
-  readonly multipliers: readonly number[];
+  readonly slots: TupleSlots;
+  /** Undefined for a spare one, which is looked into at once. */
+  readonly planned?: {
+    /** Where its group is. */
+    readonly group: number;
+    readonly filter: Filter;
+    /** Of the word of each slice. */
+    readonly cells: readonly Filter[];
+  };
 }
 
 interface Filter {
@@ -100,12 +92,11 @@ interface Filter {
 }
 
 export class RuleTables {
-  words: Int32Array;
   /** Entries in them. */
   entries = 0;
   /** All bits of a key that they ask for: the source depends on it. */
   readonly asked = new Int32Array(KEY_WORDS);
-  #end: number;
+  readonly #words: TableWords;
   readonly #built: number;
   #gone = 0;
   /** By the index of the shape. */
@@ -129,29 +120,24 @@ export class RuleTables {
     const byShape = new Map(tuples.map((tuple) => [tuple.shape, tuple]));
     const cells = placeCells(tuples, take);
     for (const group of plan.groups) {
-      group.shapes.forEach((shape, i) => {
-        const { count } = byShape.get(shape)!;
-        const bits = bitsFor(2 * count, 1);
+      group.shapes.forEach(({ index, slices }, i) => {
+        const { count } = byShape.get(group.shapes[i])!;
         const filterBits = bitsFor(TUPLE_FILTER_BITS * count, 5);
-        const at = tupleAt(group, i);
-        this.#places[shape.index] = {
-          at,
-          group: group.at,
-          slots: shape.slices.length === 0 ? at + TUPLE_SLOTS : take((shape.slices.length + 1) << bits),
-          shift: 32 - bits,
-          used: 0,
-          live: 0,
-          filter: { at: take(2 ** (filterBits - 5)), shift: 32 - filterBits },
-          multipliers: shape.slices.map(({ multiplier }) => multiplier),
-          cells: shape.slices.map(({ word }) => cells.get(word)!),
+        this.#places[index] = {
+          slots: new TupleSlots(tupleAt(group, i), slices, bitsFor(2 * count, 1), take),
+          planned: {
+            group: group.at,
+            filter: { at: take(2 ** (filterBits - 5)), shift: 32 - filterBits },
+            cells: slices.map(({ word }) => cells.get(word)!),
+          },
         };
       });
     }
-    this.#end = size;
-    this.words = new Int32Array(size + SLACK);
+    this.#words = new TableWords(size);
+    const { all } = this.#words;
     for (const [word, { at, shift }] of cells) {
-      this.words[wordAt(word) + WORD_CELLS] = at;
-      this.words[wordAt(word) + WORD_SHIFT] = shift;
+      all[wordAt(word) + WORD_CELLS] = at;
+      all[wordAt(word) + WORD_SHIFT] = shift;
     }
     for (const group of plan.groups) this.#writeGroup(group, plan.slices, byShape);
     this.#groups = plan.groups.map(({ at }) => at);
@@ -162,44 +148,32 @@ export class RuleTables {
   }
 
   #writeGroup(group: Group, slices: readonly Slice[], tuples: ReadonlyMap<Shape, Tuple>): void {
-    const words = this.words;
+    const words = this.#words.all;
     words[group.at + GROUP_BEST] = Math.min(...group.shapes.map((shape) => tuples.get(shape)!.best));
     group.shapes.forEach((shape, i) => {
-      const place = this.#places[shape.index];
-      const { filter } = place;
+      const { slots, planned } = this.#places[shape.index];
+      const { filter } = planned!;
       const at = tupleAt(group, i);
       words[at + TUPLE_BEST] = tuples.get(shape)!.best;
-      words[at + TUPLE_FILTER] = filter!.at;
-      words[at + TUPLE_FILTER_SHIFT] = filter!.shift;
+      words[at + TUPLE_FILTER] = filter.at;
+      words[at + TUPLE_FILTER_SHIFT] = filter.shift;
       for (let j = 0; j < FILTER_SLICES; j++) {
         words[at + TUPLE_SLICES + j] = j < shape.slices.length ? slices.indexOf(shape.slices[j]) : slices.length;
       }
       // Without slices there is nothing to filter: the hash is 0.
-      if (shape.slices.length === 0) words[filter!.at] = 1;
-      this.#clearSlots(place);
+      if (shape.slices.length === 0) words[filter.at] = 1;
+      slots.clear(words);
     });
-  }
-
-  #clearSlots({ at, slots, shift, multipliers: { length } }: Place): void {
-    const words = this.words;
-    if (length === 0) {
-      words[slots] = SLOT_EMPTY;
-      return;
-    }
-    words[at + TUPLE_SLOTS] = slots;
-    words[at + TUPLE_SHIFT] = shift;
-    const end = slots + (length + 1) * 2 ** (32 - shift);
-    for (let slot = slots; slot < end; slot += length + 1) words[slot] = SLOT_EMPTY;
   }
 
   /** All bits of a key that checks look at; and those of spare tuples, which matter as much. */
   get checked(): Int32Array {
-    return this.words.subarray(TABLES_CHECKED, TABLES_CHECKED + KEY_WORDS);
+    return this.#words.all.subarray(TABLES_CHECKED, TABLES_CHECKED + KEY_WORDS);
   }
 
   /** Whether it is time to compile all anew: new flows pay for what changes left here. */
   get worn(): boolean {
-    return this.#hadSpares || this.#gone > this.entries * WORN_ENTRIES || this.#end > 2 * this.#built;
+    return this.#hadSpares || this.#gone > this.entries * WORN_ENTRIES || this.#words.end > 2 * this.#built;
   }
 
   /** False where a shape is one too many: then this is to be thrown away. */
@@ -208,27 +182,45 @@ export class RuleTables {
     for (let entry = 0; entry < shapes.length; entry++) {
       const place = this.#places[shapes[entry].index] ?? this.#makeSpare(shapes[entry]);
       if (place === undefined) return false;
-      const at = this.#slotFor(place, words, from);
-      from += place.multipliers.length;
-      place.live++;
-      const tables = this.words;
-      tables[at] = this.#chains.add(at, tables[at], (rank << 1) | Number(continues), checks[entry]);
-      if (rank < tables[place.at + TUPLE_BEST]) tables[place.at + TUPLE_BEST] = rank;
-      if (place.group >= 0 && rank < tables[place.group + GROUP_BEST]) tables[place.group + GROUP_BEST] = rank;
+      const { slots, planned } = place;
+      this.#mark(place, words, from);
+      const at = slots.slotFor(this.#words, this.#chains, words, from);
+      from += slots.length;
+      slots.entries++;
+      const { all } = this.#words;
+      all[at] = this.#chains.add(at, all[at], (rank << 1) | Number(continues), checks[entry]);
+      if (rank < all[slots.at + TUPLE_BEST]) all[slots.at + TUPLE_BEST] = rank;
+      if (planned !== undefined && rank < all[planned.group + GROUP_BEST]) all[planned.group + GROUP_BEST] = rank;
     }
     this.entries += shapes.length;
     return true;
+  }
+
+  /** Sets an entry's bits in the cells of its words and in its tuple's filter. */
+  #mark({ slots, planned }: Place, values: readonly number[], from: number): void {
+    if (planned === undefined) return;
+    const { filter, cells } = planned;
+    const { all } = this.#words;
+    let hash = 0;
+    for (let i = 0; i < slots.length; i++) {
+      const product = slots.product(i, values[from + i]);
+      hash = i < FILTER_SLICES ? (hash + product) | 0 : hash;
+      all[cells[i].at + (product >>> cells[i].shift)] |= (1 << product) | (1 << (product >>> SECOND_BIT));
+    }
+    const bit = hash >>> filter.shift;
+    all[filter.at + (bit >>> 5)] |= 1 << bit;
   }
 
   /** What `add` was given, with the rank that it has now. */
   remove({ continues, shapes, words }: Expansion, rank: number): void {
     let from = 0;
     for (const { index } of shapes) {
-      const place = this.#places[index];
-      const at = this.#find(place, hashOf(place, words, from), words, from);
-      from += place.multipliers.length;
-      this.words[at] = this.#chains.remove(at, (rank << 1) | Number(continues));
-      if (--place.live === 0 && place.group < 0) this.#dropSpare(index, place);
+      const { slots, planned } = this.#places[index];
+      const { all } = this.#words;
+      const at = slots.find(all, words, from);
+      from += slots.length;
+      all[at] = this.#chains.remove(at, (rank << 1) | Number(continues));
+      if (--slots.entries === 0 && planned === undefined) this.#dropSpare(index, slots.at);
     }
     this.entries -= shapes.length;
     this.#gone += shapes.length;
@@ -236,87 +228,12 @@ export class RuleTables {
 
   /** Rules have other ranks (RuleChange.ranks); those that went were removed before. */
   renumber(ranks: Int32Array): void {
-    this.#places.forEach((place) => {
-      this.#renumberPlace(place, ranks);
+    const { all } = this.#words;
+    this.#places.forEach(({ slots }) => {
+      slots.renumber(all, ranks);
     });
-    const { words } = this;
-    for (const at of this.#groups) words[at + GROUP_BEST] = bestNow(words[at + GROUP_BEST], ranks);
-    this.#chains.renumber(words, ranks);
-  }
-
-  #renumberPlace({ at, slots, shift, multipliers: { length } }: Place, ranks: Int32Array): void {
-    const { words } = this;
-    words[at + TUPLE_BEST] = bestNow(words[at + TUPLE_BEST], ranks);
-    const stride = length + 1;
-    const end = length === 0 ? slots + 1 : slots + stride * 2 ** (32 - shift);
-    for (let slot = slots; slot < end; slot += stride) {
-      const answer = words[slot];
-      if (answer >= 0 && answer < SLOT_GONE) words[slot] = renumbered(answer, ranks);
-    }
-  }
-
-  /** Sets the entry's bits in the filters, and finds its slot or takes one. */
-  #slotFor(place: Place, values: readonly number[], from: number): number {
-    const { filter, multipliers, cells } = place;
-    const tables = this.words;
-    let hash = 0;
-    for (let i = 0; i < multipliers.length; i++) {
-      const product = Math.imul(values[from + i], multipliers[i]);
-      hash = (hash + product) | 0;
-      if (filter === undefined) continue;
-      tables[cells[i].at + (product >>> cells[i].shift)] |= (1 << product) | (1 << (product >>> SECOND_BIT));
-      if (i === Math.min(multipliers.length, FILTER_SLICES) - 1) mark(tables, filter, hash);
-    }
-    const at = this.#find(place, hash, values, from);
-    if (tables[at] !== SLOT_EMPTY || multipliers.length === 0) return at;
-    if (2 * (place.used + 1) > 2 ** (32 - place.shift)) {
-      this.#enlarge(place);
-      return this.#slotFor(place, values, from);
-    }
-    place.used++;
-    for (let i = 0; i < multipliers.length; i++) tables[at + 1 + i] = values[from + i];
-    return at;
-  }
-
-  /** The slot that has these slices, or the empty one that would. */
-  #find(place: Place, hash: number, values: readonly number[], from: number): number {
-    const { slots, shift } = place;
-    const { length } = place.multipliers;
-    if (length === 0) return slots;
-    const tables = this.words;
-    const last = -1 >>> shift;
-    for (let slot = hash >>> shift; ; slot = (slot + 1) & last) {
-      const at = slots + slot * (length + 1);
-      if (tables[at] === SLOT_EMPTY) return at;
-      let i = 0;
-      while (i < length && tables[at + 1 + i] === values[from + i]) i++;
-      if (i === length) return at;
-    }
-  }
-
-  /** Slots with twice the room of what is in use, elsewhere; those that are GONE stay behind. */
-  #enlarge(place: Place): void {
-    const stride = place.multipliers.length + 1;
-    const before = { from: place.slots, end: place.slots + stride * 2 ** (32 - place.shift) };
-    const live: number[] = [];
-    for (let at = before.from; at < before.end; at += stride) {
-      const isLive = this.words[at] !== SLOT_EMPTY && (this.words[at] !== SLOT_GONE || this.#chains.has(at));
-      if (isLive) live.push(at);
-    }
-    const bits = bitsFor(4 * (live.length + 1), 1);
-    place.slots = this.take(stride << bits);
-    place.shift = 32 - bits;
-    place.used = live.length;
-    this.#clearSlots(place);
-    const { words } = this;
-    const moved = live.map((at) => {
-      const values = [...words.subarray(at + 1, at + stride)];
-      const to = this.#find(place, hashOf(place, values, 0), values, 0);
-      words[to] = words[at];
-      words.set(values, to + 1);
-      return to;
-    });
-    this.#chains.move(live, moved);
+    for (const at of this.#groups) all[at + GROUP_BEST] = bestNow(all[at + GROUP_BEST], ranks);
+    this.#chains.renumber(all, ranks);
   }
 
   /** Undefined where there are too many. */
@@ -325,67 +242,55 @@ export class RuleTables {
     this.#hadSpares = true;
     this.#shapes++;
     this.#spares++;
-    const at = this.take(SPARE_SLICES + SPARE_SLICE_LENGTH * slices.length);
-    const slots = slices.length === 0 ? at + TUPLE_SLOTS : this.take((slices.length + 1) << SPARE_BITS);
-    const { words, checked } = this;
-    words[at + TUPLE_BEST] = RANK_NONE;
-    words[at + SPARE_NEXT] = words[TABLES_AT_SPARES];
-    words[TABLES_AT_SPARES] = at;
-    words[at + SPARE_CLASS_MASK] = classMask;
-    words[at + SPARE_CLASS_VALUE] = classValue;
-    words[at + SPARE_COUNT] = slices.length;
+    const take = (count: number) => this.#words.take(count);
+    const at = take(SPARE_SLICES + SPARE_SLICE_LENGTH * slices.length);
+    const place: Place = { slots: new TupleSlots(at, slices, SPARE_BITS, take) };
+    this.#places[index] = place;
+    const { all } = this.#words;
+    place.slots.clear(all);
+    all[at + TUPLE_BEST] = RANK_NONE;
+    all[at + SPARE_NEXT] = all[TABLES_AT_SPARES];
+    all[TABLES_AT_SPARES] = at;
+    all[at + SPARE_CLASS_MASK] = classMask;
+    all[at + SPARE_CLASS_VALUE] = classValue;
+    all[at + SPARE_COUNT] = slices.length;
     this.asked[KEY_CLASS] |= classMask;
     slices.forEach(({ word, mask, shift, multiplier }, i) => {
-      words.set([word, mask, shift, multiplier], at + SPARE_SLICES + SPARE_SLICE_LENGTH * i);
+      all.set([word, mask, shift, multiplier], at + SPARE_SLICES + SPARE_SLICE_LENGTH * i);
       this.asked[word] |= mask;
-      checked[word] |= mask;
+      all[TABLES_CHECKED + word] |= mask;
     });
-    const multipliers = slices.map(({ multiplier }) => multiplier);
-    const place: Place = { at, group: -1, slots, shift: 32 - SPARE_BITS, used: 0, live: 0, cells: [], multipliers };
-    this.#places[index] = place;
-    this.#clearSlots(place);
     return place;
   }
 
-  #dropSpare(index: number, { at }: Place): void {
-    const { words } = this;
+  #dropSpare(index: number, at: number): void {
+    const { all } = this.#words;
     let link = TABLES_AT_SPARES;
-    while (words[link] !== at) link = words[link] + SPARE_NEXT;
-    words[link] = words[at + SPARE_NEXT];
+    while (all[link] !== at) link = all[link] + SPARE_NEXT;
+    all[link] = all[at + SPARE_NEXT];
     delete this.#places[index];
     this.#spares--;
     this.#shapes--;
   }
 
-  /** Where so many more words begin. `words` may be another array after that. */
-  take(count: number): number {
-    const at = this.#end;
-    this.#end += count;
-    if (this.#end > this.words.length) {
-      const grown = new Int32Array(this.#end + (this.#end >> 2));
-      grown.set(this.words);
-      this.words = grown;
-    }
-    return at;
-  }
-
   /** After changes: chains and header are written. Returns ranks of rules whose checks stand in a crowd since. */
   finish(rules: number): number[] {
-    const crowded = this.#chains.writeTo(this);
+    const crowded = this.#chains.writeTo(this.#words);
     const { checked } = this;
     for (let word = 0; word < KEY_WORDS; word++) {
       checked[word] |= this.#chains.checked[word];
       this.asked[word] |= checked[word];
     }
-    this.words[TABLES_AT_MAGIC] = TABLES_MAGIC;
-    this.words[TABLES_AT_RULES] = rules;
-    this.words[TABLES_AT_SIZE] = this.#end;
+    const { all, end } = this.#words;
+    all[TABLES_AT_MAGIC] = TABLES_MAGIC;
+    all[TABLES_AT_RULES] = rules;
+    all[TABLES_AT_SIZE] = end;
     return crowded;
   }
 
   /** As workers read them, until the next change. */
   get tables(): Int32Array {
-    return this.words.subarray(0, this.#end);
+    return this.#words.all.subarray(0, this.#words.end);
   }
 }
 
@@ -401,26 +306,4 @@ function placeCells(tuples: readonly Tuple[], take: (words: number) => number): 
       return [word, { at: take(2 ** (bits - 5)), shift: 32 - (bits - 5) }];
     }),
   );
-}
-
-/** The best rank that there may be when rules have others: what was best may be gone. */
-function bestNow(best: number, ranks: Int32Array): number {
-  if (best >= ranks.length) return best;
-  return ranks[best] < 0 ? ~ranks[best] : ranks[best];
-}
-
-function hashOf({ multipliers }: Place, values: readonly number[], from: number): number {
-  let hash = 0;
-  for (let i = 0; i < multipliers.length; i++) hash = (hash + Math.imul(values[from + i], multipliers[i])) | 0;
-  return hash;
-}
-
-function mark(tables: Int32Array, { at, shift }: Filter, hash: number): void {
-  const bit = hash >>> shift;
-  tables[at + (bit >>> 5)] |= 1 << bit;
-}
-
-/** Bits of the smallest power of two that is at least `count`, but at least `least`. */
-function bitsFor(count: number, least: number): number {
-  return Math.max(least, 32 - Math.clz32(count - 1));
 }
