@@ -13,7 +13,7 @@ export interface LoadReadings {
   readonly load: string;
   readonly perSecond: number;
   readonly count: number;
-  /** Of these; they are in the histogram as a second each. */
+  /** Of these, not home in time; they are in the histogram as a second each. */
   readonly lost: number;
   /** How long something else had the client's processor: the machine's share of the longest times. */
   readonly waitedMs: number;

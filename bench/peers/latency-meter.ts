@@ -3,12 +3,12 @@
 //
 //   frame k is meant to leave at start + k / rate         times[k] = when it was home - that, in ns; 0: not home
 //
-// A frame that is not home in time was lost and counts as LOST_NS, so that no percentile is better for it. Main thread of the client.
+// A frame that is not home in time was lost, or the switch is behind by that much: it counts as LOST_NS, so that no percentile is better for it. Main thread of the client.
 
 import { LIMIT, type Trip } from "./latency-trip.ts";
 
 export const LOST_NS = 1e9;
-/** From the last frame's time to leave: who is not home then is lost. */
+/** From the last frame's time to leave: what is not home then counts as lost. */
 const GRACE_NS = 200e6;
 /** LIMIT frames under way and none came home for so long: they are lost, and others may leave. */
 const STALL_NS = 50e6;

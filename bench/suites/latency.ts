@@ -82,7 +82,7 @@ function report(path: string, system: string, round: number, readings: LatencyRe
   for (const { load, lost, count, waitedMs, histogram } of readings.loads) {
     if (waitedMs > NOTEWORTHY_MS)
       context.say(`${path}, ${load}: the client was kept waiting ${waitedMs.toFixed(1)} ms by others`);
-    if (lost > 0) context.say(`${system}, ${path}, ${load}: ${lost} of ${count} frames were lost`);
+    if (lost > 0) context.say(`${system}, ${path}, ${load}: ${lost} of ${count} frames were not home in time`);
     const times = decodeFromCompressedBase64(histogram);
     for (const { name, at } of PERCENTILES) {
       const value = times.getValueAtPercentile(at) / 1000;
