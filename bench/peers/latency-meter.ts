@@ -3,7 +3,8 @@
 //
 //   frame k is meant to leave at start + k / rate         times[k] = when it was home - that, in ns; 0: not home
 //
-// A frame that is not home in time was lost, or the switch is behind by that much: it counts as LOST_NS, so that no percentile is better for it. Main thread of the client.
+// A frame that is not home in time was lost, or the switch is behind by that much: it counts as LOST_NS, so that no percentile is better
+// for it. Main thread of the client.
 
 import { LIMIT, type Trip } from "./latency-trip.ts";
 
