@@ -21,6 +21,7 @@ import { useNamespaces } from "../support/netns.ts";
 import { NicEnd, useNicBridge } from "../support/nic-bridge.ts";
 import { dmaFaults, partnerHost, requireNics, setCable } from "../support/nics.ts";
 import { useProcesses } from "../support/process.ts";
+import { sized } from "../support/scale.ts";
 import { useSwitch } from "../support/switch.ts";
 import { address, iperf, ping, randomFile, transfer, udp } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
@@ -28,6 +29,9 @@ import { until } from "../support/until.ts";
 const LIMIT_MS = 180_000;
 const FILE_SIZE = 2_000_000;
 const MODELS = ["e1000e", "igb"] as const;
+/** Those that all is done to: one driver serves both, so the other one shows in the small scale what only it has, several queues. */
+const THOROUGH = MODELS.slice(0, sized(1, MODELS.length));
+const STREAM = `${sized(5, 10)}M`;
 
 const startSwitch = useSwitch();
 const spawn = useProcesses();
@@ -56,6 +60,24 @@ describe.each(MODELS)("%s", (model) => {
     const { left, bridged } = useNicBridge(model);
 
     test(
+      "carries jumbo frames",
+      () =>
+        bridged({ mtu: 9000, queues: model === "igb" ? 4 : 1 }, async (a, b, { a: end }) => {
+          expect([end.nic.pairs, end.nic.maxFrame]).toEqual([model === "igb" ? 4 : 1, 9022]);
+          await ping(a, b.ip, 8972, true);
+          const { path, print } = await randomFile(scratch, FILE_SIZE);
+          expect(await transfer(a, b, path)).toBe(print);
+          await iperf(a, b, "-n", STREAM, "-P", "16");
+          // What comes in is spread over the queues: 17 connections miss two of four once in 20,000 times.
+          const used = end.received.filter((count) => count > 0).length;
+          expect(used).toBeGreaterThanOrEqual(Math.min(3, end.nic.pairs));
+        }),
+      LIMIT_MS,
+    );
+
+    if (!THOROUGH.includes(model)) return;
+
+    test(
       "carries pings, UDP and TCP both ways",
       () =>
         bridged({}, async (a, b, { a: end }) => {
@@ -69,28 +91,12 @@ describe.each(MODELS)("%s", (model) => {
           expect(await transfer(a, b, path)).toBe(print);
           expect(await transfer(b, a, path)).toBe(print);
           const start = performance.now();
-          const bytes = await iperf(a, b, "-n", "10M");
+          const bytes = await iperf(a, b, "-n", STREAM);
           console.log(`TCP: ${((bytes * 8) / (performance.now() - start) / 1000).toFixed(0)} Mbit/s`);
           const counters = end.nic.counters();
           expect(counters.rx_good_packets).toBeGreaterThan(100);
           expect(counters.tx_good_packets).toBeGreaterThan(100);
           expect(counters.rx_crc_errors).toBe(0);
-        }),
-      LIMIT_MS,
-    );
-
-    test(
-      "carries jumbo frames",
-      () =>
-        bridged({ mtu: 9000, queues: model === "igb" ? 4 : 1 }, async (a, b, { a: end }) => {
-          expect([end.nic.pairs, end.nic.maxFrame]).toEqual([model === "igb" ? 4 : 1, 9022]);
-          await ping(a, b.ip, 8972, true);
-          const { path, print } = await randomFile(scratch, FILE_SIZE);
-          expect(await transfer(a, b, path)).toBe(print);
-          await iperf(a, b, "-n", "10M", "-P", "16");
-          // What comes in is spread over the queues: 17 connections miss two of four once in 20,000 times.
-          const used = end.received.filter((count) => count > 0).length;
-          expect(used).toBeGreaterThanOrEqual(Math.min(3, end.nic.pairs));
         }),
       LIMIT_MS,
     );
@@ -231,7 +237,7 @@ describe.each(MODELS)("%s", (model) => {
           (await NicEnd.open(left.address, windows, { queues: model === "igb" ? 4 : 1 })).close();
         await once();
         const before = holdings();
-        for (let turn = 0; turn < 20; turn++) await once();
+        for (let turn = 0; turn < sized(5, 20); turn++) await once();
         expect(heldDifference(before, holdings())).toEqual([]);
       },
       LIMIT_MS,

@@ -20,13 +20,13 @@ requireVduse()("a device that a VM holds", () => {
     async () => {
       const name = deviceName();
       const ringyard = await startSwitch({ vm1: `vduse:${name}` });
-      const { vm } = await ringyard.ctl<{ vm: { path: string } }>("attach", "vm1", "--vm");
-      const holder = spawn(["sh", "-c", `exec 3<>${vm.path} && echo open && exec cat`]);
+      const { path } = (await ringyard.request("port.attach", { name: "vm1", to: "vm" })).vm!;
+      const holder = spawn(["sh", "-c", `exec 3<>${path} && echo open && exec cat`]);
       await holder.says("open", { timeoutMs: 60_000 });
 
-      await expect(ringyard.ctl("detach", "vm1")).rejects.toThrow(`has ${vm.path} open`);
-      expect((await ringyard.port("vm1")).details).toMatchObject({ attached: "vhost-vdpa", vhostPath: vm.path });
-      await ringyard.ctl("port", "del", "vm1");
+      await expect(ringyard.request("port.detach", { name: "vm1" })).rejects.toThrow(`has ${path} open`);
+      expect((await ringyard.port("vm1")).details).toMatchObject({ attached: "vhost-vdpa", vhostPath: path });
+      await ringyard.request("port.del", { name: "vm1" });
       expect(ringyard.output).toContain("cannot be removed");
       expect(await vduseDevices()).toContain(name);
 
@@ -37,7 +37,7 @@ requireVduse()("a device that a VM holds", () => {
         });
       const held = await down();
       expect(held.exitCode).not.toBe(0);
-      expect(held.stdout + held.stderr).toContain(`${vm.path} open`);
+      expect(held.stdout + held.stderr).toContain(`${path} open`);
 
       // Its end waits for an answer to a reset, and so for somebody who serves the device.
       const ended = holder.stop("SIGKILL");

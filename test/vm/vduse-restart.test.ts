@@ -10,14 +10,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { useNamespaces } from "../support/netns.ts";
 import { run } from "../support/process.ts";
+import { sized } from "../support/scale.ts";
 import { RINGYARD, useSwitch } from "../support/switch.ts";
 import { ping, randomFile, transfer } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 import { container, deviceName, requireVduse, vduseDevices } from "../support/vduse.ts";
 
 const LIMIT_MS = 480_000;
-const FILE_SIZE = 60_000_000;
-const LIVES = 3;
+const LIVES = sized(2, 3);
+/** More than what passes until the last of them. */
+const FILE_SIZE = LIVES * 20_000_000;
 
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-vduse-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));

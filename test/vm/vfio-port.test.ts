@@ -21,15 +21,19 @@ import { address, type Host, iperf, ping, randomFile, transfer } from "../suppor
 import { until } from "../support/until.ts";
 
 const LIMIT_MS = 240_000;
-const FILE_SIZE = 4_000_000;
+const FILE_SIZE = sized(2_000_000, 4_000_000);
+/** Bytes of TCP in a second that a busy host's machine moves. */
+const ONE_SECOND = 500_000;
 const JUMBO = 9000;
 /** IPv4 and ICMP headers before a ping's bytes. */
 const PING_HEADERS = 28;
-const MODELS = ["virtio-net-pci", "e1000e", "igb"] as const;
+const EVERY = ["virtio-net-pci", "e1000e", "igb"] as const;
+/** One for each driver; in the long run every device. */
+const MODELS = EVERY.slice(0, sized(2, EVERY.length));
 /** Its own in each life of the switch: its neighbours remember it. */
 const TAP_MAC = "02:00:00:00:88:01";
 /** Those that all is done to; in the long run with every one, and on every kernel. */
-const THOROUGH = MODELS.slice(0, sized(process.env.RINGYARD_VM === "6.12" ? 1 : 0, MODELS.length));
+const THOROUGH = EVERY.slice(0, sized(process.env.RINGYARD_VM === "6.12" ? 1 : 0, EVERY.length));
 const DOOR = process.env.RINGYARD_VM === "build" ? "iommufd" : "type1";
 
 const start = useSwitch();
@@ -37,7 +41,7 @@ const makeNamespace = useNamespaces();
 const defer = useCleanup();
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-vfio-"));
 defer(() => rmSync(scratch, { recursive: true, force: true }));
-const suite = requireNics(...MODELS);
+const suite = requireNics(...EVERY);
 
 /** Of the test that runs. */
 let ringyards: SwitchProcess[] = [];
@@ -114,7 +118,7 @@ suite("a NIC as a port", () => {
         await ping(far, near.ip);
         expect(interrupts(nic)).toBeGreaterThan(before);
         for (const words of [[], ["-R"]])
-          expect(await iperf(near, far, "-t", "1", ...words)).toBeGreaterThan(FILE_SIZE / 8);
+          expect(await iperf(near, far, "-t", "1", ...words)).toBeGreaterThan(ONE_SECOND);
         const { path, print } = await randomFile(scratch, FILE_SIZE);
         expect(await transfer(near, far, path)).toBe(print);
         expect(await transfer(far, near, path)).toBe(print);
@@ -220,24 +224,24 @@ suite("a NIC as a port", () => {
         await ping(b, a.ip, 1500 - PING_HEADERS, true);
         const { path, print } = await randomFile(scratch, FILE_SIZE);
         expect(await transfer(a, b, path)).toBe(print);
-        expect(await iperf(b, a, "-t", "1")).toBeGreaterThan(FILE_SIZE / 8);
+        expect(await iperf(b, a, "-t", "1")).toBeGreaterThan(ONE_SECOND);
         for (const name of ["uplink", "other"]) expect((await ringyard.port(name)).errors).toEqual({});
       },
       LIMIT_MS,
     );
   });
 
-  test(
-    "a virtio NIC without MSI-X works by INTx, one interrupt after the other, and tells of its cable",
-    async () => {
-      const { id } = nics("virtio-net-pci")[0];
+  test.each(THOROUGH.filter((model) => model === "virtio-net-pci"))(
+    "a %s without MSI-X works by INTx, one interrupt after the other, and tells of its cable",
+    async (model) => {
+      const { id } = nics(model)[0];
       const exchange = async (changes: Record<string, number>) => {
         await takeAway(id);
         await putBack(id, changes);
       };
       await exchange({ vectors: 0 });
       restore = () => exchange({});
-      const [nic] = nics("virtio-net-pci");
+      const [nic] = nics(model);
       const { ringyard, near, far } = await connect(nic);
       const before = interrupts(nic);
       // Each wakes a worker that sleeps: one that is not woken answers nobody any more.

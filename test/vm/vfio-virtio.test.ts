@@ -23,6 +23,7 @@ import { heldDifference, holdings } from "../support/leaks.ts";
 import { useNamespaces } from "../support/netns.ts";
 import { DOORS, NicEnd, useNicBridge } from "../support/nic-bridge.ts";
 import { dmaFaults, partnerHost, requireNics, setCable } from "../support/nics.ts";
+import { sized } from "../support/scale.ts";
 import { iperf, ping, randomFile, transfer, UDP_PORT, udp, udpSink } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 
@@ -55,7 +56,7 @@ requireNics("virtio-net-pci")("virtio NICs", () => {
           const { path, print } = await randomFile(scratch, FILE_SIZE);
           expect(await transfer(a, b, path)).toBe(print);
           expect(await transfer(b, a, path)).toBe(print);
-          await iperf(a, b, "-n", "20M");
+          await iperf(a, b, "-n", `${sized(5, 20)}M`);
         }),
       LIMIT_MS,
     );
@@ -71,7 +72,7 @@ requireNics("virtio-net-pci")("virtio NICs", () => {
         const { path, print } = await randomFile(scratch, FILE_SIZE);
         expect(await transfer(a, b, path)).toBe(print);
         await udp(b, a);
-        await iperf(a, b, "-n", "10M", "-P", "8");
+        await iperf(a, b, "-n", `${sized(5, 10)}M`, "-P", "8");
         expect(other.nic.link()).toMatchObject({ up: true });
       }),
     LIMIT_MS,
@@ -189,7 +190,7 @@ requireNics("virtio-net-pci")("virtio NICs", () => {
       const once = async () => (await NicEnd.open(left.address, windows, { door: DOORS[0], queues: 4 })).close();
       await once();
       const before = holdings();
-      for (let turn = 0; turn < 20; turn++) await once();
+      for (let turn = 0; turn < sized(5, 20); turn++) await once();
       expect(heldDifference(before, holdings())).toEqual([]);
     },
     LIMIT_MS,

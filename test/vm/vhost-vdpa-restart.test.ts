@@ -14,7 +14,7 @@ import { requireVhostVdpa, useVdpaRig } from "../support/vhost-vdpa-rig.ts";
 import { VdpaStream } from "../support/vhost-vdpa-stream.ts";
 
 const LIMIT_MS = 300_000;
-const LIVES = sized(3, 20);
+const LIVES = sized(2, 20);
 /** A burst: as many may be delivered and not yet acknowledged when the switch is killed. */
 const BURST = 64;
 const OPTIONS = { size: 256, features: [VIRTIO_RING_F_EVENT_IDX] };
