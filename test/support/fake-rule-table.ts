@@ -2,8 +2,9 @@
 // a trace that a test put there.
 
 import type { RulePlane } from "../../src/control/rules/rule-service.ts";
+import type { MeterCounters } from "../../src/dataplane/rules/plan-builder.ts";
 import type { MeterSpec, Rule } from "../../src/dataplane/rules/rule.ts";
-import type { MeterCounters, RuleCounters } from "../../src/dataplane/rules/table.ts";
+import type { RuleCounters } from "../../src/dataplane/rules/table.ts";
 import type { TraceStep } from "../../src/dataplane/rules/trace-step.ts";
 
 export class FakeRuleTable implements RulePlane {

@@ -8,28 +8,31 @@
 // meter whose figures are the same keeps its tokens, too. Without rules, meters, policies and captures there is no
 // plan, and workers run the code of a switch that knows none of them.
 //
-// A rule that comes to thousands, or goes, is worked into what there is (compile.ts, plan-ranks.ts). When changes pause, all is compiled
+// A rule that comes to thousands, or goes, is worked into what there is (plan-builder.ts). When changes pause, all is compiled
 // anew, so that new flows do not pay for what they left behind.
 
 import { RingyardError } from "../../core/errors.ts";
 import { BridgeMemory, type LimitCounters } from "../bridge/bridge-memory.ts";
 import { limitsOf } from "../bridge/limits.ts";
 import type { Probes } from "../bridge/loop-guard.ts";
-import { type BridgePolicy, type CapturePolicy, isNoPolicy, NO_POLICY } from "../bridge/policy.ts";
+import { type BridgePolicy, type CapturePolicy, isNoPolicy } from "../bridge/policy.ts";
 import { bridgeSteps } from "../bridge/trace-bridge.ts";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Fdb } from "../fdb-layout.ts";
 import { CLOCK_S } from "../shared.ts";
 import { EVENT_LOGGED, LOGGED_HEADER_SIZE } from "./apply-actions.ts";
-import { RuleCompiler } from "./compile.ts";
 import { type EventRing, lostEvents, readEvents } from "./event-ring.ts";
 import type { PlanConfig } from "./plan.ts";
-import { meterTokens, PlanImage } from "./plan-image.ts";
+import {
+  type MeterCounters,
+  NOTHING_METERED,
+  nothing,
+  PlanBuilder,
+  type Running,
+  type RunningMeter,
+} from "./plan-builder.ts";
 import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES, ROW_LAST_S } from "./plan-layout.ts";
-import { PlanRanks } from "./plan-ranks.ts";
 import { byRank, type MeterSpec, type Rule } from "./rule.ts";
-import { changeOf } from "./rule-change.ts";
-import { METERS_MAX, RuleMemory } from "./rule-memory.ts";
 import { traceFrame } from "./trace.ts";
 import type { TraceStep } from "./trace-step.ts";
 
@@ -63,56 +66,11 @@ export interface RuleCounters {
   lastHitS: number;
 }
 
-export interface MeterCounters {
-  frames: number;
-  bytes: number;
-  /** Frames, of those, that exceeded it. */
-  dropped: number;
-}
-
-const GIVE_EACH_ITS_OWN = "give each its own";
-
-const NOTHING_METERED: MeterCounters = { frames: 0, bytes: 0, dropped: 0 };
-
-interface RunningMeter {
-  spec: MeterSpec;
-  bucket: number;
-  /** What it had counted before its figures changed. */
-  before: MeterCounters;
-}
-
 /** A pause, after which all is compiled anew: it takes the time of many changes, and the workers' functions start cold. */
 const PAUSE_MS = 2_000;
 
-/** So many rules came at once that the change after them is made ready for. */
-const REHEARSED_MIN = 1_000;
-const REHEARSALS = 4;
-
-/** Rules, meters and policies that all workers run, and what they have of the memory. */
-interface Running {
-  rules: readonly Rule[];
-  meters: readonly MeterSpec[];
-  policy: BridgePolicy;
-  image: PlanImage | null;
-  rows: ReadonlyMap<number, number>;
-  buckets: ReadonlyMap<string, RunningMeter>;
-}
-
-function nothing(): Running {
-  return { rules: [], meters: [], policy: NO_POLICY, image: null, rows: new Map(), buckets: new Map() };
-}
-
-/** What is to run, and the ids of rules that came and went with it. */
-interface Step {
-  next: Running;
-  came: readonly number[];
-  gone: readonly number[];
-}
-
 export class RuleTable {
-  private readonly compiler = new RuleCompiler();
-  private readonly ranks = new PlanRanks();
-  private memory: RuleMemory | undefined;
+  private readonly builder: PlanBuilder;
   private bridgeMemory: BridgeMemory | undefined;
   private running = nothing();
   private tail: Promise<unknown> = Promise.resolve();
@@ -120,7 +78,9 @@ export class RuleTable {
   private lost = 0;
   private pause: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly parts: RuleTableParts) {}
+  constructor(private readonly parts: RuleTableParts) {
+    this.builder = new PlanBuilder(parts.dispatcher.workers);
+  }
 
   /**
    * Compiles and swaps; resolves when every worker runs the new rules, and only then the old ones' memory goes. Rejects with a
@@ -158,51 +118,39 @@ export class RuleTable {
   private async change(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Promise<void> {
     if (this.closed) throw new RingyardError("BUSY", "the switch is shutting down");
     clearTimeout(this.pause);
-    const { next, came, gone } = this.build(rules, meters, policy);
     const before = this.running;
+    const step = this.builder.build(before, rules, meters, policy);
+    const { next } = step;
     try {
       await this.send(next);
     } catch (error) {
       await this.send(before);
-      this.giveUp(next, came);
+      this.builder.giveUp(step, before);
       throw error;
     }
     for (const [name, meter] of next.buckets) this.inherit(meter, before.buckets.get(name));
     this.running = next;
-    this.retire(before, next, gone);
-    if (came.length >= REHEARSED_MIN) this.rehearse();
-    if (!this.closed && this.compiler.worn) this.pause = setTimeout(() => void this.renew(), PAUSE_MS).unref();
-  }
-
-  /**
-   * Behind a list of thousands, whose time this hardly adds to: the change that comes next finds the code that it needs compiled, and
-   * no garbage of the list's to be collected.
-   */
-  private rehearse(): void {
-    const { rules, rows, meters } = this.running;
-    for (let n = 1; n <= REHEARSALS; n++) {
-      const fewer = rules.toSpliced(Math.floor((rules.length * n) / (REHEARSALS + 1)), 1);
-      for (const some of [fewer, rules]) {
-        this.compiler.compile(some);
-        this.ranks.encode(some, rows, meters.length);
-      }
-    }
-    Bun.gc(true);
+    this.builder.complete(before, step);
+    if (!this.closed && this.builder.worn) this.pause = setTimeout(() => void this.renew(), PAUSE_MS).unref();
   }
 
   /** Compiles anew what runs. Where that fails, it goes on as it is. */
   private async renew(): Promise<void> {
-    this.compiler.renew();
-    const { rules, meters, policy } = this.running;
-    await this.queue(() => this.change(rules, meters, policy)).catch(() => undefined);
+    const change = () => {
+      this.builder.renew();
+      const { rules, meters, policy } = this.running;
+      return this.change(rules, meters, policy);
+    };
+    await this.queue(change).catch(() => undefined);
   }
 
   private send({ image, policy }: Running): Promise<void> {
     const { dispatcher } = this.parts;
     const { workers } = dispatcher;
+    const { memory } = this.builder;
     const at = (memory: { address: number }) => ({ address: memory.address, workers });
     const plan: PlanConfig | null =
-      image === null || this.memory === undefined ? null : { image: image.config, memory: at(this.memory) };
+      image === null || memory === undefined ? null : { image: image.config, memory: at(memory) };
     if (plan !== null && !isNoPolicy(policy)) {
       this.bridgeMemory ??= new BridgeMemory(workers);
       plan.bridgeMemory = at(this.bridgeMemory);
@@ -210,95 +158,15 @@ export class RuleTable {
     return dispatcher.callAll({ op: "plan", plan });
   }
 
-  /** The plan of `rules`, in rank order, with rows and buckets of the running one where they are the same. */
-  private build(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Step {
-    const { rows: had, buckets } = this.running;
-    const { added, removed } = this.difference(rules);
-    checkMeters(meters);
-    const hasPolicy = !isNoPolicy(policy);
-    if (rules.length === 0 && meters.length === 0 && !hasPolicy) {
-      this.ranks.forget();
-      return { next: nothing(), came: [], gone: [...had.keys()] };
-    }
-    const compiled = this.compiler.compile(rules);
-    const tokens = meters.map(meterTokens);
-    this.memory ??= new RuleMemory(this.parts.dispatcher.workers);
-    const { memory } = this;
-    const rows = new Map(had);
-    for (const { id } of removed) rows.delete(id);
-    for (const { id } of added) rows.set(id, had.get(id) ?? memory.takeRow());
-    const next: Running = {
-      ...{ rules, meters, policy, rows },
-      image: null,
-      buckets: new Map(
-        meters.map((spec, m) => {
-          const running = buckets.get(spec.name);
-          const isSame = running !== undefined && isSameMeter(running.spec, spec);
-          const meter = isSame ? running : { spec, bucket: memory.takeBucket(tokens[m]), before: NOTHING_METERED };
-          return [spec.name, meter];
-        }),
-      ),
-    };
-    const ids = (some: readonly Rule[]) => some.map(({ id }) => id);
-    const step = {
-      next,
-      came: ids(added).filter((id) => !had.has(id)),
-      gone: ids(removed).filter((id) => !rows.has(id)),
-    };
-    try {
-      const bucketNumbers = [...next.buckets.values()].map(({ bucket }) => bucket);
-      if (rules.length > 0 || hasPolicy) {
-        const ranks = this.ranks.encode(rules, rows, meters.length);
-        next.image = new PlanImage(compiled, ranks, meters, bucketNumbers, hasPolicy ? policy : null);
-      }
-      return step;
-    } catch (error) {
-      this.giveUp(next, step.came);
-      throw error;
-    }
-  }
-
-  /** Rules of `rules` that do not run, and those that do and are not in it. Throws where two would have one id. */
-  private difference(rules: readonly Rule[]): { added: readonly Rule[]; removed: readonly Rule[] } {
-    const { rules: running, rows } = this.running;
-    const change = changeOf(running, rules);
-    const added = change === undefined ? rules : change.added.map((rank) => rules[rank]);
-    const removed = change === undefined ? running : change.removed.map((rank) => running[rank]);
-    const going = new Set(removed.map(({ id }) => id));
-    const coming = new Set<number>();
-    for (const { id } of added) {
-      if (coming.has(id) || (rows.has(id) && !going.has(id))) {
-        throw new RingyardError("BAD_OPTION", `two rules have the id ${id}`, GIVE_EACH_ITS_OWN);
-      }
-      coming.add(id);
-    }
-    return { added, removed };
-  }
-
   /** A meter with new figures goes on counting where the one before stopped. */
   private inherit(meter: RunningMeter, before: RunningMeter | undefined): void {
     if (before !== undefined && before !== meter) meter.before = this.metered(before);
   }
 
-  /** What did not come to run. */
-  private giveUp(next: Running, came: readonly number[]): void {
-    this.ranks.forget();
-    this.retire(next, this.running, came);
-  }
-
-  /** Gives back what `old` has and `kept` has not, rows of the rules `ids` among it: no worker runs it. */
-  private retire(old: Running, kept: Running, ids: readonly number[]): void {
-    old.image?.close();
-    const { memory } = this;
-    if (memory === undefined) return;
-    for (const id of ids) memory.giveRow(old.rows.get(id)!);
-    for (const [name, meter] of old.buckets) if (kept.buckets.get(name) !== meter) memory.giveBucket(meter.bucket);
-  }
-
   /** Sums over workers; counters of an id survive replacements that keep the id. Zeroes for an id that is not there. */
   counters(id: number): RuleCounters {
     const row = this.running.rows.get(id);
-    const { memory } = this;
+    const { memory } = this.builder;
     if (row === undefined || memory === undefined) return { frames: 0, bytes: 0, lastHitS: -1 };
     const lastS = Math.max(...memory.rule(row, ROW_LAST_S));
     return {
@@ -315,7 +183,7 @@ export class RuleTable {
   }
 
   private metered({ bucket, before }: RunningMeter): MeterCounters {
-    const { memory } = this;
+    const { memory } = this.builder;
     if (memory === undefined) return { ...before };
     return {
       frames: before.frames + sum(memory.meter(bucket, ROW_FRAMES)),
@@ -339,7 +207,7 @@ export class RuleTable {
    * many frames and events found no room meanwhile.
    */
   drain(): number {
-    const rings = this.memory?.rings ?? [];
+    const rings = this.builder.memory?.rings ?? [];
     for (const ring of rings) {
       readEvents(ring, (kind, at, size) => {
         if (kind === EVENT_LOGGED) this.parts.onLog(readLogged(ring, at));
@@ -379,8 +247,7 @@ export class RuleTable {
     this.closed = true;
     clearTimeout(this.pause);
     this.running.image?.close();
-    this.memory?.close();
-    this.memory = undefined;
+    this.builder.close();
     this.bridgeMemory?.close();
     this.bridgeMemory = undefined;
     this.running = nothing();
@@ -391,20 +258,6 @@ function readLogged(ring: EventRing, at: number): LoggedFrame {
   const [rule, port, length, size] = ring.words.subarray(at >> 2, (at >> 2) + 4);
   const start = at + LOGGED_HEADER_SIZE;
   return { rule, port, length, head: ring.bytes.slice(start, start + size) };
-}
-
-function isSameMeter(a: MeterSpec, b: MeterSpec): boolean {
-  return a.unit === b.unit && a.rate === b.rate && a.burst === b.burst;
-}
-
-function checkMeters(meters: readonly MeterSpec[]): void {
-  const names = new Set<string>();
-  for (const { name } of meters) {
-    if (names.has(name)) throw new RingyardError("BAD_OPTION", `two meters have the name ${name}`, GIVE_EACH_ITS_OWN);
-    names.add(name);
-  }
-  if (meters.length <= METERS_MAX) return;
-  throw new RingyardError("LIMIT", `${meters.length} meters are more than ${METERS_MAX}`, "share some");
 }
 
 function isRanked(rules: readonly Rule[]): boolean {
