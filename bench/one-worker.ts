@@ -187,7 +187,7 @@ export class OneWorker implements Dataplane {
   breath(timed?: boolean): number {
     const { fallback, numbers, tables } = this;
     if (timed === undefined) return breathe(tables, fallback, numbers);
-    return breatheOnce(tables, fallback, timed, timed ? numbers : null);
+    return breatheOnce(tables, fallback, numbers, timed, timed);
   }
 
   /** A burst that nothing is done with but `look`. */

@@ -100,7 +100,9 @@ export interface WorkerInfo {
   sleeps: number;
   /** Breaths that moved at least one frame. */
   busyBreaths: number;
-  /** Of these, some were timed: sums since the start, so that two readings give what lies between them. */
+  /** Taken from all ports in these. */
+  frames: number;
+  /** Of these breaths, some were timed: sums since the start, so that two readings give what lies between them. */
   timed: TimedBreaths;
 }
 

@@ -5,6 +5,7 @@ import {
   MAX_PAIRS,
   WORKER_BREATHS,
   WORKER_BUSY_BREATHS,
+  WORKER_FRAMES,
   WORKER_SLEEPS,
   WORKER_STAGE_NS,
   WORKER_TIMED_BREATHS,
@@ -99,6 +100,7 @@ function workerInfo(dispatcher: Dispatcher, worker: number, cpus: readonly numbe
     breaths: numbers[WORKER_BREATHS],
     sleeps: numbers[WORKER_SLEEPS],
     busyBreaths: numbers[WORKER_BUSY_BREATHS],
+    frames: numbers[WORKER_FRAMES],
     timed: timedBreaths(numbers),
   };
 }

@@ -34,9 +34,11 @@ export const POLL_INTERRUPT = 2;
 export const WORKER_BREATHS = 0;
 export const WORKER_BUSY_BREATHS = 1;
 export const WORKER_SLEEPS = 2;
+/** Taken from all ports. */
+export const WORKER_FRAMES = 3;
 /** Of its busy breaths, those that were timed, and the frames that came in them. */
-export const WORKER_TIMED_BREATHS = 3;
-export const WORKER_TIMED_FRAMES = 4;
+export const WORKER_TIMED_BREATHS = 4;
+export const WORKER_TIMED_FRAMES = 5;
 /** The nanoseconds of these, by stage (mem/stages.ts). */
 export const WORKER_STAGE_NS = 8;
 /** A multiple of 8: the counters behind it begin with a cache line. */

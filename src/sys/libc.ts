@@ -19,7 +19,6 @@ const table = {
   flock: { args: ["i32", "i32"], returns: "i32" }, // int flock(int, int operation)
   ftruncate: { args: ["i32", "i64"], returns: "i32" }, // int ftruncate(int, off_t)
   getrlimit: { args: ["i32", "buffer"], returns: "i32" }, // int getrlimit(int resource, struct rlimit *)
-  getrusage: { args: ["i32", "buffer"], returns: "i32" }, // int getrusage(int who, struct rusage *)
   ioctl: { args: ["i32", "u64", "buffer"], returns: "i32" }, // int ioctl(int, unsigned long request, void *)
   listen: { args: ["i32", "i32"], returns: "i32" }, // int listen(int, int backlog)
   // 4 ns a call. Its size as `u64` (looked at for a BigInt, which `ptr`, a word just as long, is not) adds 2, a pointer returned 5.

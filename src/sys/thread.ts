@@ -1,5 +1,4 @@
-// This thread's place: its CPU and its network namespace, and how often it lost the CPU. Each is about the calling thread only (pid 0,
-// setns(2), RUSAGE_THREAD).
+// This thread's place: its CPU and its network namespace. Each acts on the calling thread only (pid 0, setns(2)).
 
 import { check } from "./errno.ts";
 import { closeFd, O_RDONLY, openFd } from "./fd.ts";
@@ -12,19 +11,6 @@ export function pinToCpu(cpu: number): void {
   const mask = new Uint8Array(128); // cpu_set_t: 1024 bits
   mask[cpu >> 3] = 1 << (cpu & 7);
   check(libc.sched_setaffinity(0, mask.length, mask), "sched_setaffinity", `cpu ${cpu}`);
-}
-
-// struct rusage: two struct timeval and 14 long; ru_nvcsw and ru_nivcsw are the last two.
-const RUSAGE_THREAD = 1;
-const usage = new Float64Array(18);
-const usageWords = new Uint32Array(usage.buffer);
-const VOLUNTARY = 32;
-const INVOLUNTARY = 34;
-
-/** How often the thread has given its processor away or lost it, modulo 2^32. Takes 300 ns. Hot. */
-export function contextSwitches(): number {
-  libc.getrusage(RUSAGE_THREAD, usage);
-  return (usageWords[VOLUNTARY] + usageWords[INVOLUNTARY]) | 0;
 }
 
 /**

@@ -43,7 +43,7 @@ requirePeer(
       defer(() => rmSync(folder, { recursive: true }));
       const out = join(folder, "result.json");
       const hugepages = readFileSync("/proc/sys/vm/nr_hugepages", "utf8");
-      const suites = ["--suites", "vhost-user,rules,growth,tap,latency,guests,footprint,stability"];
+      const suites = ["--suites", "vhost-user,stages,rules,growth,tap,latency,guests,footprint,stability"];
       const argv = [process.execPath, join(ROOT, "bench/main.ts"), "--smoke", ...suites, "--out", out];
       // Its sockets lie in our folder, so that its programs are known by it.
       const env = { RINGYARD_NO_INSTALL: "1", TMPDIR: folder };
@@ -60,6 +60,12 @@ requirePeer(
         "2 ports, 1024 addresses",
         "64 B",
         "64 B, all new flows",
+        "64 B, all stages",
+        "64 B, classify",
+        "64 B, copy",
+        "64 B, fetch",
+        "64 B, frames a breath",
+        "64 B, publish",
         "64 B, unconfined",
         "64 B, warm flows",
         "8 ports, 1024 addresses",
@@ -94,6 +100,8 @@ requirePeer(
         "ping between guests, median",
         "start to first frame",
         "throughput",
+        "timing, breaths of 1 frame",
+        "timing, breaths of 64 frames",
         "update of one rule, one CPU, full load, greatest",
         "update of one rule, one CPU, full load, median",
         "update of one rule, paced load, greatest",

@@ -5,10 +5,12 @@ import { stageCosts } from "../../src/control/stage-costs.ts";
 
 const before = {
   busyBreaths: 1_000,
+  frames: 8_000,
   timed: { breaths: 10, frames: 100, fetchNs: 1_000, classifyNs: 2_000, copyNs: 3_000, publishNs: 4_000 },
 };
 const now = {
   busyBreaths: 3_000,
+  frames: 50_000,
   timed: { breaths: 20, frames: 500, fetchNs: 5_000, classifyNs: 4_000, copyNs: 11_000, publishNs: 4_400 },
 };
 
@@ -16,8 +18,8 @@ test("a frame's nanoseconds, by stage, since the start", () => {
   expect(stageCosts(before)).toEqual({
     stages: { fetch: 10, classify: 20, copy: 30, publish: 40 },
     totalNs: 100,
-    framesPerBreath: 10,
-    busyMs: 1,
+    framesPerBreath: 8,
+    busyMs: 0.8,
   });
 });
 
@@ -25,9 +27,8 @@ test("and between two readings", () => {
   expect(stageCosts(now, before)).toEqual({
     stages: { fetch: 10, classify: 5, copy: 20, publish: 1 },
     totalNs: 36,
-    framesPerBreath: 40,
-    // 14,400 ns in 10 breaths, 2,000 breaths.
-    busyMs: 2.88,
+    framesPerBreath: 21,
+    busyMs: 1.512,
   });
 });
 

@@ -8,7 +8,6 @@ import { TIMED_EVERY, TIMED_RUN } from "../../src/dataplane/breathe.ts";
 import { BURST } from "../../src/mem/batch.ts";
 import { DELIVER_CALL } from "../../src/mem/lane-state.ts";
 import type { Lane } from "../../src/ports/port.ts";
-import * as thread from "../../src/sys/thread.ts";
 
 const ends: (() => void)[] = [];
 afterEach(() => {
@@ -31,12 +30,7 @@ function useClock(lookNs = 0): { pass(ns: number): void } {
     nowNs += lookNs;
     return nowNs;
   });
-  // What the machine does with the test's thread is another matter.
-  const switches = spyOn(thread, "contextSwitches").mockImplementation(() => 0);
-  ends.push(
-    () => clock.mockRestore(),
-    () => switches.mockRestore(),
-  );
+  ends.push(() => clock.mockRestore());
   return {
     pass(ns) {
       nowNs += ns;
@@ -140,12 +134,11 @@ describe("not counted is a breath", () => {
     expect(timedBreaths(worker.numbers).breaths).toBe(0);
   });
 
-  test("in which the thread lost its processor", () => {
+  test.each(["fetch", "release"] as const)("in which the thread lost its processor, in %s", (stage) => {
     const worker = startWorker();
-    useClock();
-    let switches = 0;
-    ends.push(() => spy.mockRestore());
-    const spy = spyOn(thread, "contextSwitches").mockImplementation(() => switches++);
+    const clock = useClock();
+    const [from] = worker.tables.inLanes;
+    slow(from, stage, () => clock.pass(6e6));
     worker.show(BURST);
     expect(worker.breath(true)).toBe(BURST);
     expect(timedBreaths(worker.numbers)).toMatchObject({ breaths: 0, frames: 0 });
@@ -167,10 +160,4 @@ test("a worker times some in a row of every so many that move frames, and counts
   }
   const counted = periods * (TIMED_RUN - 1);
   expect(timedBreaths(worker.numbers)).toMatchObject({ breaths: counted, frames: counted });
-});
-
-test("contextSwitches counts them", async () => {
-  const before = thread.contextSwitches();
-  Bun.sleepSync(1);
-  expect(thread.contextSwitches()).toBeGreaterThan(before);
 });
