@@ -18,6 +18,7 @@ import {
   transfer,
   untilReachable,
 } from "../support/qemu/traffic.ts";
+import { sized } from "../support/scale.ts";
 import { requirePeer } from "../support/skip.ts";
 import { type SwitchProcess, useSwitch } from "../support/switch.ts";
 import { until } from "../support/until.ts";
@@ -121,7 +122,7 @@ suite("guests that connect to the switch", () => {
   test(
     "outlive a switch that is killed and started again, and so does a TCP transfer",
     async () => {
-      const sizeMb = 24;
+      const sizeMb = sized(12, 24);
       const file = await randomFile(a, "file", sizeMb);
       const running = await slowTransfer(a, plain, "file", sizeMb);
       await until("the transfer to be under way", async () => (await running.sent()) >= 10);

@@ -22,7 +22,7 @@ requirePeer(
 )("a virtual machine", () => {
   let vm: Vm;
   beforeAll(async () => {
-    vm = await bootVm({ memory: 1024 });
+    vm = await bootVm({ memory: 1024, processors: 1 });
     defer(() => vm.close());
   }, LIMIT_MS);
 
@@ -120,7 +120,8 @@ requirePeer(
   test(
     "the command fails where the kernel complained, though its command did not",
     async () => {
-      const argv = [process.execPath, MAIN, "--memory", "1024", "echo done; echo 'WARNING: not really' >/dev/kmsg"];
+      const options = ["--memory", "1024", "--processors", "1"];
+      const argv = [process.execPath, MAIN, ...options, "echo done; echo 'WARNING: not really' >/dev/kmsg"];
       const { stdout, stderr, exitCode } = await run(argv, { allowFailure: true, timeoutMs: LIMIT_MS });
       const path = /console: (\S+)/.exec(stderr)?.[1] ?? "";
       defer(() => rm(path, { force: true }));

@@ -45,7 +45,7 @@ requirePeer(
 )("the wire of a virtual machine", () => {
   let vm: Vm;
   beforeAll(async () => {
-    vm = await bootVm({ memory: 1024, nics: true });
+    vm = await bootVm({ memory: 1024, processors: 1, nics: true });
     defer(() => vm.close());
     const name = (await vm.check(`grep -l ${MAC} /sys/class/net/*/address | cut -d/ -f5`)).trim();
     await vm.check(`ip addr add 10.89.0.1/24 dev ${name} && ip link set ${name} up`);

@@ -78,7 +78,7 @@ suite("the machine's NICs", () => {
     LIMIT_MS,
   );
 
-  test.each(["e1000e0", "virtio0"])(
+  test.each(["e1000e0", "virtio0"].slice(0, sized(1, 2)))(
     "%s is taken and given back by the command, once each",
     async (id) => {
       const { address, mac } = nicNamed(id);

@@ -17,7 +17,7 @@ import { requireVhostVdpa, useVdpaRig } from "../support/vhost-vdpa-rig.ts";
 import { VdpaStream } from "../support/vhost-vdpa-stream.ts";
 
 const LIMIT_MS = 180_000;
-const RESTARTS = sized(100, 1000);
+const RESTARTS = sized(40, 1000);
 const REMAPS = sized(12, 200);
 const MEMORY_SIZE = 1 << 22;
 const PATTERN = 0xa5;

@@ -24,7 +24,7 @@ import { sized } from "../support/scale.ts";
 import { requireTap } from "../support/tap.ts";
 
 const PORTS = 5;
-const ROUNDS = sized(12, 500);
+const ROUNDS = sized(8, 500);
 const BURSTS = 8;
 const C_TAG = 0x8100;
 const S_TAG = 0x88a8;
