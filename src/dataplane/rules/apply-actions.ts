@@ -70,11 +70,6 @@ export function countAnswer(plan: Plan, frames: number, bytes: number): void {
   for (let at = answer + 1; at <= end; at++) count(plan, ranks[answers[at] * RANK_LENGTH + RANK_ROW], frames, bytes);
 }
 
-/** The same for one rule. */
-export function countRank(plan: Plan, rank: number, frames: number, bytes: number): void {
-  count(plan, plan.ranks[rank * RANK_LENGTH + RANK_ROW], frames, bytes);
-}
-
 /** Where the ports of the FORWARD that ended the answer stand in `plan.actions`, their count first. */
 export function forwardList(plan: Plan): number {
   const { actions, answer, answers, ranks } = plan;

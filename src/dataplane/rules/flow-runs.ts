@@ -1,8 +1,8 @@
 // HOT
-// A burst as runs of frames that have one key: most frames are of their neighbour's flow, and rules are asked once for all of a
-// run. What rules say is kept here, run by run, so that each step of judging is one loop over the burst.
+// A burst as runs of frames that have one key: most frames are of their neighbour's flow, and where ports have policies, guards
+// and rules are asked once for all of a run (rules alone: plain-flows.ts).
 //
-//   frames   0 1 2 3 | 4 | 5 6 7       runs   start 0 4 5 8     answer of each: count, ranks ...
+//   frames   0 1 2 3 | 4 | 5 6 7       runs   start 0 4 5 8
 //
 // Runs are for plain IPv4, whose keys depend on fixed places; little-endian words from the frame's start, and what counts of them:
 //
@@ -24,18 +24,10 @@ const TCP_FLAG_BITS = 0xff0f0000 | 0;
 const WHOLE_PACKET = 20 + 20;
 const WHOLE_FRAME = 14 + WHOLE_PACKET;
 
-/** Words of an answer: how many ranks, and the ranks. A longer one is asked for again when its run's turn comes. */
-export const ANSWER_WORDS = 16;
-export const ANSWER_LONG = -1;
-
 export class FlowRuns {
   count = 0;
   /** Run r is of the frames from start[r] on to before start[r + 1]. */
   readonly start = new Int32Array(BURST + 1);
-  readonly answers = new Int32Array(BURST * ANSWER_WORDS);
-  /** Classes of the key, and the type in its frame. */
-  readonly classes = new Int32Array(BURST);
-  readonly type = new Int32Array(BURST);
 }
 
 /** Divides the first `count` frames of the arena into runs. */

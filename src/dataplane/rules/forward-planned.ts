@@ -2,11 +2,11 @@
 // `forward` where there are rules: every frame is judged by its private header, changed as its rules say, and listed for the
 // ports it goes to.
 //
-//   fetched burst -> header-arena (private headers) -> flow-runs (frames of one flow in a row) -> parse (key) -> decide (ranks)
+//   fetched burst -> header-arena (private headers) -> plain-flows (what rules say: known flows, or key and ranks)
 //       -> apply-actions (rewrite, mirror, meter, log) -> plan-verdict (where to) -> lists per port -> deliver
 //
-// Each step is a loop of its own over the burst: small loops are what the engine compiles well. Asked rule by rule and frame by
-// frame in one loop, the same cost half as much again. Frames of bad sources meet no rule (as in classify.ts).
+// Each step is a loop of its own over the burst: small loops are what the engine compiles well. Frames of bad sources meet no
+// rule (as in classify.ts).
 
 import { type Batch, BURST } from "../../mem/batch.ts";
 import { DROP_BAD_SOURCE, DROP_LINK_DOWN, DROP_OFFLOAD } from "../../mem/counters.ts";
@@ -14,21 +14,19 @@ import type { Fallback } from "../fallback.ts";
 import { deliverTo } from "../forward.ts";
 import { MAX_PORTS, PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
-import { applyActions, countAnswer, countRank, kindsOf } from "./apply-actions.ts";
+import { applyActions, kindsOf } from "./apply-actions.ts";
 import { beginBurst, isBadSource } from "./burst.ts";
-import { ANSWER_LONG, ANSWER_WORDS, findRuns } from "./flow-runs.ts";
-import { slotStart, takeBurst } from "./header-arena.ts";
-import { KEY_CLASS, KEY_TYPE } from "./key.ts";
+import { SLOT_WORDS, slotStart, takeBurst } from "./header-arena.ts";
 import { reachesHeader } from "./offload-guard.ts";
 import { parseKey } from "./parse.ts";
+import { ANSWER_CLASS, ANSWER_COUNT, ANSWER_KINDS, ANSWER_LONG, ANSWER_RANKS, askFrames } from "./plain-flows.ts";
 import type { Plan } from "./plan.ts";
-import { KIND_ACTS, KIND_TERMINAL } from "./plan-layout.ts";
+import { ROW_BYTES, ROW_FRAMES, ROW_LAST_S, ROW_LENGTH } from "./plan-layout.ts";
 import { list, settle } from "./plan-verdict.ts";
 import { decide } from "./program.ts";
 
-// What a run has met, in a rank's place.
-const NO_RULE = -1;
-const SEVERAL = -2;
+const NOT_SETTLED = -1;
+const TYPE_BITS = 0xffff;
 
 /** Forwards the frames of `batch`, which came in on `port`, by the rules of `plan`; `counters` are the in-lane's. */
 export function forwardPlanned(
@@ -47,9 +45,8 @@ export function forwardPlanned(
   const { judged } = arena;
   beginBurst(tables, plan, port, counters);
   takeBurst(arena);
-  findRuns(plan.runs, arena, batch.count);
-  askRuns(plan);
-  judgeRuns(tables, plan);
+  askFrames(plan, batch.count);
+  judgeFrames(tables, plan, batch.count);
   const { listCount, lists } = tables;
   for (let k = 0; k < tables.floodCount; k++) {
     const out = tables.floodPorts[k];
@@ -68,110 +65,90 @@ export function forwardPlanned(
   }
 }
 
-/** Asks the rules about each run. */
-function askRuns(plan: Plan): void {
-  const { arena, port, program, runs } = plan;
-  const { view } = arena;
-  const { length } = arena.judged;
-  const { answers, classes, start, type } = runs;
-  const { key } = program;
-  for (let r = 0; r < runs.count; r++) {
-    const i = start[r];
-    const at = slotStart(i);
-    parseKey(view, at, length[i], port, key);
-    const answer = decide(program);
-    const { flows } = program;
-    const count = flows[answer];
-    const to = r * ANSWER_WORDS;
-    classes[r] = key[KEY_CLASS];
-    type[r] = key[KEY_TYPE] >>> 16;
-    answers[to] = count < ANSWER_WORDS ? count : ANSWER_LONG;
-    for (let k = count < ANSWER_WORDS ? count : 0; k > 0; k--) answers[to + k] = flows[answer + k];
-  }
-}
-
-/**
- * Lists every frame for the ports it goes to, or counts why there is none. A run that meets the same one rule as the run before,
- * or none as that, between the same stations, goes where that went, and is counted together with it.
- */
-function judgeRuns(tables: Tables, plan: Plan): void {
-  const { arena, runs } = plan;
+/** Lists every frame for the ports it goes to, or counts why there is none. */
+function judgeFrames(tables: Tables, plan: Plan, count: number): void {
+  const { arena, plain } = plan;
+  const { answers, words: flows } = plain;
   const { words } = arena;
-  const { length } = arena.judged;
-  const { answers, start } = runs;
-  const { listCount, lists } = tables;
-  let before = 0;
-  let met = SEVERAL;
-  let out = -1;
-  let frames = 0;
-  let bytes = 0;
+  const { length, needs } = arena.judged;
+  const { anyNeeds } = arena.judged;
+  const { counters, nowS } = plan;
+  const { listCount, lists, outCount } = tables;
+  // Of the last frame that was settled here: its addresses, how its search ended, and the port that takes it, or -1.
+  let word0 = 0;
+  let word1 = 0;
+  let word2 = 0;
+  let ended = NOT_SETTLED;
+  let verdict = 0;
+  let takes = false;
   let longest = 0;
   tables.longest = 0;
-  for (let r = 0; r < runs.count; r++) {
-    const at = slotStart(start[r]) >> 2;
-    const answer = r * ANSWER_WORDS;
-    const meets = answers[answer] === 1 ? answers[answer + 1] : answers[answer] === 0 ? NO_RULE : SEVERAL;
-    const isSame =
-      out >= 0 &&
-      meets === met &&
-      words[at] === words[before] &&
-      words[at + 1] === words[before + 1] &&
-      words[at + 2] === words[before + 2];
-    if (!isSame) {
-      if (met >= 0 && frames > 0) countRank(plan, met, frames, bytes);
-      frames = 0;
-      bytes = 0;
-      before = at;
-      met = meets;
-      out = judgeRun(tables, plan, r);
-      if (out < 0) continue;
+  let at = slotStart(0) >> 2;
+  for (let i = 0; i < count; i++, at += SLOT_WORDS) {
+    const answer = answers[i];
+    const kinds = flows[answer + ANSWER_KINDS];
+    if (kinds !== ended || words[at] !== word0 || words[at + 1] !== word1 || words[at + 2] !== word2) {
+      word0 = words[at];
+      word1 = words[at + 1];
+      word2 = words[at + 2];
+      ended = NOT_SETTLED;
+      if (isBadSource(word1, word2)) {
+        plan.laneCounters[DROP_BAD_SOURCE]++;
+        continue;
+      }
+      if ((kinds & ANSWER_RANKS) !== 0) {
+        judgeByRanks(tables, plan, i);
+        continue;
+      }
+      verdict = settle(tables, plan, i, kinds, word1, word2);
+      takes = verdict >= 0 && verdict < MAX_PORTS && outCount[verdict] > 0;
+      ended = kinds;
     }
-    const end = start[r + 1];
-    const port = lists[out];
-    let n = listCount[out];
-    for (let k = start[r]; k < end; k++) {
-      port[n++] = k;
-      bytes += length[k];
-      longest = Math.max(longest, length[k]);
+    if (anyNeeds !== 0 && needs[i] !== 0 && isForged(plan, i)) continue;
+    const size = length[i];
+    longest = Math.max(longest, size);
+    const end = answer + ANSWER_COUNT + flows[answer + ANSWER_COUNT];
+    for (let k = answer + ANSWER_COUNT + 1; k <= end; k++) {
+      const row = flows[k] * ROW_LENGTH;
+      counters[row + ROW_FRAMES]++;
+      counters[row + ROW_BYTES] += size;
+      counters[row + ROW_LAST_S] = nowS;
     }
-    listCount[out] = n;
-    frames += end - start[r];
+    if (takes) lists[verdict][listCount[verdict]++] = i;
+    else list(tables, plan, i, verdict);
   }
-  if (met >= 0 && frames > 0) countRank(plan, met, frames, bytes);
   tables.longest = Math.max(tables.longest, longest);
 }
 
-/**
- * Judges run `r`. Returns the port that takes it, where it meets one rule at most and that does nothing but decide; the caller lists
- * and counts it then. Else -1: all is done.
- */
-function judgeRun(tables: Tables, plan: Plan, r: number): number {
-  const { arena, runs } = plan;
-  const { words } = arena;
-  const { answers, classes, start, type } = runs;
-  const i = start[r];
-  const end = start[r + 1];
-  const at = slotStart(i) >> 2;
-  if (isBadSource(words[at + 1], words[at + 2])) {
-    plan.laneCounters[DROP_BAD_SOURCE] += end - i;
-    return -1;
+/** Whether what frame `i` needs of its receivers would change what rules have looked at. Such a frame is counted as dropped. */
+function isForged(plan: Plan, i: number): boolean {
+  const word = plan.plain.words[plan.plain.answers[i] + ANSWER_CLASS];
+  plan.classes = word;
+  plan.type = word & TYPE_BITS;
+  if (!reachesHeader(plan, i)) return false;
+  plan.laneCounters[DROP_OFFLOAD]++;
+  return true;
+}
+
+/** Judges frame `i`, to which rules do something, or send it by name. */
+function judgeByRanks(tables: Tables, plan: Plan, i: number): void {
+  const { arena, plain } = plan;
+  const { length, needs } = arena.judged;
+  const at = plain.answers[i];
+  plan.answers = plain.words;
+  plan.answer = at + ANSWER_COUNT;
+  plan.classes = plain.words[at + ANSWER_CLASS];
+  plan.type = plan.classes & TYPE_BITS;
+  if ((plain.words[at + ANSWER_KINDS] & ANSWER_LONG) !== 0) askAgain(plan, i);
+  plan.kinds = kindsOf(plan);
+  if (needs[i] !== 0 && reachesHeader(plan, i)) {
+    plan.laneCounters[DROP_OFFLOAD]++;
+    return;
   }
-  plan.answers = answers;
-  plan.answer = r * ANSWER_WORDS;
-  plan.classes = classes[r];
-  plan.type = type[r];
-  if (answers[plan.answer] === ANSWER_LONG) askAgain(plan, i);
-  const kinds = kindsOf(plan);
-  plan.kinds = kinds;
-  if ((kinds & KIND_ACTS) !== 0 || arena.judged.anyNeeds !== 0) {
-    judgeSingly(tables, plan, i, end);
-    return -1;
-  }
-  const verdict = settle(tables, plan, i, kinds & KIND_TERMINAL, words[at + 1], words[at + 2]);
-  const isPort = verdict >= 0 && verdict < MAX_PORTS && tables.outCount[verdict] > 0;
-  if (isPort && answers[r * ANSWER_WORDS] >= 0 && answers[r * ANSWER_WORDS] <= 1) return verdict;
-  listRun(tables, plan, i, end, verdict);
-  return -1;
+  // Of both forms: it may have a tag less, or more.
+  tables.longest = Math.max(tables.longest, length[i]);
+  list(tables, plan, i, act(tables, plan, i));
+  tables.longest = Math.max(tables.longest, length[i]);
 }
 
 /** An answer that was too long to keep: it holds until the next one is asked for. */
@@ -180,40 +157,6 @@ function askAgain(plan: Plan, i: number): void {
   parseKey(arena.view, slotStart(i), arena.judged.length[i], port, program.key);
   plan.answer = decide(program);
   plan.answers = program.flows;
-}
-
-/** Counts and lists frames `i` to `end`, which have one verdict and nothing done to them. */
-function listRun(tables: Tables, plan: Plan, i: number, end: number, verdict: number): void {
-  const { length } = plan.arena.judged;
-  let bytes = 0;
-  for (let k = i; k < end; k++) {
-    bytes += length[k];
-    tables.longest = Math.max(tables.longest, length[k]);
-    list(tables, plan, k, verdict);
-  }
-  countAnswer(plan, end - i, bytes);
-}
-
-/** Frames `i` to `end` of a run, to which rules do something, or some of which need something of their receivers. */
-function judgeSingly(tables: Tables, plan: Plan, i: number, end: number): void {
-  const { length, needs } = plan.arena.judged;
-  const { words } = plan.arena;
-  for (let k = i; k < end; k++) {
-    if (needs[k] !== 0 && reachesHeader(plan, k)) {
-      plan.laneCounters[DROP_OFFLOAD]++;
-      continue;
-    }
-    if ((plan.kinds & KIND_ACTS) === 0) {
-      const at = slotStart(k) >> 2;
-      const verdict = settle(tables, plan, k, plan.kinds & KIND_TERMINAL, words[at + 1], words[at + 2]);
-      listRun(tables, plan, k, k + 1, verdict);
-      continue;
-    }
-    // Of both forms: it may have a tag less, or more.
-    tables.longest = Math.max(tables.longest, length[k]);
-    list(tables, plan, k, act(tables, plan, k));
-    tables.longest = Math.max(tables.longest, length[k]);
-  }
 }
 
 /** Runs the actions for frame `i`. Returns its verdict. */

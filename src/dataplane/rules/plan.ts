@@ -19,6 +19,7 @@ import { EventRing } from "./event-ring.ts";
 import { FlowRuns } from "./flow-runs.ts";
 import { HeaderArena } from "./header-arena.ts";
 import { Meters } from "./meter.ts";
+import { PlainFlows } from "./plain-flows.ts";
 import { RuleProgram } from "./program.ts";
 import { memoryLayout } from "./rule-memory.ts";
 
@@ -72,6 +73,7 @@ export class Plan {
   kinds = 0;
   classes = 0;
   type = 0;
+  /** For bridge/forward-bridged.ts. */
   readonly runs = new FlowRuns();
   /** Which frame of the burst each port got a mirrored copy of last: 1 + its index; MIRRORED_ALL: it got one of every frame. */
   readonly mirrored: Int32Array;
@@ -79,6 +81,7 @@ export class Plan {
 
   constructor(
     readonly program: RuleProgram,
+    readonly plain: PlainFlows,
     readonly arena: HeaderArena,
     readonly ranks: Int32Array,
     readonly actions: Int32Array,
@@ -117,6 +120,7 @@ function openMemory({ address, workers }: PlanConfig["memory"], worker: number) 
 export class PlanRunner {
   private readonly arena: HeaderArena;
   private program: RuleProgram | undefined;
+  private readonly plain = new PlainFlows();
   private memory: WorkerMemory | undefined;
   /** Made with the first port whose frames wait before they leave. */
   queues: EgressQueues | undefined;
@@ -151,6 +155,7 @@ export class PlanRunner {
     this.program ??= new RuleProgram(matches, source);
     const plan = new Plan(
       this.program,
+      this.plain,
       this.arena,
       words(image.ranks),
       words(image.actions),
@@ -161,6 +166,7 @@ export class PlanRunner {
     );
     // Last, since the plan before runs on this program, too.
     if (!isFirst) this.program.swap(matches, source);
+    this.plain.forget();
     return plan;
   }
 

@@ -137,9 +137,14 @@ export function decide(program: RuleProgram): number {
   return at >= 0 ? at : decideNew(program);
 }
 
-function decideNew(program: RuleProgram): number {
+/** The same for a caller that keeps known flows itself (plain-flows.ts): the flow cache is neither asked nor told. */
+export function decideApart(program: RuleProgram): number {
   const known = program.broad(program);
-  const from = known >= 0 ? known : search(program);
+  return known >= 0 ? known : search(program);
+}
+
+function decideNew(program: RuleProgram): number {
+  const from = decideApart(program);
   const { entrySize, entryAnswer, entryRanks } = program.functions;
   if (program.flows[from] > entryRanks) return from;
   const place = takePlace(program.flows, program.seeds, program.set, program.hash, program.twin, roll(program));

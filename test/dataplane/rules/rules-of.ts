@@ -19,6 +19,8 @@ const WIDTHS: Partial<Record<FieldName, number>> = {
   "vlan.pcp": 3,
   "inner.id": 12,
   "ip4.proto": 8,
+  "ip4.dscp": 6,
+  "ip4.frag": 2,
   "tcp.flags": 12,
   arp: 1,
 };
