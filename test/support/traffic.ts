@@ -10,7 +10,11 @@ import { until } from "./until.ts";
 const LIMIT_MS = 60_000;
 /** Each is two processes, which take a second to start where processors are emulated. */
 const PINGS = process.env.RINGYARD_VM === undefined ? 5 : sized(2, 5);
+const PING_WAIT_S = 10;
 export const UDP_PORT = 7001;
+
+/** A neighbour is asked for once a second: for as long as a ping waits. The kernel's three are too few on a busy emulated machine. */
+const ASK_NEIGHBOURS = ["ipv4", "ipv6"].map((ip) => `net.${ip}.neigh.eth0.mcast_solicit=${PING_WAIT_S}`);
 
 /** A namespace with its addresses on the network between the ports. */
 export interface Host {
@@ -24,6 +28,7 @@ export async function address(inside: Namespace, number: number): Promise<Host> 
   const host = { inside, ip: `10.78.0.${number}`, ip6: `fd78::${number}` };
   await inside.configure("eth0", `${host.ip}/24`);
   await inside.ip(`addr add ${host.ip6}/64 dev eth0 nodad`);
+  if (process.env.RINGYARD_VM !== undefined) await inside.run(["sysctl", "-q", "-w", ...ASK_NEIGHBOURS]);
   return host;
 }
 
@@ -32,7 +37,7 @@ export async function address(inside: Namespace, number: number): Promise<Host> 
  * process: after the first answer, ping(8) waits for further ones only twice as long as that took.
  */
 export async function ping(from: Host, to: string, size = 56, whole = false): Promise<void> {
-  const words = ["-c", "1", "-W", "10", "-s", String(size), ...(whole ? ["-M", "do"] : [])];
+  const words = ["-c", "1", "-W", `${PING_WAIT_S}`, "-s", String(size), ...(whole ? ["-M", "do"] : [])];
   for (let count = 0; count < PINGS; count++) await from.inside.run(["ping", ...words, to]);
 }
 
