@@ -1,7 +1,7 @@
 // What `npm test` runs: the system packages that tests need, formatter and linter, types, then every test file, each in a
 // process of its own (a crash, a leak or a hung peer stays in its file), one after the other (the real peers share ports
 // of the machine: CPUs, hugepages, namespaces). Files in test/vm/ run in virtual machines, on each of their kernels: where there is memory
-// for it, one machine beside the others, and then two, since none of them keeps two CPUs busy.
+// for it, two machines at a time, beside the others.
 //
 //   bun scripts/test.ts [PATTERN…]      with patterns: only test files whose path contains one, nothing else
 //   RINGYARD_TEST_ALONE=1               one file at a time
@@ -28,8 +28,10 @@ const TEST_TIMEOUT_MS = 60_000;
 const FILE_TIMEOUT_MS = (FULL ? 120 : 15) * 60_000;
 /** Machines emulate their processors and wait patiently: where they run beside the tests on the host, they give way. */
 const MACHINES_NICE = 5;
-/** Bytes of memory for a machine, a second one that a test on the host boots, that test, and a kernel that is being built. */
-const ROOM_SIZE = 10 * 2 ** 30;
+/** At a time: most have one processor, and tests on the host wait half of their time. */
+const MACHINES = 2;
+/** Bytes of memory for them, another one that a test on the host boots, that test, and a kernel that is being built. */
+const ROOM_SIZE = 13 * 2 ** 30;
 
 /** Shows what comes where `sink` is given, and keeps it in `chunks`, among what comes of others. */
 async function copyTo(stream: ReadableStream<Uint8Array>, chunks: string[], sink?: NodeJS.WriteStream): Promise<void> {
@@ -110,13 +112,13 @@ function prepareMachines(files: string[]): Map<string, Promise<unknown>> {
 
 type Job = () => Promise<void>;
 
-/** Files in virtual machines: a job for each machine. */
+/** Files in virtual machines: a job for each machine, those with most files first, so that no long one is left for the end. */
 async function machineJobs(files: string[], live: boolean, results: Results): Promise<Job[]> {
   const settings = { seconds: FILE_TIMEOUT_MS / 1000, nice: live ? 0 : MACHINES_NICE, live };
-  const jobs: Job[] = [];
+  const jobs: { length: number; job: Job }[] = [];
   for (const [kernel, ready] of prepareMachines(files)) {
     for (const group of await machineGroups(kernel, files)) {
-      jobs.push(async () => {
+      const job = async () => {
         await ready;
         const lap = stopwatch();
         for await (const { file, output, exitCode, skipped } of testGroup(kernel, group, settings)) {
@@ -125,10 +127,11 @@ async function machineJobs(files: string[], live: boolean, results: Results): Pr
             results.total.skipped++;
           } else results.add({ file, where: kernel, seconds: lap() }, output, exitCode);
         }
-      });
+      };
+      jobs.push({ length: group.length, job });
     }
   }
-  return jobs;
+  return jobs.sort((a, b) => b.length - a.length).map(({ job }) => job);
 }
 
 /** Does them in their order, so many at a time. */
@@ -139,7 +142,7 @@ async function work(jobs: Job[], hands: number): Promise<void> {
   await Promise.all(Array.from({ length: hands }, hand));
 }
 
-/** Whether there is room for a machine beside the tests on the host, or beside another machine. */
+/** Whether there is room for machines beside the tests on the host, and beside one another. */
 function roomForBoth(): boolean {
   const available = Number(/^MemAvailable: *(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024;
   return process.env.RINGYARD_TEST_ALONE !== "1" && availableParallelism() > 1 && available > ROOM_SIZE;
@@ -163,7 +166,9 @@ async function main(patterns: string[]): Promise<number> {
     if (patterns.length === 0) await check(!both, results);
     await testOnHost(onHost, !both, results);
   };
-  await work([host, ...(await machineJobs(inMachines, !both, results))], both ? 2 : 1);
+  const machines = await machineJobs(inMachines, !both, results);
+  if (both) await Promise.all([host(), work(machines, MACHINES)]);
+  else await work([host, ...machines], 1);
   const ci = process.env.CI === "true";
   if (times.length > 1) console.error(`\nwhere the time went:\n${timeTable(times)}`);
   if (failures.length > 0) console.error(`\nfailed in:\n${failures.join("\n")}`);
