@@ -2,7 +2,7 @@
 // Copying frames into a driver's receive queue: the one copy a frame meets on its way.
 //
 //   frame segments ----copy----> buffer 1 [header | bytes]  buffer 2 [bytes] ...   (several only with MRG_RXBUF)
-//   per buffer: used.ring entry { head, bytes written }; per burst: the copies, one publish, at most one call
+//   per buffer: used.ring entry { head, bytes written }; per burst: one publish, at most one call
 //
 // A delivery completes the buffers it takes before it ends, so one index serves for avail and used. A frame that finds no
 // buffer is dropped: the switch never waits for a receiver. A buffer that breaks a rule is given back empty and counted
@@ -10,7 +10,7 @@
 
 import { acquire16 } from "../mem/access.ts";
 import { type Batch, BURST, SegmentList } from "../mem/batch.ts";
-import { CopyList, copyBytes, listCopy, makeCopies } from "../mem/copy.ts";
+import { copyBytes } from "../mem/copy.ts";
 import {
   DROP_BUFFER_TOO_SMALL,
   DROP_NO_BUFFER,
@@ -35,8 +35,6 @@ const BUFFER_SEGMENTS = 1024;
 /** What a lane needs to deliver into one ring; made once, its fields never change shape. */
 export class Deliverer {
   readonly buffers = new SegmentList(BUFFER_SEGMENTS);
-  /** Of the burst at hand. */
-  readonly copies = new CopyList();
   /** Where the copy of a scattered frame stands: segment of `buffers` and byte in it. */
   toSegment = 0;
   toByte = 0;
@@ -60,7 +58,7 @@ export class Deliverer {
  * common buffer (one descriptor, in one window, room for a frame in one piece) is handled in the loop itself, as in fetch.
  */
 export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Array, count: number): number {
-  const { ring, state, copies, counters, memory, dataValid } = deliverer;
+  const { ring, state, counters, memory, dataValid } = deliverer;
   const start = state[DELIVER_NEXT];
   let free = (acquire16(ring.avail, 1) - start) & 0xffff;
   if (free > ring.size && state[DELIVER_STATUS] !== RING_BROKEN) breakRing(deliverer, FAULT_AVAIL_INDEX);
@@ -90,7 +88,7 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
       const window = memory.foundWindow;
       const offset = memory.foundOffset;
       const from = batch.first[i];
-      listCopy(copies, windows, window, offset + NET_HEADER_SIZE, pool.window[from], pool.offset[from], length);
+      copyBytes(windows, window, offset + NET_HEADER_SIZE, pool.window[from], pool.offset[from], length);
       writeNetHeader(windows.view[window], offset, batch, i, dataValid, 1);
       usedRing[slot << 1] = head;
       usedRing[(slot << 1) + 1] = needed;
@@ -113,7 +111,6 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
     next = (next + taken) & 0xffff;
     free = state[DELIVER_STATUS] === RING_BROKEN ? 0 : free - taken;
   }
-  makeCopies(copies);
   if (next !== start) {
     enterStage(STAGE_PUBLISH);
     state[DELIVER_NEXT] = next;
@@ -166,7 +163,7 @@ function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: numbe
  * such a buffer and has room.
  */
 function deliverPieces(deliverer: Deliverer, batch: Batch, i: number, next: number, head: number): boolean {
-  const { copies, dataValid, memory, ring } = deliverer;
+  const { dataValid, memory, ring } = deliverer;
   const { desc, mask, usedRing } = ring;
   const { pool } = batch;
   const windows = memory.windows;
@@ -184,7 +181,7 @@ function deliverPieces(deliverer: Deliverer, batch: Batch, i: number, next: numb
   let at = start + NET_HEADER_SIZE;
   const end = batch.first[i] + batch.segments[i];
   for (let s = batch.first[i]; s < end; s++) {
-    listCopy(copies, windows, window, at, pool.window[s], pool.offset[s], pool.length[s]);
+    copyBytes(windows, window, at, pool.window[s], pool.offset[s], pool.length[s]);
     at += pool.length[s];
   }
   return true;

@@ -1,9 +1,9 @@
-// copyBytes and CopyList against Uint8Array.set, over every kind of alignment, length and place: what is inside both windows is
-// copied exactly, what is not is refused without touching a byte; what is listed is copied when that is asked for, in order.
+// copyBytes against Uint8Array.set, over every kind of alignment, length and place: what is inside both windows is copied
+// exactly, what is not is refused without touching a byte.
 
 import { afterAll, expect, test } from "bun:test";
 import fc from "fast-check";
-import { CopyList, copyBytes, listCopy, makeCopies } from "../../src/mem/copy.ts";
+import { copyBytes } from "../../src/mem/copy.ts";
 import { MAX_WINDOWS, WindowTable } from "../../src/mem/window.ts";
 import { mapAnonymous, unmap, viewOf } from "../../src/sys/memory.ts";
 import { sized } from "../support/scale.ts";
@@ -30,30 +30,8 @@ function fill(seed: number): void {
   for (let i = 0; i < ARENA; i++) arena[i] = (i * 31 + (i >> 8) * 7 + seed) & 0xff;
 }
 
-/** The way of a burst. */
-const list = new CopyList();
-const byList: typeof copyBytes = (...copy) => {
-  const listed = listCopy(list, ...copy);
-  makeCopies(list);
-  return listed;
-};
-
-/** Does the copy both ways, and the same by the obvious way in a copy of the arena; compares all bytes and the answer. */
+/** Does the copy, and the same by the obvious way in a copy of the arena; compares all bytes and the answer. */
 function check(to: number, toOffset: number, from: number, fromOffset: number, length: number): void {
-  const before = arena.slice();
-  checkOne(copyBytes, to, toOffset, from, fromOffset, length);
-  arena.set(before);
-  checkOne(byList, to, toOffset, from, fromOffset, length);
-}
-
-function checkOne(
-  copy: typeof copyBytes,
-  to: number,
-  toOffset: number,
-  from: number,
-  fromOffset: number,
-  length: number,
-): void {
   const wanted = arena.slice();
   const inside = (place: number, offset: number) =>
     PLACES[place] !== undefined && offset >= 0 && length >= 0 && offset + length <= PLACES[place].size;
@@ -62,7 +40,7 @@ function checkOne(
     const source = PLACES[from].offset + fromOffset;
     wanted.set(arena.slice(source, source + length), PLACES[to].offset + toOffset);
   }
-  const done = copy(windows, indices[to] ?? to, toOffset, indices[from] ?? from, fromOffset, length);
+  const done = copyBytes(windows, indices[to] ?? to, toOffset, indices[from] ?? from, fromOffset, length);
   if (done !== sound || Buffer.compare(arena, wanted) !== 0) {
     throw new Error(`copy of ${length} from ${from}:${fromOffset} to ${to}:${toOffset} gave ${done}, wanted ${sound}`);
   }
@@ -111,26 +89,6 @@ test("words that would be NaNs as floats keep their bits", () => {
   }
 });
 
-test("what is listed is copied when it is asked for, all of it, in order; what does not fit the list before", () => {
-  const room = list.length.length;
-  for (const count of [1, room, room + 1, 3 * room]) {
-    fill(3);
-    const source = arena.slice(4096, 4096 + count + 1);
-    const target = arena.subarray(32_768, 32_768 + count);
-    target.fill(0);
-    // Each overwrites the last byte of the one before.
-    for (let k = 0; k < count; k++)
-      listCopy(list, windows, indices[5], k, indices[4], k + (k % 2), k + 1 < count ? 2 : 1);
-    const early = Math.floor((count - 1) / room) * room;
-    expect(target.subarray(early + 1).every((byte) => byte === 0)).toBe(true);
-    expect(list.count).toBe(count - early);
-    makeCopies(list);
-    expect([...target]).toEqual([...target.keys()].map((k) => source[k + (k % 2)]));
-    makeCopies(list);
-    expect(list.count).toBe(0);
-  }
-});
-
 test("a window that was given back, or never was, takes and gives nothing", () => {
   const table = new WindowTable();
   const good = table.add(address, 4096);
@@ -140,9 +98,6 @@ test("a window that was given back, or never was, takes and gives nothing", () =
     for (const length of [1, 64, 4000]) {
       expect(copyBytes(table, good, 0, bad, 0, length)).toBe(false);
       expect(copyBytes(table, bad, 0, good, 0, length)).toBe(false);
-      expect(listCopy(list, table, good, 0, bad, 0, length)).toBe(false);
-      expect(listCopy(list, table, bad, 0, good, 0, length)).toBe(false);
-      expect(list.count).toBe(0);
     }
   }
 });
