@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../control/version.ts";
 import { addAttachCommands } from "./attach.ts";
+import { addBenchCommand } from "./bench.ts";
 import { addCaptureCommand } from "./capture.ts";
 import { addConfigCommands } from "./config.ts";
 import { addDoctorCommand } from "./doctor.ts";
@@ -45,6 +46,7 @@ export function createProgram(): Command {
   addConfigCommands(program);
   addNicCommands(program);
   addDoctorCommand(program);
+  addBenchCommand(program);
   addVersionCommand(program);
   return program;
 }
