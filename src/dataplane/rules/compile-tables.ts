@@ -52,6 +52,7 @@ const TUPLE_FILTER_BITS = 32;
 const SPARE_BITS = 4;
 /** Entries that went, by those that there were: that many more bits are set than need be. */
 const WORN_ENTRIES = 1 / 4;
+const SPENT_ENTRIES = 4;
 
 /** All entries of one shape: a hash table. */
 export interface Tuple {
@@ -174,6 +175,11 @@ export class RuleTables {
   /** Whether it is time to compile all anew: new flows pay for what changes left here. */
   get worn(): boolean {
     return this.#hadSpares || this.#gone > this.entries * WORN_ENTRIES || this.#words.end > 2 * this.#built;
+  }
+
+  /** Whether that cannot wait for a pause. */
+  get spent(): boolean {
+    return this.#gone > this.entries * SPENT_ENTRIES || this.#words.end > 4 * this.#built;
   }
 
   /** False where a shape is one too many: then this is to be thrown away. */

@@ -90,7 +90,8 @@ export class RuleCompiler {
   /** False where that cannot be done, or is not worth it. */
   #patch(built: Built, rules: readonly Rule[]): boolean {
     const { rulesMin, partMax } = this.patching;
-    if (rules.length < rulesMin || rules.length > RULES_MAX || this.#shapes.count > SHAPES_KEPT) return false;
+    if (rules.length < rulesMin || rules.length > RULES_MAX) return false;
+    if (this.#shapes.count > SHAPES_KEPT || built.tables.spent) return false;
     const change = changeOf(this.#rules, rules);
     if (change === undefined || change.added.length + change.removed.length > partMax * rules.length) return false;
     const known = change.added.map((rank) => this.#expansionOf(rules[rank]));

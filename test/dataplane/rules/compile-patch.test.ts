@@ -176,6 +176,18 @@ test("rules that come and go again and again do not fill the tables", () => {
   }
 });
 
+test("without a pause for what they leave behind they do not fill them either", () => {
+  const compiler = new RuleCompiler();
+  const rules = Array.from({ length: 300 }, (_, i) => target(i + 1, 32));
+  const size = compiler.compile(rules).tables.length;
+  for (let n = 0; n < 2_000; n++) {
+    // Of a new shape each time: a spare tuple that is given up.
+    const { length } = compiler.compile([...rules, target(5000 + n, 1 + (n % 31))]).tables;
+    expect(length).toBeLessThan(5 * size);
+    compiler.compile(rules);
+  }
+});
+
 test("shapes that are new are spare tuples as far as there is room, and then part of the source", () => {
   const compiler = new RuleCompiler();
   const base = Array.from({ length: 300 }, (_, i) => target(i + 1, 32));
