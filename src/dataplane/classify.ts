@@ -1,6 +1,7 @@
 // HOT
 // The learning switch's mind: reads each frame's addresses, learns the source, looks the destination up, and writes a
-// verdict. Frames of a burst mostly repeat their neighbour's addresses, so the last answer is kept for one burst.
+// verdict. In most bursts all frames have the same addresses, and one answer is theirs; from the first frame with others on, the
+// addresses of all are looked for together (fdb-burst.ts).
 //
 //   frame: 0 destination (6) | 6 source (6) | 12 EtherType     words 0, 4, 8 as little-endian int32 hold both addresses
 //
@@ -10,6 +11,7 @@
 import type { Batch } from "../mem/batch.ts";
 import { DROP_BAD_SOURCE, DROP_OWN_PORT, DROP_RESERVED } from "../mem/counters.ts";
 import { fdbLearn, fdbLookup } from "./fdb.ts";
+import { BurstAddresses, fdbKnownAt, fdbPlace, fdbPortAt, fdbTouch } from "./fdb-burst.ts";
 import { CLOCK_S } from "./shared.ts";
 import type { Tables } from "./tables.ts";
 import { dropVerdict, VERDICT_FLOOD } from "./verdict.ts";
@@ -19,63 +21,119 @@ const BAD_SOURCE = dropVerdict(DROP_BAD_SOURCE);
 const OWN_PORT = dropVerdict(DROP_OWN_PORT);
 export const RESERVED = dropVerdict(DROP_RESERVED);
 
+/** Between the passes of one burst; a thread classifies one at a time. */
+const burst = new BurstAddresses();
+
 /**
  * Writes batch.verdict for each frame that came in on `port`. Sets tables.uniform where all frames go to one port, and
  * tables.longest.
  */
 export function classify(tables: Tables, batch: Batch, port: number): void {
   const views = tables.windows.view;
+  const count = batch.count;
+  const verdicts = batch.verdict;
+  const firsts = batch.first;
+  const lengths = batch.length;
+  const window = batch.pool.window;
+  const offset = batch.pool.offset;
+  tables.uniform = false;
+  tables.longest = 0;
+  if (count === 0) return;
+  const firstView = views[window[firsts[0]]];
+  const start = offset[firsts[0]];
+  const lo = firstView.getInt32(start, true);
+  const middle = firstView.getInt32(start + 4, true);
+  const end = firstView.getInt32(start + 8, true);
+  const verdict = first(tables, lo, middle, end, port);
+  let longest = 0;
+  let i = 0;
+  for (; i < count; i++) {
+    const segment = firsts[i];
+    const view = views[window[segment]];
+    const at = offset[segment];
+    if (view.getInt32(at, true) !== lo || view.getInt32(at + 4, true) !== middle) break;
+    if (view.getInt32(at + 8, true) !== end) break;
+    verdicts[i] = verdict;
+    longest = Math.max(longest, lengths[i]);
+  }
+  tables.uniform = verdict >= 0;
+  tables.longest = longest;
+  if (i === count) return;
+  // By the sender's hand, the first frame may be another one by now; it is judged already.
+  if (i === 0) verdicts[i++] = verdict;
+  readAddresses(tables, batch, i);
+  fdbTouch(tables.fdb, burst, i, count);
+  decide(tables, batch, port, i);
+}
+
+/** The verdict on the first frame, of which these are the first three words. */
+function first(tables: Tables, lo: number, middle: number, end: number, port: number): number {
+  const nowS = tables.control[CLOCK_S];
+  const sourceLo = (middle >>> 16) | (end << 16);
+  const sourceHi = end >>> 16;
+  if ((sourceLo & 1) !== 0 || (sourceLo | sourceHi) === 0) return BAD_SOURCE;
+  fdbLearn(tables.fdb, sourceLo, sourceHi, port, nowS);
+  return destination(tables, lo, middle & 0xffff, port, nowS);
+}
+
+/** Reads the addresses of the frames from `from` on, once, and where they may lie in the fdb. */
+function readAddresses(tables: Tables, batch: Batch, from: number): void {
+  const views = tables.windows.view;
+  const fdb = tables.fdb;
+  const count = batch.count;
+  const firsts = batch.first;
+  const lengths = batch.length;
+  const window = batch.pool.window;
+  const offset = batch.pool.offset;
+  let longest = tables.longest;
+  for (let i = from; i < count; i++) {
+    const segment = firsts[i];
+    const view = views[window[segment]];
+    const at = offset[segment];
+    const lo = view.getInt32(at, true);
+    const middle = view.getInt32(at + 4, true);
+    const end = view.getInt32(at + 8, true);
+    const sourceLo = (middle >>> 16) | (end << 16);
+    longest = Math.max(longest, lengths[i]);
+    burst.lo[i] = lo;
+    burst.hi[i] = middle & 0xffff;
+    burst.at[i] = fdbPlace(fdb, lo, middle & 0xffff);
+    burst.sourceLo[i] = sourceLo;
+    burst.sourceHi[i] = end >>> 16;
+    burst.sourceAt[i] = fdbPlace(fdb, sourceLo, end >>> 16);
+  }
+  tables.longest = longest;
+}
+
+/** Learns and looks up, frame by frame in their order, for those from `from` on. */
+function decide(tables: Tables, batch: Batch, port: number, from: number): void {
   const fdb = tables.fdb;
   const nowS = tables.control[CLOCK_S];
   const count = batch.count;
   const verdicts = batch.verdict;
-  const window = batch.pool.window;
-  const offset = batch.pool.offset;
-  let lastSourceLo = 0;
-  let lastSourceHi = 0;
+  const firstVerdict = verdicts[0];
+  let uniform = tables.uniform;
   let lastLo = 0;
-  let lastHi = -1;
-  let verdict = VERDICT_FLOOD;
-  let firstVerdict = VERDICT_FLOOD;
-  let uniform = true;
-  let longest = 0;
-  for (let i = 0; i < count; i++) {
-    const first = batch.first[i];
-    const view = views[window[first]];
-    const at = offset[first];
-    const lo = view.getInt32(at, true);
-    const middle = view.getInt32(at + 4, true);
-    const hi = middle & 0xffff;
-    const end = view.getInt32(at + 8, true);
-    const sourceLo = (middle >>> 16) | (end << 16);
-    const sourceHi = end >>> 16;
-    longest = Math.max(longest, batch.length[i]);
-    if (sourceLo !== lastSourceLo || sourceHi !== lastSourceHi) {
-      if ((sourceLo & 1) !== 0 || (sourceLo | sourceHi) === 0) {
-        verdicts[i] = BAD_SOURCE;
-        uniform = false;
-        continue;
+  let lastHi = 0;
+  for (let i = from; i < count; i++) {
+    const sourceLo = burst.sourceLo[i];
+    const sourceHi = burst.sourceHi[i];
+    let verdict = BAD_SOURCE;
+    if ((sourceLo & 1) === 0 && (sourceLo | sourceHi) !== 0) {
+      if (sourceLo !== lastLo || sourceHi !== lastHi) {
+        // Asked once for neighbours, since an address that cannot be learned costs the table's lock each time.
+        if (!fdbKnownAt(fdb, burst.sourceAt[i], sourceLo, sourceHi, port, nowS))
+          fdbLearn(fdb, sourceLo, sourceHi, port, nowS);
+        lastLo = sourceLo;
+        lastHi = sourceHi;
       }
-      fdbLearn(fdb, sourceLo, sourceHi, port, nowS);
-      lastSourceLo = sourceLo;
-      lastSourceHi = sourceHi;
-    } else if ((sourceLo | sourceHi) === 0) {
-      // Zero equals the initial "last" address.
-      verdicts[i] = BAD_SOURCE;
-      uniform = false;
-      continue;
-    }
-    if (lo !== lastLo || hi !== lastHi) {
-      verdict = destination(tables, lo, hi, port, nowS);
-      lastLo = lo;
-      lastHi = hi;
+      verdict = fdbPortAt(fdb, burst.at[i], burst.lo[i], burst.hi[i], nowS);
+      if (verdict < 0 || verdict === port) verdict = destination(tables, burst.lo[i], burst.hi[i], port, nowS);
     }
     verdicts[i] = verdict;
-    if (i === 0) firstVerdict = verdict;
-    else if (verdict !== firstVerdict) uniform = false;
+    if (verdict !== firstVerdict) uniform = false;
   }
-  tables.uniform = uniform && firstVerdict >= 0;
-  tables.longest = longest;
+  tables.uniform = uniform;
 }
 
 /** The verdict on a frame to this address that came in on `port`. */

@@ -77,19 +77,22 @@ export function removeEntry(fdb: Fdb, at: number): void {
 /** Finds or makes a free slot in one of the two buckets of an address that is not in the table; -1 if there is none. */
 export function placeEntry(fdb: Fdb, lo: number, hi: number, vid: number): number {
   const hash = fdbHash(fdb, fdbSalted(fdb, lo, vid), hi);
-  const first = hash >>> fdb.shift;
-  const second = first ^ fdbStep(fdb, hash);
+  const first = hash >>> fdb.slotShift;
+  const second = first ^ (fdbStep(fdb, hash) << 2);
   let at = freeSlot(fdb, first);
   if (at < 0) at = freeSlot(fdb, second);
-  if (at < 0) at = pushOut(fdb, first);
-  if (at < 0) at = pushOut(fdb, second);
+  if (at < 0) at = pushOut(fdb, first >>> 2);
+  if (at < 0) at = pushOut(fdb, second >>> 2);
   return at;
 }
 
-function freeSlot(fdb: Fdb, bucket: number): number {
+/** This slot or another one of its bucket. */
+function freeSlot(fdb: Fdb, slot: number): number {
   const words = fdb.words;
-  const end = FDB_SLOTS + (bucket << 4) + 16;
-  for (let at = end - 16; at < end; at += 4) if (words[at + ENTRY_TAG] === 0) return at;
+  for (let turn = 0; turn < 4; turn++) {
+    const at = FDB_SLOTS + ((slot ^ turn) << 2);
+    if (words[at + ENTRY_TAG] === 0) return at;
+  }
   return -1;
 }
 
@@ -101,7 +104,8 @@ function pushOut(fdb: Fdb, bucket: number): number {
     const lo = words[at];
     const tag = words[at + ENTRY_TAG];
     const vid = vidOf(fdb, at);
-    const to = freeSlot(fdb, bucket ^ fdbStep(fdb, fdbHash(fdb, fdbSalted(fdb, lo, vid), tag & 0xffff)));
+    const step = fdbStep(fdb, fdbHash(fdb, fdbSalted(fdb, lo, vid), tag & 0xffff));
+    const to = freeSlot(fdb, (bucket ^ step) << 2);
     if (to < 0) continue;
     // Written before it is removed: a reader that comes by finds it twice rather than not at all.
     writeEntry(fdb, to, lo, tag & 0xffff, vid, (tag >>> 16) & 0xff, tag & TAG_STATIC, words[at + ENTRY_STAMP]);

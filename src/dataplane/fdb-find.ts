@@ -2,8 +2,9 @@
 // Finding an address in the fdb: hash, two buckets, the seal. Takes no lock; any thread.
 //
 // An address lies in one of two buckets: `hash >>> shift`, or that one XOR `fdbStep(hash)`. A find therefore reads at
-// most two cache lines, whatever the table holds. A new address goes to its first bucket unless that is full, so in a
-// table at its limit 96 of 100 still lie in their first.
+// most two cache lines, whatever the table holds. A new address goes to its first bucket unless that is full, and there to the slot
+// that the next two bits of its hash say, unless that is taken. That slot is asked first: a loop over four, which ends in any of
+// them, is a branch that no processor foresees, and costs more than all the rest.
 //
 // The multipliers are random for each table: whoever does not know them cannot choose addresses that collide.
 // One multiplier for each part of the key makes a universal hash (Dietzfelbinger et al. 1997); a fixed bijective mixer
@@ -76,6 +77,20 @@ export function fdbFind(fdb: Fdb, lo: number, hi: number, vid = 0): number {
   // fdbSalted by hand: with one call more, the compiler stops inlining a look-up (7 ns of 13, measured).
   const salted = lo ^ Math.imul(vid, fdb.mulC);
   const hash = fdbHash(fdb, salted, hi);
+  const words = fdb.words;
+  const at = FDB_SLOTS + ((hash >>> fdb.slotShift) << 2);
+  const tag = words[at + ENTRY_TAG];
+  if (
+    words[at] === lo &&
+    (tag & KEY_BITS) === (hi | TAG_VALID) &&
+    words[at + ENTRY_SEAL] === fdbSeal(fdb, salted, tag)
+  ) {
+    return ((at - FDB_SLOTS) << 7) | ((tag >>> 16) & (HIT_PORT | HIT_STATIC));
+  }
+  return findElsewhere(fdb, hash, lo, hi, salted);
+}
+
+function findElsewhere(fdb: Fdb, hash: number, lo: number, hi: number, salted: number): number {
   const bucket = hash >>> fdb.shift;
   const hit = findInBucket(fdb, bucket, lo, hi, salted);
   return hit >= 0 ? hit : findInBucket(fdb, bucket ^ fdbStep(fdb, hash), lo, hi, salted);

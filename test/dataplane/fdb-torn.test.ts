@@ -3,6 +3,7 @@
 
 import { afterEach, expect, test } from "bun:test";
 import { fdbLearn, fdbLookup } from "../../src/dataplane/fdb.ts";
+import { fdbPortAt } from "../../src/dataplane/fdb-burst.ts";
 import { fdbFind, fdbHash, fdbSalted, fdbStep, hitAt } from "../../src/dataplane/fdb-find.ts";
 import { allocateFdb, FDB_LEARNED, FDB_LOCK, FDB_SLOTS, type Fdb } from "../../src/dataplane/fdb-layout.ts";
 import { fdbEntries } from "../../src/dataplane/fdb-show.ts";
@@ -25,17 +26,21 @@ function entryWords(fdb: Fdb, { index, vid }: Key, port: number): Int32Array {
   return other.words.slice(at, at + 4);
 }
 
-/** Puts every mixture of the words of both writes where a reader that wants `key` looks, and asks what it then believes. */
-function believedMixtures(fdb: Fdb, writes: readonly Key[], key: Key): void {
+/**
+ * Puts every mixture of the words of both writes where a reader that wants `key` looks, and asks what it then believes. `turn` 0: in the
+ * slot that it looks at first; 1, 2, 3: in another one of that bucket.
+ */
+function believedMixtures(fdb: Fdb, writes: readonly Key[], key: Key, turn: number): void {
   const [first, second] = writes.map((write, turn) => entryWords(fdb, write, turn + 1));
   const { lo, hi } = macAt(key.index);
-  const at = FDB_SLOTS + (fdbHash(fdb, fdbSalted(fdb, lo, key.vid), hi) >>> fdb.shift) * 16;
+  const at = FDB_SLOTS + ((fdbHash(fdb, fdbSalted(fdb, lo, key.vid), hi) >>> fdb.slotShift) ^ turn) * 4;
   for (let mixture = 0; mixture < 8; mixture++) {
     for (let word = 0; word < 3; word++) fdb.words[at + word] = (mixture >> word) & 1 ? second[word] : first[word];
     const shown = fdb.words.slice(at, at + 3);
     const whole = [first, second].findIndex((words) => shown.every((word, index) => word === words[index]));
     const isKey = whole >= 0 && writes[whole].index === key.index && writes[whole].vid === key.vid;
     expect(fdbLookup(fdb, lo, hi, 0, key.vid)).toBe(isKey ? whole + 1 : -1);
+    if (key.vid === 0) expect(fdbPortAt(fdb, at, lo, hi, 0)).toBe(isKey ? whole + 1 : -1);
     // The list shows whatever is whole and lies where it belongs.
     const [entry, ...more] = fdbEntries(fdb, 0);
     expect(more).toEqual([]);
@@ -67,7 +72,7 @@ test.each(VLANS)(
           { index, vid: b },
         ];
         for (const key of writes) {
-          for (const vid of [a, b, 99]) believedMixtures(fdb, writes, { index: key.index, vid });
+          for (const vid of [a, b, 99]) believedMixtures(fdb, writes, { index: key.index, vid }, seed % 4);
         }
       }
     }
