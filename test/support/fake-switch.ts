@@ -167,7 +167,16 @@ export class FakeSwitch implements SwitchApi {
   stats(): SwitchStats {
     const ports = this.ports().map(({ name, drops }) => ({ name, ...NOTHING, drops }));
     const timed = { breaths: 0, frames: 0, fetchNs: 0, classifyNs: 0, copyNs: 0, publishNs: 0 };
-    const worker = { worker: 0, cpu: -1, lanes: ports.length, breaths: 10, sleeps: 2, busyBreaths: 5, frames: 0, timed };
+    const worker = {
+      worker: 0,
+      cpu: -1,
+      lanes: ports.length,
+      breaths: 10,
+      sleeps: 2,
+      busyBreaths: 5,
+      frames: 0,
+      timed,
+    };
     return {
       uptimeS: 1,
       poll: this.settings.poll,
