@@ -109,18 +109,7 @@ export function askFrames(plan: Plan, count: number): void {
     const h5 = words[at + 8];
     const h6 = (words[at + 6] & HIGH_HALF) | (words[at + 9] & LOW_HALF);
     const h7 = (word5 >>> 24 === IPPROTO_TCP ? words[at + 11] & TCP_FLAG_BITS : 0) | (word3 >>> 24);
-    // First what mostly differs between flows.
-    if (
-      last >= 0 &&
-      flows[last + 5] === h5 &&
-      flows[last + 4] === h4 &&
-      flows[last + 6] === h6 &&
-      flows[last + 7] === h7 &&
-      flows[last + 3] === h3 &&
-      flows[last + 2] === h2 &&
-      flows[last + 1] === h1 &&
-      flows[last] === h0
-    ) {
+    if (last >= 0 && hasHeader(flows, last, h0, h1, h2, h3, h4, h5, h6, h7)) {
       answers[i] = last;
       continue;
     }
@@ -143,32 +132,63 @@ export function askFrames(plan: Plan, count: number): void {
       ((Math.clz32(flows[set + 2] ^ tag) >>> 5) << 1) +
       (Math.clz32(flows[set + 3] ^ tag) >>> 5) * 3;
     const entry = ENTRIES + ((set + way) << ENTRY_SHIFT);
-    if (
-      flows[set + way] === tag &&
-      flows[entry] === h0 &&
-      flows[entry + 1] === h1 &&
-      flows[entry + 2] === h2 &&
-      flows[entry + 3] === h3 &&
-      flows[entry + 4] === h4 &&
-      flows[entry + 5] === h5 &&
-      flows[entry + 6] === h6 &&
-      flows[entry + 7] === h7
-    ) {
+    const isTagged = flows[set + way] === tag;
+    if (isTagged && hasHeader(flows, entry, h0, h1, h2, h3, h4, h5, h6, h7)) {
       flows[entry + USED] = burst;
       last = entry;
     } else {
-      last = askFlow(plan, i, set, tag, flows[set + way] === tag ? set + way : -1);
-      flows[last] = h0;
-      flows[last + 1] = h1;
-      flows[last + 2] = h2;
-      flows[last + 3] = h3;
-      flows[last + 4] = h4;
-      flows[last + 5] = h5;
-      flows[last + 6] = h6;
-      flows[last + 7] = h7;
+      last = askFlow(plan, i, set, tag, isTagged ? set + way : -1);
+      writeHeader(flows, last, h0, h1, h2, h3, h4, h5, h6, h7);
     }
     answers[i] = last;
   }
+}
+
+/** First what mostly differs between flows. */
+function hasHeader(
+  flows: Int32Array,
+  at: number,
+  h0: number,
+  h1: number,
+  h2: number,
+  h3: number,
+  h4: number,
+  h5: number,
+  h6: number,
+  h7: number,
+): boolean {
+  return (
+    flows[at + 5] === h5 &&
+    flows[at + 4] === h4 &&
+    flows[at + 6] === h6 &&
+    flows[at + 7] === h7 &&
+    flows[at + 3] === h3 &&
+    flows[at + 2] === h2 &&
+    flows[at + 1] === h1 &&
+    flows[at] === h0
+  );
+}
+
+function writeHeader(
+  flows: Int32Array,
+  at: number,
+  h0: number,
+  h1: number,
+  h2: number,
+  h3: number,
+  h4: number,
+  h5: number,
+  h6: number,
+  h7: number,
+): void {
+  flows[at] = h0;
+  flows[at + 1] = h1;
+  flows[at + 2] = h2;
+  flows[at + 3] = h3;
+  flows[at + 4] = h4;
+  flows[at + 5] = h5;
+  flows[at + 6] = h6;
+  flows[at + 7] = h7;
 }
 
 /** Asks about a plain frame of an unknown flow. Returns the entry with the answer; its header words are still to be written. */
