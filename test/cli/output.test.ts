@@ -83,7 +83,7 @@ test("frames that a NIC read in place are told where there are any", () => {
     workers: [],
     control: { connections: 1, accepted: 1, requests: 1, errors: {} },
   });
-  expect(statsText(stats({}))).not.toContain("COPY");
+  expect(statsText(stats({}))).not.toContain("WITHOUT COPY");
   const text = statsText(stats({ txZeroCopy: 3, txCopied: 2 }));
   expect(text).toContain("NIC     TX WITHOUT COPY  TX COPIED\nuplink                3          2\n");
   const port: PortInfo = {

@@ -87,24 +87,25 @@ function judgeFrames(tables: Tables, plan: Plan, count: number): void {
   for (let i = 0; i < count; i++, at += SLOT_WORDS) {
     const answer = answers[i];
     const kinds = flows[answer + ANSWER_KINDS];
-    if (kinds !== ended || words[at] !== word0 || words[at + 1] !== word1 || words[at + 2] !== word2) {
-      word0 = words[at];
-      word1 = words[at + 1];
-      word2 = words[at + 2];
+    const isSame = kinds === ended && words[at] === word0 && words[at + 1] === word1 && words[at + 2] === word2;
+    if (!isSame && isBadSource(words[at + 1], words[at + 2])) {
+      plan.laneCounters[DROP_BAD_SOURCE]++;
+      continue;
+    }
+    if (anyNeeds !== 0 && needs[i] !== 0 && isForged(plan, i)) continue;
+    if (!isSame) {
       ended = NOT_SETTLED;
-      if (isBadSource(word1, word2)) {
-        plan.laneCounters[DROP_BAD_SOURCE]++;
-        continue;
-      }
       if ((kinds & ANSWER_RANKS) !== 0) {
         judgeByRanks(tables, plan, i);
         continue;
       }
+      word0 = words[at];
+      word1 = words[at + 1];
+      word2 = words[at + 2];
       verdict = settle(tables, plan, i, kinds, word1, word2);
       takes = verdict >= 0 && verdict < MAX_PORTS && outCount[verdict] > 0;
       ended = kinds;
     }
-    if (anyNeeds !== 0 && needs[i] !== 0 && isForged(plan, i)) continue;
     const size = length[i];
     longest = Math.max(longest, size);
     const end = answer + ANSWER_COUNT + flows[answer + ANSWER_COUNT];
@@ -120,7 +121,10 @@ function judgeFrames(tables: Tables, plan: Plan, count: number): void {
   tables.longest = Math.max(tables.longest, longest);
 }
 
-/** Whether what frame `i` needs of its receivers would change what rules have looked at. Such a frame is counted as dropped. */
+/**
+ * Whether what frame `i` needs of its receivers would change what rules have looked at. Such a frame is counted as dropped, and nothing is
+ * learned of it.
+ */
 function isForged(plan: Plan, i: number): boolean {
   const word = plan.plain.words[plan.plain.answers[i] + ANSWER_CLASS];
   plan.classes = word;
@@ -133,18 +137,13 @@ function isForged(plan: Plan, i: number): boolean {
 /** Judges frame `i`, to which rules do something, or send it by name. */
 function judgeByRanks(tables: Tables, plan: Plan, i: number): void {
   const { arena, plain } = plan;
-  const { length, needs } = arena.judged;
+  const { length } = arena.judged;
   const at = plain.answers[i];
   plan.answers = plain.words;
   plan.answer = at + ANSWER_COUNT;
   plan.classes = plain.words[at + ANSWER_CLASS];
-  plan.type = plan.classes & TYPE_BITS;
   if ((plain.words[at + ANSWER_KINDS] & ANSWER_LONG) !== 0) askAgain(plan, i);
   plan.kinds = kindsOf(plan);
-  if (needs[i] !== 0 && reachesHeader(plan, i)) {
-    plan.laneCounters[DROP_OFFLOAD]++;
-    return;
-  }
   // Of both forms: it may have a tag less, or more.
   tables.longest = Math.max(tables.longest, length[i]);
   list(tables, plan, i, act(tables, plan, i));
