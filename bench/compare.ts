@@ -3,6 +3,7 @@
 //   old  |----x---|
 //   new                |--x---|      no round of one is as good as the worst of the other, and medians are 3 % apart: it changed
 //
+// A single round has no noise that is known, and what is not above 0 has no ratio: of such nothing is said.
 // Every system is compared: where a peer changed as well, it was the machine. Exit code 1 where ringyard became slower.
 
 import Table from "cli-table3";
@@ -21,15 +22,17 @@ export interface Compared {
   system: string;
   before: Spread;
   after: Spread;
-  /** Above 1: better. */
+  /** Above 1: better. Not finite, or without meaning, where a median is not above 0. */
   gain: number;
   change: Change;
 }
 
-function changeOf(before: Spread, after: Spread, more: boolean): { gain: number; change: Change } {
-  const gain = more ? after.median / before.median : before.median / after.median;
+function changeOf(before: Spread, after: Spread, more: boolean | undefined): { gain: number; change: Change } {
+  const both = [before, after];
+  const gain = more === false ? before.median / after.median : after.median / before.median;
+  const isKnown = more !== undefined && both.every(({ count, median }) => count > 1 && median > 0);
   const apart = after.min > before.max || after.max < before.min;
-  if (!apart || Math.abs(gain - 1) < LEAST_CHANGE) return { gain, change: "same" };
+  if (!isKnown || !apart || Math.abs(gain - 1) < LEAST_CHANGE) return { gain, change: "same" };
   return { gain, change: gain > 1 ? "faster" : "slower" };
 }
 

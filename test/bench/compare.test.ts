@@ -24,6 +24,18 @@ test("rounds that overlap, or hardly differ, are noise", () => {
   expect(change("Mpps", [100, 101], [98, 99])).toEqual(["same"]);
 });
 
+test("a single round, or what is not above 0, is no change", () => {
+  expect(change("Mpps", [10], [5])).toEqual(["same"]);
+  expect(change("Mpps", [10, 11], [5])).toEqual(["same"]);
+  expect(change("Mpps", [10, 11], [5, 6])).toEqual(["slower"]);
+  expect(change("%", [-0.2, -0.1], [0.3, 0.4])).toEqual(["same"]);
+  expect(change("collections", [0, 0], [2, 3])).toEqual(["same"]);
+});
+
+test("a unit of which neither way is better is no change", () => {
+  expect(change("frames", [60, 61], [30, 31])).toEqual(["same"]);
+});
+
 test("what only one run measured is not compared", () => {
   expect(compare(result("ms", [1], "ovs"), result("ms", [1], "ringyard"))).toEqual([]);
   expect(compare(result("ms", [1], "ringyard", "a"), result("ms", [1], "ringyard", "b"))).toEqual([]);
