@@ -205,6 +205,11 @@ export class OneWorker implements Dataplane {
     return this.tables.plan;
   }
 
+  /** Of the lane that frames come from. */
+  get counters(): Float64Array {
+    return this.ports[0].counters;
+  }
+
   /** Frames that were taken from port 0, and of these, delivered to the others. */
   get moved(): { taken: number; delivered: number } {
     const [from, ...others] = this.ports;

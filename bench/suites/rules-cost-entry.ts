@@ -5,10 +5,10 @@
 //
 // With --cpu-prof it is what to profile: nothing but a worker's turns runs in it.
 
-import { slotStart, takeBurst } from "../../src/dataplane/rules/header-arena.ts";
-import { parseKey } from "../../src/dataplane/rules/parse.ts";
+import { beginBurst } from "../../src/dataplane/rules/burst.ts";
+import { takeBurst } from "../../src/dataplane/rules/header-arena.ts";
+import { askFrames } from "../../src/dataplane/rules/plain-flows.ts";
 import type { Plan } from "../../src/dataplane/rules/plan.ts";
-import { decide } from "../../src/dataplane/rules/program.ts";
 import { BURST } from "../../src/mem/batch.ts";
 import { mixedRules, SEED } from "../mixed-rules.ts";
 import { OneWorker, TURNS } from "../one-worker.ts";
@@ -23,24 +23,14 @@ const FRAMES = FILLS * TURNS * BURST;
 function turnOf(part: Part, worker: OneWorker): () => void {
   if (part === "turn") return () => worker.turn();
   if (part === "fetch") return () => worker.turnWith(() => {});
-  const { arena, program } = worker.plan as Plan;
-  if (part === "copy") return () => worker.turnWith(() => takeBurst(arena));
-  const { judged, view } = arena;
-  const parse = (i: number) => parseKey(view, slotStart(i), judged.length[i], 0, program.key);
-  if (part === "key") {
-    return () =>
-      worker.turnWith(({ count }) => {
-        takeBurst(arena);
-        for (let i = 0; i < count; i++) parse(i);
-      });
-  }
+  const plan = worker.plan as Plan;
+  if (part === "copy") return () => worker.turnWith(() => takeBurst(plan.arena));
+  const { counters, tables } = worker;
   return () =>
     worker.turnWith(({ count }) => {
-      takeBurst(arena);
-      for (let i = 0; i < count; i++) {
-        parse(i);
-        decide(program);
-      }
+      beginBurst(tables, plan, 0, counters);
+      takeBurst(plan.arena);
+      askFrames(plan, count);
     });
 }
 
