@@ -63,9 +63,9 @@ export function cell(spread: Spread | undefined): string {
   return count === 1 ? shown(median) : `${shown(median)} (${shown(min)} to ${shown(max)})`;
 }
 
-export function barLine({ subject, system, against, atLeast, atMost, value, met }: BarResult): string {
+export function barLine({ subject, system, of, against, atLeast, atMost, value, met }: BarResult): string {
   const wanted = atLeast === undefined ? `at most ${limit(atMost)}` : `at least ${limit(atLeast)}`;
-  const measured = system === undefined ? subject : `${subject}, ${system}`;
+  const measured = [subject, ...(system ? [system] : []), ...(of === "max" ? ["of all rounds"] : [])].join(", ");
   const what = against === undefined ? measured : `${measured}, ratio to ${against}`;
   return `${met ? "met    " : "NOT MET"} ${what}: ${value === undefined ? "not measured" : shown(value)}, ${wanted}`;
 }

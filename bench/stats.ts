@@ -53,8 +53,9 @@ export function summarise(samples: readonly Sample[]): SubjectSummary[] {
 export function judge(bars: readonly Bar[], summaries: readonly SubjectSummary[]): BarResult[] {
   return bars.map((bar) => {
     const summary = summaries.find(({ subject }) => subject === bar.subject);
-    const ours = summary?.systems[bar.system ?? OURS]?.median;
-    const theirs = bar.against === undefined ? 1 : summary?.systems[bar.against]?.median;
+    const of = bar.of ?? "median";
+    const ours = summary?.systems[bar.system ?? OURS]?.[of];
+    const theirs = bar.against === undefined ? 1 : summary?.systems[bar.against]?.[of];
     const value = ours === undefined || theirs === undefined ? undefined : ours / theirs;
     const met = value !== undefined && value >= (bar.atLeast ?? -Infinity) && value <= (bar.atMost ?? Infinity);
     return { ...bar, value, met };

@@ -24,6 +24,8 @@ export interface Sample {
 /** A demand on ringyard's median: in the unit itself, or as a ratio to another system's median. */
 export interface Bar {
   readonly subject: string;
+  /** Of the rounds; without it the median, which would hide a round in which what must never come did. */
+  readonly of?: "max";
   /** Another form of ringyard that the demand is on. */
   readonly system?: string;
   readonly against?: string;

@@ -80,4 +80,8 @@ async function updateTimes(pace: Pace, cpus: string, context: Context, undo: Und
   return JSON.parse(stdout);
 }
 
-export const UPDATE_BARS: readonly Bar[] = WAYS.map(({ text }) => ({ subject: greatestOf(text), atMost: 50 }));
+export const UPDATE_BARS: readonly Bar[] = WAYS.map(({ text }) => ({
+  subject: greatestOf(text),
+  of: "max",
+  atMost: 50,
+}));

@@ -52,6 +52,12 @@ describe("a bar", () => {
     expect(met({ system: "ringyard-adaptive", against: "ovs-dpdk", atMost: 2 })).toBe(false);
   });
 
+  test("may be on the greatest of all rounds", () => {
+    expect(met({ of: "max", atMost: 10 })).toBe(true);
+    expect(met({ of: "max", atMost: 9 })).toBe(false);
+    expect(judge([{ subject: "64 B", of: "max", against: "ovs-dpdk", atMost: 1 }], summaries)[0].value).toBe(0.1);
+  });
+
   test("is not met by what was not measured", () => {
     expect(met({ against: "testpmd", atLeast: 0 })).toBe(false);
     expect(met({ subject: "1500 B", atMost: 1 })).toBe(false);
