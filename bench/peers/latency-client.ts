@@ -1,8 +1,7 @@
 // Starts the latency client (latency-client-entry.ts) on CPU 1 and takes what it prints.
 
 import { join, resolve } from "node:path";
-import { until } from "../../test/support/until.ts";
-import type { Undo } from "../undo.ts";
+import { run } from "../../test/support/process.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 /** Two looks for the maximum, one measurement at each load, and as long again for histograms on a slow machine. */
@@ -32,15 +31,11 @@ export async function timeRoundTrips(
   path: "vhost-user" | "namespaces",
   ends: readonly string[],
   seconds: number,
-  undo: Undo,
 ): Promise<LatencyReadings> {
   const entry = [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "bench/peers/latency-client-entry.ts")];
-  const program = undo.spawn(["taskset", "-c", "1", ...entry, path, ...ends, `${seconds}`]);
-  await until("the latency client to end", () => !program.running, {
-    timeoutMs: LIMIT_MS + SHARES * seconds * 1000,
-    context: () => program.output,
-  });
-  const line = program.output.split("\n").find((text) => text.startsWith("{"));
-  if (line === undefined) throw new Error(`the latency client ended: ${program.output}`);
-  return JSON.parse(line);
+  const words = ["taskset", "-c", "1", ...entry, path, ...ends, `${seconds}`];
+  // Nothing of this process runs until it ends, and it does not outlive this process.
+  const argv = ["setpriv", "--pdeathsig", "KILL", ...words];
+  const { stdout } = await run(argv, { timeoutMs: LIMIT_MS + SHARES * seconds * 1000 });
+  return JSON.parse(stdout);
 }

@@ -101,7 +101,7 @@ async function measure<T extends { name: string }>(path: Path<T>, round: number,
     try {
       const ends = await path.start(system, undo);
       const seconds = context.smoke ? SMOKE_SECONDS : context.seconds;
-      report(path.name, system.name, round, await timeRoundTrips(path.name, ends, seconds, undo), context);
+      report(path.name, system.name, round, await timeRoundTrips(path.name, ends, seconds), context);
     } catch (error) {
       context.failed(`${system.name}, ${path.name}`, error);
     } finally {
