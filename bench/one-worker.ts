@@ -183,11 +183,11 @@ export class OneWorker implements Dataplane {
     this.ports[0].transmit.show(count);
   }
 
-  /** A worker's breath: all ports are polled. By `timed`, timed by stage or not; else now and then, as in a worker. */
-  breath(timed?: boolean): number {
+  /** A worker's breath: all ports are polled. By `timed`, timed by stage or not, and counted or not; else now and then, as in a worker. */
+  breath(timed?: boolean, counts = timed === true): number {
     const { fallback, numbers, tables } = this;
     if (timed === undefined) return breathe(tables, fallback, numbers);
-    return breatheOnce(tables, fallback, numbers, timed, timed);
+    return breatheOnce(tables, fallback, numbers, timed, counts);
   }
 
   /** A burst that nothing is done with but `look`. */

@@ -15,11 +15,11 @@ export interface Client {
 export type Attach = (sockets: Running["sockets"], undo: Undo) => Promise<Client>;
 
 /** Starts a system and connects a client, for `body` to measure; ends both. */
-export async function underLoad<C extends Client, T>(
-  system: System,
+export async function underLoad<R extends Running, C extends Client, T>(
+  system: { start(quota: number, undo: Undo): Promise<R> },
   attach: (sockets: Running["sockets"], undo: Undo) => Promise<C>,
   context: Context,
-  body: (running: Running, client: C) => Promise<T>,
+  body: (running: R, client: C) => Promise<T>,
 ): Promise<T> {
   const undo = new Undo();
   const unwind = context.undo.defer(() => undo.unwind());

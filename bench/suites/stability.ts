@@ -11,7 +11,6 @@ import type { Background } from "../../test/support/process.ts";
 import { workerCollections } from "../gc-log.ts";
 import { DpdkClient, IMIX } from "../peers/dpdk-client.ts";
 import { startRingyard } from "../peers/ringyard.ts";
-import type { System } from "../peers/system.ts";
 import { residentMb } from "../proc.ts";
 import { median, OURS } from "../stats.ts";
 import type { Context, Suite } from "../suite.ts";
@@ -31,6 +30,9 @@ const SMOKE = { warmUp: 1, seconds: 5 };
 const SHOWN_EVERY = 60;
 const TICK_MS = 10;
 
+/** A heap is collected after so much was allocated, and not only after megabytes (as in test/real/gc.test.ts): less is seen so. */
+const HEAP_SIZE = 128 * 1024;
+
 /** Milliseconds in which this machine's processors wanted to run and were not let, since it began. */
 function stolenMs(): number {
   return Number(readFileSync("/proc/stat", "utf8").split(/\s+/)[8]) * TICK_MS;
@@ -42,16 +44,27 @@ interface Second {
   readonly stolenMs: number;
 }
 
-async function watch(client: DpdkClient, pid: number, seconds: number, context: Context): Promise<Second[]> {
+interface Watched {
+  readonly seconds: readonly Second[];
+  /** What the switch said meanwhile. */
+  readonly log: string;
+}
+
+async function watch(client: DpdkClient, program: Background, seconds: number, context: Context): Promise<Watched> {
   const watched: Second[] = [];
+  let log = "";
+  program.forget();
   let before = stolenMs();
   await client.measure(seconds, (mpps) => {
+    // Each second, since only the last 64 KiB are kept for us.
+    log += program.output;
+    program.forget();
     const stolen = stolenMs();
-    watched.push({ mpps, memoryMb: residentMb(pid), stolenMs: stolen - before });
+    watched.push({ mpps, memoryMb: residentMb(program.pid), stolenMs: stolen - before });
     before = stolen;
     if (watched.length % SHOWN_EVERY === 0) context.say(`${watched.length} of ${seconds} s, ${mpps.toFixed(2)} Mpps`);
   });
-  return watched;
+  return { seconds: watched, log };
 }
 
 /** The median of the last fifth by that of the first. */
@@ -76,26 +89,23 @@ function report(seconds: readonly Second[], collections: number, context: Contex
 async function run(context: Context): Promise<void> {
   if (!context.systems.includes(OURS)) return;
   const { warmUp, seconds } = context.smoke ? SMOKE : { warmUp: WARM_UP_SECONDS, seconds: context.minutes * 60 };
-  let log: Background | undefined;
-  const system: System = {
-    name: OURS,
-    async start(quota, undo) {
-      const running = await startRingyard("busy", quota, undo, [], { BUN_JSC_logGC: "1" });
-      log = running.program;
-      return running;
-    },
-  };
   const restore = context.undo.defer(reserveHugepages());
-  const attach: Parameters<typeof underLoad<DpdkClient, unknown>>[1] = (sockets, undo) =>
-    DpdkClient.attach(sockets, IMIX, undo);
-  const { watched, during } = await underLoad(system, attach, context, async ({ pid }, client) => {
-    await client.measure(warmUp);
-    log?.forget();
-    const watched = await watch(client, pid, seconds, context);
-    return { watched, during: log?.output ?? "" };
-  });
-  report(watched, workerCollections(during, log?.output ?? ""), context);
-  await restore();
+  try {
+    const env = { BUN_JSC_logGC: "1", BUN_JSC_gcMaxHeapSize: `${HEAP_SIZE}` };
+    const { program, watched } = await underLoad(
+      { start: (quota, undo) => startRingyard("busy", quota, undo, [], env) },
+      (sockets, undo) => DpdkClient.attach(sockets, IMIX, undo),
+      context,
+      async ({ program }, client) => {
+        await client.measure(warmUp);
+        return { program, watched: await watch(client, program, seconds, context) };
+      },
+    );
+    await program.drain();
+    report(watched.seconds, workerCollections(watched.log, watched.log + program.output), context);
+  } finally {
+    await restore();
+  }
 }
 
 export const stability: Suite = {

@@ -2,19 +2,18 @@
 // of its ports busy; and what it costs to know that, in a process without a client.
 //
 //   stats --(a second of load)--> stats: ns of timed breaths by stage, over their frames
-//   timing: breaths that are timed, and that are not, in turns -> nanoseconds that timing adds, as a share of all busy breaths
+//   timing: breaths with timed ones at their end, and without, in turns -> nanoseconds that timing adds, as a share of all busy breaths
 
 import { join, resolve } from "node:path";
 import { reserveHugepages } from "../../scripts/hugepages.ts";
 import type { WorkerInfo } from "../../src/control/api.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { STAGES, stageCosts } from "../../src/control/stage-costs.ts";
-import { TIMED_EVERY, TIMED_RUN } from "../../src/dataplane/breathe.ts";
+import { TIMED_EVERY } from "../../src/dataplane/breathe.ts";
 import { BURST } from "../../src/mem/batch.ts";
 import { run as runProgram } from "../../test/support/process.ts";
 import { DpdkClient } from "../peers/dpdk-client.ts";
 import { startRingyard } from "../peers/ringyard.ts";
-import type { Running } from "../peers/system.ts";
 import { median, OURS } from "../stats.ts";
 import type { Context, Suite } from "../suite.ts";
 import { underLoad } from "../throughput.ts";
@@ -33,19 +32,22 @@ const FRAMES = [1, BURST];
 const NS = "ns a frame";
 const timingOf = (frames: number) => `timing, breaths of ${frames} frame${frames === 1 ? "" : "s"}`;
 
+async function readEachSecond(switching: ControlClient, seconds: number): Promise<WorkerInfo[]> {
+  const readings: WorkerInfo[] = [];
+  await Bun.sleep(WARM_UP_MS);
+  // The client stops within a second of the last reading.
+  for (let n = 0; n <= Math.max(1, seconds - 1); n++) {
+    if (n > 0) await Bun.sleep(EVERY_MS);
+    readings.push((await switching.request("stats", {})).workers[0]);
+  }
+  return readings;
+}
+
 /** The worker's numbers once a second while the client sends for so many. */
 async function readStats(control: string, client: DpdkClient, seconds: number): Promise<WorkerInfo[]> {
   const switching = await ControlClient.connect(control);
   try {
-    const readings: WorkerInfo[] = [];
-    const sent = client.measure(seconds);
-    await Bun.sleep(WARM_UP_MS);
-    // The client stops within a second of the last reading.
-    for (let n = 0; n <= Math.max(1, seconds - 1); n++) {
-      if (n > 0) await Bun.sleep(EVERY_MS);
-      readings.push((await switching.request("stats", {})).workers[0]);
-    }
-    await sent;
+    const [readings] = await Promise.all([readEachSecond(switching, seconds), client.measure(seconds)]);
     return readings;
   } finally {
     switching.close();
@@ -53,15 +55,11 @@ async function readStats(control: string, client: DpdkClient, seconds: number): 
 }
 
 async function measureStages(size: number, round: number, context: Context): Promise<void> {
-  let control = "";
-  const start = async (quota: number, undo: Context["undo"]): Promise<Running> => {
-    const running = await startRingyard("busy", quota, undo);
-    control = running.control;
-    return running;
-  };
-  const attach = (sockets: Running["sockets"], undo: Context["undo"]) => DpdkClient.attach(sockets, size, undo);
-  const readings = await underLoad({ name: OURS, start }, attach, context, (_, client) =>
-    readStats(control, client, context.seconds),
+  const readings = await underLoad(
+    { start: (quota, undo) => startRingyard("busy", quota, undo) },
+    (sockets, undo) => DpdkClient.attach(sockets, size, undo),
+    context,
+    ({ control }, client) => readStats(control, client, context.seconds),
   );
   const costs = readings.flatMap((now, n) => (n === 0 ? [] : (stageCosts(now, readings[n - 1]) ?? [])));
   if (costs.length === 0) throw new Error("no breath was timed");
@@ -97,8 +95,8 @@ async function measureTiming(frames: number, round: number, context: Context): P
   const bun = join(ROOT, "node_modules/.bin/bun");
   const argv = ["taskset", "-c", "0", bun, join(ROOT, "bench/suites/stages-entry.ts"), ...words];
   const { stdout } = await runProgram(argv, { timeoutMs: LIMIT_MS });
-  const [untimed, timed] = stdout.split(" ").map(Number);
-  const value = (100 * TIMED_RUN * (timed - untimed)) / (TIMED_EVERY * untimed);
+  const [breathNs, addedNs] = stdout.split(" ").map(Number);
+  const value = (100 * addedNs) / (TIMED_EVERY * breathNs);
   context.sample({ subject: timingOf(frames), unit: "% of busy time", system: OURS, round, value });
 }
 

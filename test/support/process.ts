@@ -82,8 +82,13 @@ export class Background {
       ...options,
     });
     if (said()) return;
-    await Promise.race([this.drained, Bun.sleep(DRAIN_MS)]);
+    await this.drain();
     if (!said()) throw new Error(`${this.argv.join(" ")} ended before it said "${pattern}"\n${this.kept}`);
+  }
+
+  /** Waits for the rest of the output, once the program has ended. */
+  async drain(): Promise<void> {
+    await Promise.race([this.drained, Bun.sleep(DRAIN_MS)]);
   }
 
   /** SIGTERM (or the signal given), then SIGKILL after the grace time; returns the exit code. */
