@@ -39,7 +39,12 @@ async function bootTwo(image: GuestImage, sockets: readonly string[], undo: Undo
   };
   const boot = (name: string, k: number) =>
     bootGuest(image, { name, socket: sockets[k], mac: CLIENT_MACS[k], ip: `10.0.0.${k + 1}/24` }, keeper);
-  return await Promise.all(["a", "b"].map(boot));
+  // Where one fails, the other is waited for: its clean-up is known by then.
+  const booted = await Promise.allSettled(["a", "b"].map(boot));
+  return booted.map((each) => {
+    if (each.status === "rejected") throw each.reason;
+    return each.value;
+  });
 }
 
 /** Mbit/s of payload that arrived; a stream before it does not count. */

@@ -7,6 +7,7 @@
 // The drivers' time is not in a frame's cost, which is the worker's; it is in the latency. Control thread of a process of its own.
 
 import { availableParallelism } from "node:os";
+import { RingyardError } from "../core/errors.ts";
 import { BURST } from "../mem/batch.ts";
 import type { PollMode, SwitchApi, SwitchLog } from "./api.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
@@ -33,8 +34,9 @@ const WARM_UP = 0.4;
 /** Between two frames: an adaptive worker sleeps by then. */
 const PAUSE_MS = 1;
 const LOST_MS = 1_000;
-/** Timed breaths; on a slow machine they take longer than was asked for. */
+/** Timed breaths; on a slow machine they take longer than was asked for, but not for ever. */
 const LEAST_READINGS = 5;
+const LONGEST_MS = 30_000;
 
 /** What one kind of frame costs a worker. */
 export interface Cost extends StageCosts {
@@ -115,7 +117,8 @@ async function measureCost(api: SwitchApi, size: number, rules: number, seconds:
   const [warmMs, endMs] = [startMs + seconds * 1000 * WARM_UP, startMs + seconds * 1000];
   let [before] = api.stats().workers;
   const readings: StageCosts[] = [];
-  while (performance.now() < endMs || readings.length < LEAST_READINGS) {
+  const latestMs = endMs + LONGEST_MS;
+  while (performance.now() < endMs || (readings.length < LEAST_READINGS && performance.now() < latestMs)) {
     await api.whileHeld(async () => {
       for (let n = 0; n < FILL; n++) from.send(frames[n % FLOWS]);
     });
@@ -129,6 +132,10 @@ async function measureCost(api: SwitchApi, size: number, rules: number, seconds:
     if (costs === undefined) continue;
     before = now;
     if (performance.now() >= warmMs) readings.push(costs);
+  }
+  if (readings.length === 0) {
+    const place = `no breath with frames of ${size} B was timed in ${Math.round((performance.now() - startMs) / 1000)} s`;
+    throw new RingyardError("SYSTEM", place, "leave the worker's processor to it, or name another with --cpu");
   }
   return medians(readings);
 }
