@@ -119,12 +119,16 @@ async function run(context: Context): Promise<void> {
   }
 }
 
-const loaded = subjectOf(namespaces.name, LOADS[2].load, "p99.9");
+const [IDLE, , HALF] = LOADS;
+const loaded = subjectOf(namespaces.name, HALF.load, "p99.9");
+const idle = subjectOf(namespaces.name, IDLE.load, "p50");
 
 export const latency: Suite = {
   name: "latency",
   about: "round trips at idle and under load, percentiles, beside testpmd, OVS and the kernel's bridge",
   bars: [
+    { subject: idle, against: linuxBridge.name, atMost: 1.5 },
+    { subject: idle, system: ADAPTIVE, against: linuxBridge.name, atMost: 3 },
     { subject: loaded, atMost: 200 },
     { subject: loaded, system: ADAPTIVE, atMost: 200 },
   ],
