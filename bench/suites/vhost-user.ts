@@ -47,7 +47,7 @@ async function run(context: Context): Promise<void> {
   const systems = SYSTEMS.filter(({ name }) => context.systems.includes(name));
   const sizes = context.sizes ?? SIZES;
   const loads: Load[] = sizes.map((size) => ({ subject: subjectOf(size), frames: size }));
-  loads.push({ subject: IMIX_SUBJECT, frames: IMIX });
+  if (context.sizes === undefined || context.smoke) loads.push({ subject: IMIX_SUBJECT, frames: IMIX });
   const restore = context.undo.defer(reserveHugepages());
   for (let round = 0; round < context.rounds; round++) {
     for (const load of loads) {
