@@ -14,7 +14,7 @@ import { VhostTrip } from "./latency-vhost.ts";
 
 /** An interval at which any adaptive switch has gone to sleep before the next frame. */
 const IDLE_PER_SECOND = 4000;
-/** One number each is kept until the end. */
+/** One number each is kept until the end. At millions a second a load is timed for less than the time asked for. */
 const MOST_FRAMES = 4_000_000;
 const DIGITS = 3;
 

@@ -81,7 +81,7 @@ export function paced(trip: Trip, perSecond: number, times: Uint32Array): void {
       for (let k = 0; k < came; k++) {
         const n = trip.home[k] - base;
         if (n < 0 || n >= count || times[n] !== 0) continue;
-        times[n] = Math.max(1, last - n * interval);
+        times[n] = Math.min(LOST_NS, Math.max(1, last - n * interval));
         home++;
         if (underWay > 0) underWay--;
       }

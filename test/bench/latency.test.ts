@@ -1,7 +1,7 @@
 // The latency client's meter over ways whose times are known: what a pause costs, and what a loss.
 
 import { expect, test } from "bun:test";
-import { maximum, open, paced } from "../../bench/peers/latency-meter.ts";
+import { LOST_NS, maximum, open, paced } from "../../bench/peers/latency-meter.ts";
 import { LIMIT, type Trip } from "../../bench/peers/latency-trip.ts";
 
 const PER_SECOND = 20_000;
@@ -66,6 +66,20 @@ test("a frame that does not come home has no time, and the others go on", () => 
   const missing = times.filter((time) => time === 0).length;
   expect(missing).toBeGreaterThanOrEqual(lost);
   expect(missing).toBeLessThan(COUNT / 2);
+});
+
+test("a frame that takes longer than 32 bits hold is as late as a lost one", () => {
+  let clock = 0;
+  const nanoseconds = Bun.nanoseconds;
+  Bun.nanoseconds = () => (clock += 1000);
+  try {
+    const trip = new KnownTrip(undefined, () => {
+      clock += 5e9;
+    });
+    expect([...pacedTimes(trip, 1)]).toEqual([LOST_NS]);
+  } finally {
+    Bun.nanoseconds = nanoseconds;
+  }
 });
 
 test("strangers of the measurement before do not count", () => {
