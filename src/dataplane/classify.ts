@@ -45,7 +45,7 @@ export function classify(tables: Tables, batch: Batch, port: number): void {
   const middle = firstView.getInt32(start + 4, true);
   const end = firstView.getInt32(start + 8, true);
   const verdict = first(tables, lo, middle, end, port);
-  let longest = 0;
+  let longest = lengths[0];
   let i = 0;
   for (; i < count; i++) {
     const segment = firsts[i];
