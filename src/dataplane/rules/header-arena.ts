@@ -18,12 +18,10 @@ import { Batch, BURST, BURST_FORMS, MAX_SEGMENTS } from "../../mem/batch.ts";
 import type { WindowTable } from "../../mem/window.ts";
 import { mapAnonymous, unmap } from "../../sys/memory.ts";
 import { HEADER_BYTES } from "./key.ts";
+import { PLAIN, PLAIN_BITS } from "./plain-header.ts";
 
 /** Ethernet 14, IPv4 20, the flags of TCP end at 14 behind that: 48, and a multiple of what copyWords takes at once. */
 const PLAIN_BYTES = 64;
-/** Plain IPv4, as word 3 of a frame says: type 0800, version 4, a header of five words. The fourth byte is TOS. */
-export const PLAIN = 0x450008;
-export const PLAIN_BITS = 0xffffff;
 const HEADROOM = 16;
 /** Three cache lines. */
 const SLOT_SIZE = 192;

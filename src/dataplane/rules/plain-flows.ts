@@ -10,15 +10,14 @@
 //
 // Of what rules may do, the most is to count and to let pass or drop: such an answer has the rows of its rules' counters, any
 // other (ANSWER_RANKS) their ranks. `used` is the burst that met the entry last: what one of its frames is to be judged by stays
-// until the burst is over. Lengths decide which headers are present. With 20 bytes behind the IPv4 header, every L4 header of a
-// key is; so of frames that have those no more is asked. Hashes and places: flow-cache.ts says why.
+// until the burst is over. What plain is, and which bits count: plain-header.ts. Hashes and places: flow-cache.ts says why.
 
 import { BURST } from "../../mem/batch.ts";
-import { IPPROTO_TCP } from "../../uapi/in.ts";
 import { FLOW_TAG_BITS, FLOW_WAYS } from "./flow-cache.ts";
-import { PLAIN, PLAIN_BITS, SLOT_WORDS, slotStart } from "./header-arena.ts";
+import { SLOT_WORDS, slotStart } from "./header-arena.ts";
 import { KEY_CLASS, KEY_TYPE } from "./key.ts";
 import { parseKey } from "./parse.ts";
+import { FRAGMENT_PROTOCOL_BITS, flagBits, HIGH_HALF, isPlain, LOW_HALF } from "./plain-header.ts";
 import type { Plan } from "./plan.ts";
 import { KIND_ACTS, KIND_FORWARD, KIND_TERMINAL, RANK_KIND, RANK_LENGTH, RANK_ROW } from "./plan-layout.ts";
 import { decide, decideApart } from "./program.ts";
@@ -44,14 +43,7 @@ const LISTED_MAX = ENTRY_WORDS - ANSWER_COUNT - 1;
 export const ANSWER_RANKS = 1 << 30;
 export const ANSWER_LONG = 1 << 29;
 
-const FRAGMENT_PROTOCOL_BITS = 0xff00ffff | 0;
-const HIGH_HALF = 0xffff0000 | 0;
-const LOW_HALF = 0xffff;
-const TCP_FLAG_BITS = 0xff0f0000 | 0;
 const CLASS_BITS = 0xffff0000 | 0;
-/** IPv4 and TCP headers without options: the largest L4 header of a key. */
-const WHOLE_PACKET = 20 + 20;
-const WHOLE_FRAME = 14 + WHOLE_PACKET;
 const GENERATION = FLOW_TAG_BITS + 1;
 /** Of lowbias32 (Wellons 2018). */
 const MIXER = 0x21f0aaad;
@@ -89,13 +81,7 @@ export function askFrames(plan: Plan, count: number): void {
   let last = -1;
   let at = slotStart(0) >> 2;
   for (let i = 0; i < count; i++, at += SLOT_WORDS) {
-    const word3 = words[at + 3];
-    const total = words[at + 4];
-    if (
-      (word3 & PLAIN_BITS) !== PLAIN ||
-      length[i] < WHOLE_FRAME ||
-      (((total & 0xff) << 8) | ((total >>> 8) & 0xff)) < WHOLE_PACKET
-    ) {
+    if (!isPlain(words, at, length[i])) {
       answers[i] = askKey(plan, i);
       last = -1;
       continue;
@@ -108,20 +94,21 @@ export function askFrames(plan: Plan, count: number): void {
     const h4 = words[at + 7];
     const h5 = words[at + 8];
     const h6 = (words[at + 6] & HIGH_HALF) | (words[at + 9] & LOW_HALF);
-    const h7 = (word5 >>> 24 === IPPROTO_TCP ? words[at + 11] & TCP_FLAG_BITS : 0) | (word3 >>> 24);
+    const h7 = (words[at + 11] & flagBits(word5)) | (words[at + 3] >>> 24);
     if (last >= 0 && hasHeader(flows, last, h0, h1, h2, h3, h4, h5, h6, h7)) {
       answers[i] = last;
       continue;
     }
+    // Upper halves are folded in: two words that differ in bit 31 alone would cancel out under any seeds.
     const sum =
-      (Math.imul(h0, seeds[0]) +
-        Math.imul(h1, seeds[1]) +
-        Math.imul(h2, seeds[2]) +
-        Math.imul(h3, seeds[3]) +
-        Math.imul(h4, seeds[4]) +
-        Math.imul(h5, seeds[5]) +
-        Math.imul(h6, seeds[6]) +
-        Math.imul(h7, seeds[7])) |
+      (Math.imul(h0 ^ (h0 >>> 16), seeds[0]) +
+        Math.imul(h1 ^ (h1 >>> 16), seeds[1]) +
+        Math.imul(h2 ^ (h2 >>> 16), seeds[2]) +
+        Math.imul(h3 ^ (h3 >>> 16), seeds[3]) +
+        Math.imul(h4 ^ (h4 >>> 16), seeds[4]) +
+        Math.imul(h5 ^ (h5 >>> 16), seeds[5]) +
+        Math.imul(h6 ^ (h6 >>> 16), seeds[6]) +
+        Math.imul(h7 ^ (h7 >>> 16), seeds[7])) |
       0;
     const hash = Math.imul(sum ^ (sum >>> 15), MIXER);
     const tag = (hash & FLOW_TAG_BITS) | generation;
