@@ -116,8 +116,9 @@ export class SwitchRules {
   }
 
   /** Before the workers stop. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.watch.stop();
+    await this.table.stop();
   }
 
   /** In the row of changes, when no frame of the port is under way any more. */

@@ -271,7 +271,7 @@ class Switch implements SwitchApi {
       // A driver that is being attached speaks to running workers.
       for (const port of ports) await port.attaching;
       clearInterval(this.housekeeping);
-      this.switchRules.stop();
+      await this.switchRules.stop();
       // First, so that no port takes frames for one that is gone already: they wait in their rings for the next switch.
       await this.dispatcher.callAll({ op: "fetch", on: false });
       const end = await this.removeAll(ports, keep);

@@ -98,7 +98,8 @@ export class RuleTables {
   /** All bits of a key that they ask for: the source depends on it. */
   readonly asked = new Int32Array(KEY_WORDS);
   readonly #words: TableWords;
-  readonly #built: number;
+  /** Words when all was compiled, chains included; 0 until then. */
+  #built = 0;
   #gone = 0;
   /** By the index of the shape. */
   readonly #places: Place[] = [];
@@ -145,7 +146,6 @@ export class RuleTables {
     for (const { classMask } of plan.groups) this.asked[KEY_CLASS] |= classMask;
     for (const { word, mask } of plan.slices) this.asked[word] |= mask;
     this.#shapes = tuples.length;
-    this.#built = size;
   }
 
   #writeGroup(group: Group, slices: readonly Slice[], tuples: ReadonlyMap<Shape, Tuple>): void {
@@ -291,6 +291,7 @@ export class RuleTables {
     all[TABLES_AT_MAGIC] = TABLES_MAGIC;
     all[TABLES_AT_RULES] = rules;
     all[TABLES_AT_SIZE] = end;
+    if (this.#built === 0) this.#built = end;
     return crowded;
   }
 

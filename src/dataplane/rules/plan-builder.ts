@@ -105,7 +105,10 @@ export class PlanBuilder {
       came: idsOf(added).filter((id) => !had.has(id)),
       gone: idsOf(removed).filter((id) => !rows.has(id)),
     };
-    if (rules.length === 0 && !hasPolicy) return step;
+    if (rules.length === 0 && !hasPolicy) {
+      this.#ranks.forget();
+      return step;
+    }
     try {
       const bucketNumbers = [...buckets.values()].map(({ bucket }) => bucket);
       const ranks = this.#ranks.encode(rules, rows, meters.length);
@@ -120,7 +123,14 @@ export class PlanBuilder {
   /** No worker runs what was before `step`. */
   complete(before: Running, { next, came, gone }: Step): void {
     this.#retire(before, next, gone);
-    if (came.length >= REHEARSED_MIN) this.#rehearse(next);
+    if (came.length < REHEARSED_MIN) return;
+    try {
+      this.#rehearse(next);
+    } catch {
+      // The change itself has taken effect; what is known of it is made anew with the next.
+      this.#compiler.renew();
+      this.#ranks.forget();
+    }
   }
 
   /** No worker runs `step`, but what was before it. */

@@ -75,6 +75,7 @@ export class RuleTable {
   private running = nothing();
   private tail: Promise<unknown> = Promise.resolve();
   private closed = false;
+  private stopping = false;
   private lost = 0;
   private pause: ReturnType<typeof setTimeout> | undefined;
 
@@ -118,6 +119,14 @@ export class RuleTable {
   private async change(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Promise<void> {
     if (this.closed) throw new RingyardError("BUSY", "the switch is shutting down");
     clearTimeout(this.pause);
+    try {
+      await this.swap(rules, meters, policy);
+    } finally {
+      if (this.builder.worn) this.renewLater();
+    }
+  }
+
+  private async swap(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Promise<void> {
     const before = this.running;
     const step = this.builder.build(before, rules, meters, policy);
     const { next } = step;
@@ -131,17 +140,28 @@ export class RuleTable {
     for (const [name, meter] of next.buckets) this.inherit(meter, before.buckets.get(name));
     this.running = next;
     this.builder.complete(before, step);
-    if (!this.closed && this.builder.worn) this.pause = setTimeout(() => void this.renew(), PAUSE_MS).unref();
   }
 
-  /** Compiles anew what runs. Where that fails, it goes on as it is. */
+  private renewLater(): void {
+    clearTimeout(this.pause);
+    if (!this.stopping) this.pause = setTimeout(() => void this.renew(), PAUSE_MS).unref();
+  }
+
+  /** Compiles anew what runs. Where that fails, it goes on as it is for a while. */
   private async renew(): Promise<void> {
     const change = () => {
       this.builder.renew();
       const { rules, meters, policy } = this.running;
       return this.change(rules, meters, policy);
     };
-    await this.queue(change).catch(() => undefined);
+    await this.queue(change).catch(() => this.renewLater());
+  }
+
+  /** Nothing is compiled anew by itself any more; resolves when no change is under way. Before the workers stop. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    clearTimeout(this.pause);
+    await this.tail;
   }
 
   private send({ image, policy }: Running): Promise<void> {
@@ -245,6 +265,7 @@ export class RuleTable {
   /** Gives all memory back; the workers have stopped. */
   close(): void {
     this.closed = true;
+    this.stopping = true;
     clearTimeout(this.pause);
     this.running.image?.close();
     this.builder.close();

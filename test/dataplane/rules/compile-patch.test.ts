@@ -188,6 +188,19 @@ test("without a pause for what they leave behind they do not fill them either", 
   }
 });
 
+test("tables that were just made are not worn, whatever their rules are", () => {
+  for (const count of [1, 8, 13, 16, 17, 100]) {
+    const rules = Array.from({ length: count }, (_, i): Rule => {
+      const range = { low: BigInt(1000 + 3 * i), high: BigInt(5001 + 7 * i) };
+      const match: Constraint[] = [{ field: "tcp.dport", oneOf: [range] }];
+      return { id: i + 1, priority: 100 - (i % 50), match, actions: [{ do: "drop" }] };
+    });
+    const compiler = new RuleCompiler();
+    compiler.compile(rules);
+    expect([count, compiler.worn]).toEqual([count, false]);
+  }
+});
+
 test("shapes that are new are spare tuples as far as there is room, and then part of the source", () => {
   const compiler = new RuleCompiler();
   const base = Array.from({ length: 300 }, (_, i) => target(i + 1, 32));

@@ -3,7 +3,7 @@
 
 import { afterEach, expect, test } from "bun:test";
 import { RANK_LENGTH, RANK_ROW } from "../../../src/dataplane/rules/plan-layout.ts";
-import { byRank, type Rule } from "../../../src/dataplane/rules/rule.ts";
+import { byRank, type MeterSpec, type Rule } from "../../../src/dataplane/rules/rule.ts";
 import { failure } from "../../support/failure.ts";
 import { until } from "../../support/until.ts";
 import { rulesOf } from "./rules-of.ts";
@@ -90,14 +90,19 @@ test("an id of a rule that stays is nobody else's", async () => {
   expect(it.send(0)).toBe(0);
 });
 
-test("the same rules again, after none at all, count into rows of their own", async () => {
+const METER: MeterSpec = { name: "m", unit: "bits", rate: 1e6, burst: 1e6 };
+
+test.each([
+  ["", []],
+  [" but a meter", [METER]],
+])("the same rules again, after none at all%s, count into rows of their own", async (_, meters) => {
   const it = start();
   const counting = [COUNTS, { ...COUNTS, id: 10 }, { ...COUNTS, id: 11 }];
   const rules = [...counting, ...OTHERS, PASS];
-  await it.table.replace(rules, []);
+  await it.table.replace(rules, meters);
   it.send(0);
-  await it.table.replace([], []);
-  await it.table.replace(rules, []);
+  await it.table.replace([], meters);
+  await it.table.replace(rules, meters);
   it.send(0);
   expect([...counting, PASS].map(({ id }) => it.table.counters(id).frames)).toEqual([1, 1, 1, 1]);
 });
@@ -111,6 +116,9 @@ test("a rule of a new shape is met at once, and part of the source when changes 
   const shaped = { ...rulesOf([800, { "eth.src": 0x020000000001 }, { do: "drop" }])[0], id: 9 };
   await it.table.replace([COUNTS, shaped, ...OTHERS, PASS], []);
   expect([it.send(0), it.send(1)]).toEqual([0, 0]);
+  // Is none the later for it.
+  it.refusing = 1;
+  expect(await failure(it.table.replace([COUNTS, DROP, ...OTHERS, PASS], []))).toMatchObject({ message: "refused" });
   const before = it.requests.length;
   await until("all is compiled anew", () => it.requests.length > before, { timeoutMs: 10_000 });
   expect(sources(it)).not.toEqual(functions);
