@@ -32,7 +32,7 @@ export function addBenchCommand(program: Command): void {
   const bench = program
     .command("bench")
     .description("how fast the switch is on this machine: what a frame costs a worker, and how long it takes")
-    .option("--seconds <count>", "of each of the five measurements", seconds, 2)
+    .option("--seconds <count>", "of each measurement", seconds, 2)
     .option("--cpu <number>", "processor for the worker (default: not pinned)", cpu)
     .addHelpText(
       "after",

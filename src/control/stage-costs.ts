@@ -29,11 +29,12 @@ export function stageCosts(
   before: Reading = { busyBreaths: 0, frames: 0, timed: NOTHING },
 ): StageCosts | undefined {
   const frames = now.timed.frames - before.timed.frames;
-  // A switch that was started anew between two readings counts from 0.
-  if (frames <= 0) return undefined;
   const all = now.frames - before.frames;
+  const breaths = now.busyBreaths - before.busyBreaths;
   const sum = (key: keyof TimedBreaths) => now.timed[key] - before.timed[key];
   const ns = { fetch: sum("fetchNs"), classify: sum("classifyNs"), copy: sum("copyNs"), publish: sum("publishNs") };
+  // A switch that was started anew between two readings counts from 0.
+  if (frames <= 0 || all <= 0 || breaths <= 0 || STAGES.some((stage) => ns[stage] < 0)) return undefined;
   const totalNs = STAGES.reduce((total, stage) => total + ns[stage], 0);
   return {
     stages: {
@@ -43,7 +44,7 @@ export function stageCosts(
       publish: ns.publish / frames,
     },
     totalNs: totalNs / frames,
-    framesPerBreath: all / (now.busyBreaths - before.busyBreaths),
+    framesPerBreath: all / breaths,
     busyMs: ((totalNs / frames) * all) / 1e6,
   };
 }

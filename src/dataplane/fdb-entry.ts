@@ -5,8 +5,8 @@
 //   port node -> oldest learned -> ... -> newest learned -> port node
 // so a port's oldest entries are found at once, however large the table is. Static entries are in no ring.
 //
-// The lock is one word. A worker tries it once and never waits; the control thread (fdb-table.ts) tries a bounded
-// number of times and holds it for some microseconds. All functions below but the first two are called under it.
+// The lock is one word. A worker tries a bounded number of times, and learns later where that fails; the control thread (fdb-table.ts)
+// naps between its tries, and holds it for some microseconds. All but the lock's own functions is called under it.
 
 import { fdbHash, fdbSalted, fdbSeal, fdbStep, vidOf } from "./fdb-find.ts";
 import {

@@ -14,8 +14,7 @@
 //
 // Limits: 256 ports, because the port shares a word with half of the key; 1,048,576 addresses (96 MiB), where a hit's
 // packed form ends. There are at least four times as many slots as addresses: a full table's still lie in their first bucket (995 of
-// 1000) and in the slot of it that they prefer (nine of ten), so a look-up is one line and one guess that is right. Pages without
-// addresses are never touched. VLAN ids up to 4095; 0 where there are no VLANs. The control thread allocates; every thread makes its
+// 1000) and in the slot of it that they prefer (nine of ten), so a look-up is one line and one guess that is right. VLAN ids up to 4095; 0 where there are no VLANs. The control thread allocates; every thread makes its
 // own view of the buffer.
 
 import { RingyardError } from "../core/errors.ts";

@@ -88,7 +88,7 @@ export class RuleService implements RulesApi {
       if (this.#entries.some((other) => other.id === id)) throw exists(id);
       const entry = new RuleEntry(id, rule);
       this.#check(entry, "refuse");
-      this.#checkMeters(entry, this.#meters);
+      this.#checkMeters(entry, this.#meters, namesOf(this.#meters));
       await this.#run(this.#entries.toSpliced(placeFor(entry, this.#entries), 0, entry), this.#meters);
       this.log?.info({ rule: id, text: logged(rule) }, "rule added");
       return this.#info(entry);
@@ -179,6 +179,7 @@ export class RuleService implements RulesApi {
   async #put({ rules, meters }: RuleSet, absent: AbsentPorts): Promise<void> {
     const now = new Map(this.#entries.map((entry) => [entry.id, entry]));
     const ids = new Set<number>();
+    const known = namesOf(meters);
     const entries = rules.map(({ id, rule }) => {
       if (ids.has(id)) throw exists(id);
       ids.add(id);
@@ -186,7 +187,7 @@ export class RuleService implements RulesApi {
       const entry = old?.says(rule) ? old.with(rule) : new RuleEntry(id, rule);
       // A rule that is there already may have lost its port meanwhile.
       if (!old?.says(rule)) this.#check(entry, absent);
-      this.#checkMeters(entry, meters);
+      this.#checkMeters(entry, meters, known);
       return entry;
     });
     entries.sort(inOrder);
@@ -239,8 +240,8 @@ export class RuleService implements RulesApi {
     if (port !== undefined && absent === "refuse") throw ofRule(rule, this.#noPort(port));
   }
 
-  #checkMeters({ rule, names }: RuleEntry, meters: readonly MeterSpec[]): void {
-    const unknown = names.meters.find((name) => !meters.some((meter) => meter.name === name));
+  #checkMeters({ rule, names }: RuleEntry, meters: readonly MeterSpec[], known: ReadonlySet<string>): void {
+    const unknown = names.meters.find((name) => !known.has(name));
     if (unknown !== undefined) throw ofRule(rule, this.#noMeter(unknown, meters));
   }
 
@@ -316,4 +317,8 @@ const tooLong = new RingyardError(
 /** Among many rules the one that is meant has to be there too. */
 function ofRule(rule: NamedRule, error: RingyardError): RingyardError {
   return new RingyardError(error.code, `rule ${quoted(ruleText(rule))}: ${error.message}`, error.next);
+}
+
+function namesOf(meters: readonly MeterSpec[]): ReadonlySet<string> {
+  return new Set(meters.map(({ name }) => name));
 }

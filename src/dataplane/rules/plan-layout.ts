@@ -47,9 +47,6 @@ export const OP_LOG = 8;
 /** how many ports, the ports; always the last operation */
 export const OP_FORWARD = 9;
 
-/** Words beside the operation. */
-export const OP_OPERANDS: readonly number[] = [0, 1, 2, 0, 2, 2, 1, 1, 1];
-
 // Counters of a rule at one worker: a row of doubles, a power of two of them.
 export const ROW_LENGTH = 4;
 export const ROW_FRAMES = 0;
