@@ -115,7 +115,8 @@ async function runSuite(suite: Suite, options: Options, undo: Undo): Promise<Sui
   const context: Context = { ...options, say, failed, sample, undo };
   await suite.run(context).catch((error) => failed("the suite", error));
   const summaries = summarise(samples);
-  return { suite: suite.name, summaries, bars: judge(suite.bars, summaries), samples, failures };
+  const { name, notes = [] } = suite;
+  return { suite: name, summaries, bars: judge(suite.bars, summaries), notes, samples, failures };
 }
 
 async function main(): Promise<number> {

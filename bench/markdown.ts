@@ -1,4 +1,4 @@
-// Results as a Markdown page: where they come from, a table for each suite, its bars, what failed, the plots. Pure.
+// Results as a Markdown page: where they come from, a table for each suite, its bars, its notes, what failed, the plots. Pure.
 
 import type { Result, SuiteResult } from "./report.ts";
 import { barLine, cell, shown } from "./report.ts";
@@ -19,7 +19,7 @@ export function markdown({ origin, options, suites }: Result, plots: ReadonlyMap
   ].join("\n");
 }
 
-function section({ suite, summaries, bars, failures }: SuiteResult, plots: readonly string[]): string[] {
+function section({ suite, summaries, bars, failures, notes = [] }: SuiteResult, plots: readonly string[]): string[] {
   const found = [...new Set(summaries.flatMap(({ systems }) => Object.keys(systems)))];
   const systems = found.sort((a, b) => Number(b === OURS) - Number(a === OURS));
   const others = systems.filter((system) => system !== OURS);
@@ -39,6 +39,7 @@ function section({ suite, summaries, bars, failures }: SuiteResult, plots: reado
     ),
     "",
     ...bars.map((bar) => `- ${barLine(bar)}`),
+    ...notes.map((note) => `- ${note}`),
     ...failures.map((failure) => `- FAILED: ${failure}`),
     ...plots.flatMap((plot) => ["", `![${suite}](${plot})`]),
   ];

@@ -17,6 +17,8 @@ export interface SuiteResult {
   readonly suite: string;
   readonly summaries: readonly SubjectSummary[];
   readonly bars: readonly BarResult[];
+  /** The suite's own, on how to read its figures. */
+  readonly notes?: readonly string[];
   readonly samples: readonly Sample[];
   /** Measurements that could not be made, and why. */
   readonly failures: readonly string[];
@@ -70,8 +72,8 @@ export function barLine({ subject, system, of, against, atLeast, atMost, value, 
   return `${met ? "met    " : "NOT MET"} ${what}: ${value === undefined ? "not measured" : shown(value)}, ${wanted}`;
 }
 
-/** A suite's table (medians, with the least and the greatest), its bars, and what failed. */
-export function render({ suite, summaries, bars, failures }: SuiteResult): string {
+/** A suite's table (medians, with the least and the greatest), its bars, its notes, and what failed. */
+export function render({ suite, summaries, bars, failures, notes = [] }: SuiteResult): string {
   const systems = [...new Set(summaries.flatMap((each) => Object.keys(each.systems)))];
   systems.sort((a, b) => Number(b === OURS) - Number(a === OURS));
   const others = systems.filter((system) => system !== OURS);
@@ -84,5 +86,5 @@ export function render({ suite, summaries, bars, failures }: SuiteResult): strin
     table.push([subject, unit, ...systems.map((system) => cell(spreads[system])), ...ratioCells]);
   }
   const failed = failures.map((failure) => `FAILED  ${failure}`);
-  return [table.toString(), ...bars.map(barLine), ...failed].join("\n");
+  return [table.toString(), ...bars.map(barLine), ...notes, ...failed].join("\n");
 }

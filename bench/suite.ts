@@ -59,5 +59,7 @@ export interface Suite {
   readonly name: string;
   readonly about: string;
   readonly bars: readonly Bar[];
+  /** What whoever reads the figures has to know, and what of this kind cannot be measured here: part of the report. */
+  readonly notes?: readonly string[];
   run(context: Context): Promise<void>;
 }

@@ -33,7 +33,8 @@ function saved(): { folder: string; result: Result } {
   defer(() => rmSync(scratch, { recursive: true }));
   const summaries = summarise(samples);
   const bars = judge([{ subject: "64 B", against: "ovs-dpdk", atLeast: 2 }], summaries);
-  const suites = [{ suite: "pair", summaries, bars, samples, failures: ["one thing: broke"] }];
+  const notes = ["packed rings: there are none"];
+  const suites = [{ suite: "pair", summaries, bars, notes, samples, failures: ["one thing: broke"] }];
   const result: Result = { origin, options: { rounds: 3, seconds: 5, quota: 40 }, suites };
   save(result, join(scratch, "run.json"));
   return { folder: scratch, result };
@@ -60,12 +61,13 @@ test("the JSON has every sample", () => {
   expect(JSON.parse(readFileSync(join(folder, "run.json"), "utf8"))).toEqual(JSON.parse(JSON.stringify(result)));
 });
 
-test("the page has origin, table, bars and failures", () => {
+test("the page has origin, table, bars, notes and failures", () => {
   const page = readFileSync(join(saved().folder, "run/report.md"), "utf8");
   expect(page).toContain("A CPU, 2 CPUs, 1024 MB, Linux 6.12");
   expect(page).toContain("| 64 B | Mpps | 9.00 (8.00 to 10.00) | 6.00 (5.00 to 7.00) | 1.50 |");
   expect(page).toContain("| 1500 B | Mpps | 4.00 | - | - |");
   expect(page).toContain("- NOT MET 64 B, ratio to ovs-dpdk: 1.50, at least 2");
+  expect(page).toContain("- packed rings: there are none");
   expect(page).toContain("- FAILED: one thing: broke");
   expect(page).toContain("![pair](pair-mpps.svg)");
 });
