@@ -86,6 +86,12 @@ function openPort({ windows, shared, tables, fdb }: Dataplane, index: number, fr
 
 type BenchPort = ReturnType<typeof openPort>;
 
+/** Whether that is what `port` received as number `total`. */
+function sameFrame(sent: Uint8Array, { bytes, receive }: BenchPort, total: number): boolean {
+  const at = receive.frameAt(total);
+  return receive.lengthAt(total) === sent.length && sent.every((byte, k) => bytes[at + k] === byte);
+}
+
 /** What ports are opened in. */
 interface Dataplane {
   readonly windows: WindowTable;
@@ -106,9 +112,14 @@ export class OneWorker implements Dataplane {
   /** Frames come from the first. */
   private readonly ports: readonly BenchPort[];
   private readonly table: RuleTable;
+  /** Before the last `rewind`: frames that port 0 had sent, and each other port received. */
+  private before = { sent: 0, received: [] as number[] };
 
   /** `addresses`: as many as the fdb holds. */
-  constructor(frameSize: number, { ports = 2, addresses = 1024 } = {}) {
+  constructor(
+    private readonly frameSize: number,
+    { ports = 2, addresses = 1024 } = {},
+  ) {
     this.fdb = allocateFdb(addresses);
     this.tables = new Tables(this.windows, this.fdb, this.shared.control, this.shared, 0);
     this.runner = new PlanRunner(this.windows, this.tables.batch, 0);
@@ -176,11 +187,27 @@ export class OneWorker implements Dataplane {
       receive.poll();
       receive.show(receive.room);
     }
+    this.before = { sent: transmit.shown, received: others.map(({ receive }) => receive.done) };
   }
 
   /** Shows the next `count` frames of port 0 to the switch: RING of them in all after each `rewind`. */
   show(count: number): void {
     this.ports[0].transmit.show(count);
+  }
+
+  /** Throws where what the other ports received since `rewind` is not what port 0 sent: each frame once, byte for byte, in order. */
+  checkArrived(): void {
+    const [{ bytes, transmit }, ...others] = this.ports;
+    const nexts = [...this.before.received];
+    for (let n = this.before.sent; n < transmit.shown; n++) {
+      const at = transmit.frameAt(n);
+      const sent = bytes.subarray(at, at + this.frameSize);
+      const to = others.findIndex((port, k) => nexts[k] < port.receive.poll() && sameFrame(sent, port, nexts[k]));
+      if (to === -1) throw new Error(`frame ${n} did not arrive as it was sent, or not in its turn`);
+      nexts[to]++;
+    }
+    const more = others.findIndex(({ receive }, k) => nexts[k] < receive.done);
+    if (more !== -1) throw new Error(`port ${more + 1} received a frame that nobody sent`);
   }
 
   /** A worker's breath: all ports are polled. By `timed`, timed by stage or not, and counted or not; else now and then, as in a worker. */

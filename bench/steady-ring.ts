@@ -85,6 +85,11 @@ export class SteadyRing {
     return this.buffers.at + (total & this.mask) * BUFFER_STRIDE + NET_HEADER_SIZE;
   }
 
+  /** Bytes of the frame that the device wrote into it. */
+  lengthAt(total: number): number {
+    return this.used[2 + (total & this.mask) * 4 + 2] - NET_HEADER_SIZE;
+  }
+
   /** Whether the device completed the last buffer in its turn. */
   inOrder(): boolean {
     const last = (this.done - 1) & this.mask;

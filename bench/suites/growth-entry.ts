@@ -32,6 +32,7 @@ for (const end = performance.now() + milliseconds; performance.now() < end; ) {
 }
 const { taken, delivered } = worker.moved;
 if (taken !== frame || delivered !== taken) throw new Error(`${frame} sent, ${taken} taken, ${delivered} delivered`);
+worker.checkArrived();
 worker.close();
 // The first half is for compiling.
 console.log(median(readings.slice(readings.length >> 1)));

@@ -68,6 +68,9 @@ const worker = new OneWorker(size);
 if (rules > 0) await worker.rules(mixedRules(rules, SEED).map(({ text }) => text));
 const ns = measure(worker, flows, milliseconds, turnOf(part, worker));
 const { taken, delivered } = worker.moved;
-if (part === "turn" && delivered !== taken) throw new Error(`${delivered} of ${taken} frames were delivered`);
+if (part === "turn") {
+  if (delivered !== taken) throw new Error(`${delivered} of ${taken} frames were delivered`);
+  worker.checkArrived();
+}
 worker.close();
 console.log(ns);

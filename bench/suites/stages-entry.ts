@@ -40,6 +40,7 @@ for (const end = performance.now() + milliseconds; performance.now() < end; ) {
 }
 const { taken, delivered } = worker.moved;
 if (delivered !== taken) throw new Error(`${delivered} of ${taken} frames were delivered`);
+worker.checkArrived();
 worker.close();
 // The first half is for compiling.
 const late = (values: number[]) => median(values.slice(values.length >> 1));
