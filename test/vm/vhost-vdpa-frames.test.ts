@@ -1,5 +1,7 @@
 // Frames between two drivers on /dev/vhost-vdpa-N, which know nothing of ringyard: what one sends arrives at the other byte
 // for byte, whatever its size and however either of them lays its buffers out.
+//
+// VM: processors 2
 
 import { expect, test } from "bun:test";
 import { VIRTIO_NET_F_MRG_RXBUF } from "../../src/uapi/virtio_net.ts";

@@ -3,6 +3,7 @@
 //   acknowledged   the switch has given a frame's buffer back (used.idx): then it must have arrived, once
 //   in the ring    not yet: it may be taken again by whoever serves the ring next
 //
+// VM: processors 2
 // VM: kernels 6.12
 // VM: also sid
 
