@@ -16,6 +16,8 @@ export const CLIENT_PORT = 9;
 const FIRST_SOURCE_PORT = 1024;
 /** 2^32 over the golden ratio, made odd: multiplying by it is a permutation. */
 const SCATTER = 0x9e3779b1;
+/** Its inverse, modulo 2^32. */
+const GATHER = 0xe8b2f51;
 
 const ETHERNET_SIZE = 14;
 const IP_SIZE = 20;
@@ -48,6 +50,12 @@ export function setFlow(halves: Uint16Array, at: number, n: number): void {
   halves[at + SOURCE_HIGH] = bigEndian(0xc612 + (host >>> 16));
   halves[at + SOURCE_LOW] = bigEndian(host & 0xffff);
   halves[at + SOURCE_PORT] = bigEndian(FIRST_SOURCE_PORT + (scattered & 0x7fff));
+}
+
+/** The flow of the frame that begins at half word `at`, which `setFlow` made. */
+export function flowAt(halves: Uint16Array, at: number): number {
+  const host = ((bigEndian(halves[at + SOURCE_HIGH]) - 0xc612) << 16) | bigEndian(halves[at + SOURCE_LOW]);
+  return Math.imul((host << 15) | (bigEndian(halves[at + SOURCE_PORT]) - FIRST_SOURCE_PORT), GATHER) >>> 0;
 }
 
 function bigEndian(half: number): number {

@@ -15,10 +15,26 @@ const WARM_UP_READINGS = 2;
 export class FlowClient {
   private constructor(private readonly program: Background) {}
 
-  /** Connects to both sockets; no frame is sent yet. */
-  static async attach(sockets: readonly [string, string], size: number, undo: Undo): Promise<FlowClient> {
+  /**
+   * Connects to both sockets; no frame is sent yet. `ordered`: frames have to arrive in the order in which they were sent. OVS, for one, may
+   * change that of different flows.
+   */
+  static async attach(
+    sockets: readonly [string, string],
+    size: number,
+    undo: Undo,
+    ordered: boolean,
+  ): Promise<FlowClient> {
     const entry = [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "bench/peers/flow-client-entry.ts")];
-    const program = undo.spawn(["taskset", "-c", "1", ...entry, ...sockets, `${size}`]);
+    const program = undo.spawn([
+      "taskset",
+      "-c",
+      "1",
+      ...entry,
+      ...sockets,
+      `${size}`,
+      ...(ordered ? ["ordered"] : []),
+    ]);
     await program.says("ready", { timeoutMs: READY_LIMIT_MS });
     return new FlowClient(program);
   }

@@ -60,6 +60,13 @@ class PacketEnd {
     writeAt(this.fd, this.page, FRAME_SIZE);
   }
 
+  /** Whether the frame that was read last is, but for its number, what `from` sends. */
+  tookFrom(from: PacketEnd): boolean {
+    const isNumber = (k: number) => k >= NUMBER_AT && k < NUMBER_AT + 4;
+    const sent = from.bytes.subarray(0, FRAME_SIZE);
+    return sent.every((byte, k) => isNumber(k) || this.bytes[this.received + k] === byte);
+  }
+
   /** Whether a frame was there; its number is `number` then. */
   receive(): boolean {
     return readAt(this.fd, this.page + this.received, FRAME_SIZE) > NUMBER_AT;
@@ -102,5 +109,8 @@ export class PacketTrip implements Trip {
     return home;
   }
 
-  check(): void {}
+  check(): void {
+    const { first, second } = this;
+    if (!first.tookFrom(second) || !second.tookFrom(first)) throw new Error("a frame did not arrive as it was sent");
+  }
 }

@@ -2,9 +2,19 @@
 // to its ring, a kick where the switch asks for one, the switch, and the driver's look at its ring; no call, since drivers poll.
 
 import { macOf } from "../flow-frames.ts";
-import { LIMIT, NUMBER_AT, type Trip, tripFrame } from "./latency-trip.ts";
+import { FRAME_SIZE, LIMIT, NUMBER_AT, type Trip, tripFrame } from "./latency-trip.ts";
 import { CLIENT_MACS } from "./system.ts";
 import { VhostPort } from "./vhost-port.ts";
+
+/** Throws where the frame that arrived last at `to` is not one of those that `from` sends, but for its number. */
+function checkTrip(from: VhostPort, to: VhostPort): void {
+  const words = FRAME_SIZE >> 2;
+  const [sent, arrived] = [from.transmit.frameAt(0), to.receive.frameAt(to.taken - 1)].map((at) => at >> 2);
+  for (let k = 0; k < words; k++) {
+    if (k === NUMBER_AT >> 2 || from.words[sent + k] === to.words[arrived + k]) continue;
+    throw new Error(`a frame did not arrive as it was sent: byte ${k << 2}`);
+  }
+}
 
 export class VhostTrip implements Trip {
   readonly home = new Int32Array(LIMIT);
@@ -55,7 +65,8 @@ export class VhostTrip implements Trip {
   }
 
   check(): void {
-    this.first.check();
-    this.second.check();
+    for (const port of [this.first, this.second]) port.check();
+    checkTrip(this.second, this.first);
+    checkTrip(this.first, this.second);
   }
 }

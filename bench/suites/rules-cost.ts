@@ -71,7 +71,7 @@ export async function measureCost(round: number, context: Context): Promise<void
 }
 
 export const COST_SYSTEMS = [OURS, HUNDRED, NO_RULES];
-/** The issue's, on the same figures without a peer. */
+/** The bars of the whole way, on the same figures without a peer. */
 export const COST_BARS: readonly Bar[] = [
   { subject: subjectOf(64), against: NO_RULES, atMost: 1.3 },
   { subject: subjectOf(0), against: NO_RULES, atMost: 3 },

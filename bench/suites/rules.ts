@@ -6,7 +6,7 @@
 //   worker   one worker alone, nanoseconds a frame by stages (rules-cost.ts)
 //   update   one rule added or removed under load, until the first frame that meets it (rules-update.ts)
 //
-// The issue's bars are times of a frame: 1.3 times that of none is 1 / 1.3 of its frames per second.
+// The bars are times of a frame: 1.3 times that of none is 1 / 1.3 of its frames per second.
 
 import { reserveHugepages } from "../../scripts/hugepages.ts";
 import { mixedRules, SEED } from "../mixed-rules.ts";
@@ -43,16 +43,21 @@ function systemsOf(context: Context): System[] {
 
 async function measurePeers(round: number, size: number, context: Context): Promise<void> {
   const systems = systemsOf(context);
-  const clients: [traffic: string, attach: Attach][] = [
-    [WARM, (sockets, undo) => DpdkClient.attach(sockets, size, undo, MANY_FLOWS)],
-    [NEW, (sockets, undo) => FlowClient.attach(sockets, size, undo)],
+  const clients: [traffic: string, attachTo: (system: System) => Attach][] = [
+    [WARM, () => (sockets, undo) => DpdkClient.attach(sockets, size, undo, MANY_FLOWS)],
+    [
+      NEW,
+      ({ name }) =>
+        (sockets, undo) =>
+          FlowClient.attach(sockets, size, undo, name.startsWith(OURS)),
+    ],
   ];
-  for (const [traffic, attach] of clients) {
+  for (const [traffic, attachTo] of clients) {
     const subject = subjectOf(size, traffic);
     for (let turn = 0; turn < systems.length; turn++) {
       const system = systems[(round + turn) % systems.length];
       try {
-        const readings = await throughput(system, attach, context);
+        const readings = await throughput(system, attachTo(system), context);
         context.sample({ subject, unit: "Mpps", system: system.name, round, value: median(readings), readings });
       } catch (error) {
         context.failed(`${system.name}, ${subject}`, error);
