@@ -17,7 +17,7 @@ const LEGEND_GAP = 40;
 const POINTS = 41;
 const POINTS_A_POWER = 10;
 
-export interface Curve {
+interface Curve {
   /** `vhost-user, 50 % load` */
   name: string;
   svg: string;

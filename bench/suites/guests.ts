@@ -15,7 +15,9 @@ import { CLIENT_MACS, type System } from "../peers/system.ts";
 import { testpmd } from "../peers/testpmd.ts";
 import { median } from "../stats.ts";
 import type { Context, Suite } from "../suite.ts";
-import { Undo } from "../undo.ts";
+import { inTurns } from "../turns.ts";
+import type { Undo } from "../undo.ts";
+import { pingTimes } from "./vduse-traffic.ts";
 
 const SYSTEMS: readonly System[] = [
   ringyard,
@@ -58,9 +60,7 @@ async function tcp(from: Guest, to: Guest, seconds: number): Promise<number> {
 /** Milliseconds. Throws where one is lost. */
 async function roundTrip(from: Guest, to: Guest, count: number): Promise<number> {
   const output = await from.check(`ping -c ${count} -i 0.01 ${to.ip}`, LIMIT_MS);
-  const times = [...output.matchAll(/time=([\d.]+) ms/g)].map(([, time]) => Number(time));
-  if (times.length !== count) throw new Error(`${times.length} of ${count} pings were answered`);
-  return median(times);
+  return median(pingTimes(output, count));
 }
 
 async function measure(system: System, image: GuestImage, round: number, context: Context, undo: Undo): Promise<void> {
@@ -75,21 +75,9 @@ async function measure(system: System, image: GuestImage, round: number, context
 
 async function run(context: Context): Promise<void> {
   const image = await guestImage();
-  const systems = SYSTEMS.filter(({ name }) => context.systems.includes(name));
   const restore = context.undo.defer(reserveHugepages());
   for (let round = 0; round < context.rounds; round++) {
-    for (let turn = 0; turn < systems.length; turn++) {
-      const system = systems[(round + turn) % systems.length];
-      const undo = new Undo();
-      const unwind = context.undo.defer(() => undo.unwind());
-      try {
-        await measure(system, image, round, context, undo);
-      } catch (error) {
-        context.failed(system.name, error);
-      } finally {
-        await unwind();
-      }
-    }
+    await inTurns(SYSTEMS, round, context, (system, undo) => measure(system, image, round, context, undo));
   }
   await restore();
 }

@@ -21,7 +21,8 @@ import { testpmd } from "../peers/testpmd.ts";
 import { makeHost } from "../peers/vduse-system.ts";
 import { OURS } from "../stats.ts";
 import type { Context, Suite } from "../suite.ts";
-import { Undo } from "../undo.ts";
+import { inTurns } from "../turns.ts";
+import type { Undo } from "../undo.ts";
 import { reach } from "./vduse-traffic.ts";
 
 const PERCENTILES = [
@@ -93,21 +94,12 @@ function report(path: string, system: string, round: number, readings: LatencyRe
 }
 
 async function measure<T extends { name: string }>(path: Path<T>, round: number, context: Context): Promise<void> {
-  const systems = path.systems.filter(({ name }) => context.systems.includes(name));
-  for (let turn = 0; turn < systems.length; turn++) {
-    const system = systems[(round + turn) % systems.length];
-    const undo = new Undo();
-    const unwind = context.undo.defer(() => undo.unwind());
-    try {
-      const ends = await path.start(system, undo);
-      const seconds = context.smoke ? SMOKE_SECONDS : context.seconds;
-      report(path.name, system.name, round, await timeRoundTrips(path.name, ends, seconds), context);
-    } catch (error) {
-      context.failed(`${system.name}, ${path.name}`, error);
-    } finally {
-      await unwind();
-    }
-  }
+  const time = async (system: T, undo: Undo) => {
+    const ends = await path.start(system, undo);
+    const seconds = context.smoke ? SMOKE_SECONDS : context.seconds;
+    report(path.name, system.name, round, await timeRoundTrips(path.name, ends, seconds), context);
+  };
+  await inTurns(path.systems, round, context, time, ({ name }) => `${name}, ${path.name}`);
 }
 
 async function run(context: Context): Promise<void> {

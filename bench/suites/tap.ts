@@ -7,7 +7,8 @@ import { linuxBridge, type TapSystem, tapAdaptive, tapBusy } from "../peers/tap-
 import { vdeSwitch } from "../peers/tap-vde.ts";
 import { makeHost } from "../peers/vduse-system.ts";
 import type { Context, Suite } from "../suite.ts";
-import { Undo } from "../undo.ts";
+import { inTurns } from "../turns.ts";
+import type { Undo } from "../undo.ts";
 import { reach, roundTrips, tcp } from "./vduse-traffic.ts";
 
 const SYSTEMS: readonly TapSystem[] = [tapBusy, tapAdaptive, linuxBridge, ovsUserspace, vdeSwitch];
@@ -33,20 +34,8 @@ async function measure(system: TapSystem, round: number, context: Context, undo:
 }
 
 async function run(context: Context): Promise<void> {
-  const systems = SYSTEMS.filter(({ name }) => context.systems.includes(name));
   for (let round = 0; round < context.rounds; round++) {
-    for (let turn = 0; turn < systems.length; turn++) {
-      const system = systems[(round + turn) % systems.length];
-      const undo = new Undo();
-      const unwind = context.undo.defer(() => undo.unwind());
-      try {
-        await measure(system, round, context, undo);
-      } catch (error) {
-        context.failed(system.name, error);
-      } finally {
-        await unwind();
-      }
-    }
+    await inTurns(SYSTEMS, round, context, (system, undo) => measure(system, round, context, undo));
   }
 }
 

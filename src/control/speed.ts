@@ -39,13 +39,13 @@ const LEAST_READINGS = 5;
 const LONGEST_MS = 30_000;
 
 /** What one kind of frame costs a worker. */
-export interface Cost extends StageCosts {
+interface Cost extends StageCosts {
   readonly size: number;
   readonly rules: number;
 }
 
 /** From a frame's send to its receipt. */
-export interface Latency {
+interface Latency {
   readonly poll: PollMode;
   readonly frames: number;
   readonly p50Us: number;
@@ -58,7 +58,7 @@ export interface Speed {
   readonly latencies?: readonly Latency[];
 }
 
-export interface SpeedOptions {
+interface SpeedOptions {
   /** Of each measurement. */
   readonly seconds: number;
   /** The worker's, if it is to be pinned. */

@@ -7,7 +7,7 @@
 import type { TimedBreaths, WorkerInfo } from "./api.ts";
 
 export const STAGES = ["fetch", "classify", "copy", "publish"] as const;
-export type Stage = (typeof STAGES)[number];
+type Stage = (typeof STAGES)[number];
 
 export interface StageCosts {
   /** Nanoseconds a frame. */

@@ -20,7 +20,7 @@ export const STAGE_CLASSIFY = 1;
 export const STAGE_COPY = 2;
 /** Telling both drivers: used rings, their indexes, calls; a NIC's doorbell. */
 export const STAGE_PUBLISH = 3;
-export const STAGE_COUNT = 4;
+const STAGE_COUNT = 4;
 /** Behind the last one: what follows is the clock's own business. */
 export const STAGE_OVER = 4;
 /** A look at the clock that takes longer was interrupted, or its code is not compiled yet: the others were not like it. */
