@@ -1,6 +1,7 @@
 // What ringyard costs when little happens: from its start to the first frame that it forwards, CPU when idle, resident
 // memory. With two TAP ports (nothing but the kernel needed), and with two vhost-user ports under a driver that is attached and
-// sends nothing.
+// sends nothing. What each further port takes is told by ports of the kind `memory`, whose rings are in the process, with many of them
+// against two.
 //
 //   start:  spawn -> TAP devices appear -> up, an ARP request leaves one -> it comes in on the other
 
@@ -20,6 +21,11 @@ const IDLE_TAP = "idle, 2 TAP ports";
 const IDLE_VHOST = "idle, 2 vhost-user ports";
 const MEMORY_TAP = "memory, 2 TAP ports";
 const MEMORY_VHOST = "memory, 2 vhost-user ports after load";
+
+const MEMORY_MORE = "memory, each further port";
+const FEW_PORTS = 2;
+/** So many that what differs between two starts of the process, a megabyte or two, is little of a port. */
+const MANY_PORTS = 130;
 
 const CPU = "% of a CPU";
 /** Past start-up: code that was compiled in the background, neighbour discovery on the new links. At most: a smoke run waits less. */
@@ -98,10 +104,31 @@ async function measureVhostUser(context: Context, round: number): Promise<void> 
   });
 }
 
+/** Resident MB of a switch with so many memory ports, some time after its start. */
+async function residentWith(count: number, context: Context, undo: Undo): Promise<number> {
+  const names = Array.from({ length: count }, (_, n) => `p${n}`);
+  const program = launch(Object.fromEntries(names.map((name) => [name, `memory:${name}`])), "adaptive", undo);
+  await ready(program);
+  await settle(context);
+  const resident = residentMb(program.pid);
+  await program.stop();
+  return resident;
+}
+
+async function measurePorts(context: Context, round: number): Promise<void> {
+  await scoped(context, "many ports", async (undo) => {
+    const few = await residentWith(FEW_PORTS, context, undo);
+    const many = await residentWith(MANY_PORTS, context, undo);
+    const value = (1024 * (many - few)) / (MANY_PORTS - FEW_PORTS);
+    context.sample({ subject: MEMORY_MORE, unit: "kB", system: OURS, round, value });
+  });
+}
+
 async function run(context: Context): Promise<void> {
   for (let round = 0; round < context.rounds; round++) {
     await measureTap(context, round);
     await measureVhostUser(context, round);
+    await measurePorts(context, round);
   }
 }
 

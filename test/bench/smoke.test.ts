@@ -89,6 +89,7 @@ requirePeer(
         "idle, 2 vhost-user ports",
         "memory, 2 TAP ports",
         "memory, 2 vhost-user ports after load",
+        "memory, each further port",
         "most that the host took of a second",
         ...timed("namespaces"),
         "one worker, 1 flow",
