@@ -167,7 +167,8 @@ test(
     );
     expect(shapes).toBeGreaterThan(400);
     expect(met).toBeGreaterThan(RUNS * 20);
-    expect(broad).toBeGreaterThan(RUNS * 20);
+    // Mostly 25 to 30.
+    expect(broad).toBeGreaterThan(RUNS * 10);
   },
   LONG_MS,
 );
