@@ -79,8 +79,4 @@ export class VhostPort {
     if (!this.receive.inOrder() || !this.transmit.inOrder())
       throw new Error("the switch completes buffers out of order");
   }
-
-  close(): void {
-    this.front.close();
-  }
 }

@@ -12,7 +12,7 @@ import { run } from "../../test/support/process.ts";
 import { OURS } from "../stats.ts";
 import type { Bar, Context } from "../suite.ts";
 import { PARTS, type Part } from "./rules-cost-parts.ts";
-import { NO_RULES, ruleCount } from "./rules-subjects.ts";
+import { FEW_RULES, HUNDRED, NO_RULES, ruleCount } from "./rules-subjects.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const LIMIT_MS = 120_000;
@@ -20,8 +20,6 @@ const LIMIT_MS = 120_000;
 const LONGEST_MS = 3_000;
 const SMOKE_MS = 200;
 const SMALL = 64;
-
-const HUNDRED = `${OURS}-100-rules`;
 
 /** 0: all new. */
 const FLOWS = [1, 64, 4096, 0];
@@ -51,7 +49,7 @@ async function measureStages(flows: number, round: number, context: Context): Pr
 export async function measureCost(round: number, context: Context): Promise<void> {
   const all = [
     { system: OURS, rules: ruleCount(context) },
-    { system: HUNDRED, rules: 100 },
+    { system: HUNDRED, rules: FEW_RULES },
     { system: NO_RULES, rules: 0 },
   ];
   const systems = all.filter(({ system }) => context.systems.includes(system));

@@ -2,7 +2,7 @@
 //
 //   peers    two vhost-user ports under the quota, a client on CPU 1:  warm flows, under DPDK's driver: 256 flows circle
 //                                                                      all new flows, under a driver of our own
-//            ringyard with the rules and without, OVS-DPDK with the same as OpenFlow flows and without
+//            ringyard with the rules, with a hundred like them and without, OVS-DPDK with the same as OpenFlow flows
 //   worker   one worker alone, nanoseconds a frame by stages (rules-cost.ts)
 //   update   one rule added or removed under load, until the first frame that meets it (rules-update.ts)
 //
@@ -19,11 +19,13 @@ import { median, OURS } from "../stats.ts";
 import type { Context, Suite } from "../suite.ts";
 import { type Attach, throughput } from "../throughput.ts";
 import { COST_BARS, COST_SYSTEMS, measureCost } from "./rules-cost.ts";
-import { NO_RULES, ruleCount } from "./rules-subjects.ts";
+import { FEW_RULES, HUNDRED, NO_RULES, ruleCount } from "./rules-subjects.ts";
 import { measureUpdates, UPDATE_BARS } from "./rules-update.ts";
 
+const OVS_HUNDRED = `${ovsDpdk.name}-100-rules`;
 const OVS_NO_RULES = `${ovsDpdk.name}-no-rules`;
-export const RULES_SYSTEM_NAMES = [...new Set([OURS, NO_RULES, ovsDpdk.name, OVS_NO_RULES, ...COST_SYSTEMS])];
+const OVS_SYSTEMS = [ovsDpdk.name, OVS_HUNDRED, OVS_NO_RULES];
+export const RULES_SYSTEM_NAMES = [...new Set([OURS, HUNDRED, NO_RULES, ...OVS_SYSTEMS, ...COST_SYSTEMS])];
 
 const SIZES = [64, 1500];
 const WARM = "warm flows";
@@ -32,10 +34,13 @@ const subjectOf = (size: number, traffic: string) => `${size} B, ${traffic}`;
 
 function systemsOf(context: Context): System[] {
   const rules = mixedRules(ruleCount(context), SEED);
+  const few = mixedRules(FEW_RULES, SEED);
   const all: System[] = [
     ringyardWith(OURS, rules),
+    ringyardWith(HUNDRED, few),
     { ...ringyard, name: NO_RULES },
     ovsDpdkWith(ovsDpdk.name, rules),
+    ovsDpdkWith(OVS_HUNDRED, few),
     { ...ovsDpdk, name: OVS_NO_RULES },
   ];
   return all.filter(({ name }) => context.systems.includes(name));
