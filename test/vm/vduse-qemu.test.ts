@@ -3,6 +3,9 @@
 //
 // The machine that this runs in emulates a processor with virtualisation, and the guest runs on the KVM of its kernel.
 //
+// Two processors: with one, the emulated machine stood still for good once, while the guest inside was given memory.
+//
+// VM: processors 2
 // VM: memory 3072
 // VM: prepare test/support/qemu/image.ts
 // VM: kernels 6.12

@@ -4,6 +4,9 @@
 //
 //   guest -- QEMU -- port -- switch -- NIC ══ wire ══ kernel's driver -- namespace
 //
+// Two processors: why, vduse-qemu.test.ts says.
+//
+// VM: processors 2
 // VM: nics
 // VM: prepare test/support/qemu/image.ts
 // VM: kernels 6.12
