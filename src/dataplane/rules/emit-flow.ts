@@ -18,6 +18,7 @@ import {
   BROAD_TAGS,
   FLOW_ENTRIES,
   FLOW_ENTRY_WORDS,
+  FLOW_MIXER,
   FLOW_SEED_GENERATION,
   FLOW_SETS,
   FLOW_TAG_BITS,
@@ -28,8 +29,6 @@ import { CLASS_ARP, CLASS_IP6, KEY_CLASS } from "./key.ts";
 
 /** An answer of so many ranks always fits. */
 const RANKS_MIN = 6;
-/** Of lowbias32 (Wellons 2018). */
-const MIXER = 0x21f0aaad;
 
 interface Cache extends Columns {
   readonly probe: "probe" | "broad";
@@ -185,7 +184,7 @@ function compare(cache: Cache, count: number): string[] {
     return `if (F[set + ${int(i + 1)}] === tag) at = at + ${int((i + 1) * size)} | 0;\n  else `;
   });
   return [
-    `  const h = Math.imul(sum ^ sum >>> 15, ${int(MIXER)});`,
+    `  const h = Math.imul(sum ^ sum >>> 15, ${int(FLOW_MIXER)});`,
     `  const tag = h & ${int(FLOW_TAG_BITS)} | S[${int(FLOW_SEED_GENERATION)}];`,
     `  const set = ${setAt(cache, FLOW_WAYS)} + ${int(tags)} | 0;`,
     `  let at = ${setAt(cache, FLOW_WAYS * size)} + ${int(entries)} | 0;`,

@@ -42,7 +42,7 @@ export const FLOW_SCRATCH = BROAD_ENTRIES + BROAD_COUNT * BROAD_ENTRY_WORDS;
 export const FLOW_WORDS = FLOW_SCRATCH + ENTRIES_MAX + 2;
 
 export const FLOW_TAG_BITS = 0xffff;
-const GENERATION = FLOW_TAG_BITS + 1;
+export const FLOW_GENERATION = FLOW_TAG_BITS + 1;
 /** Multipliers, one for each column of a cache, two for each word at most; and the running generation, where tags have it. */
 export const FLOW_MULTIPLIERS = 2 * KEY_WORDS;
 export const FLOW_SEED_GENERATION = FLOW_MULTIPLIERS;
@@ -50,16 +50,18 @@ export const FLOW_SEEDS = FLOW_MULTIPLIERS + 1;
 
 const WAY_BITS = Math.log2(FLOW_WAYS);
 /** A power of two. */
-const TAKE_OVER_ONE_IN = 16;
+export const TAKE_OVER_ONE_IN = 16;
+/** Of the hashes: lowbias32's (Wellons 2018). */
+export const FLOW_MIXER = 0x21f0aaad;
 
 /** Forgets all entries. Once in 65,535 times that takes clearing the tags. */
 export function forgetFlows(flows: Int32Array, seeds: Int32Array): void {
-  const next = (seeds[FLOW_SEED_GENERATION] + GENERATION) | 0;
+  const next = (seeds[FLOW_SEED_GENERATION] + FLOW_GENERATION) | 0;
   if (next === 0) {
     flows.fill(0, FLOW_TAGS, FLOW_TAGS + FLOW_COUNT);
     flows.fill(0, BROAD_TAGS, BROAD_TAGS + BROAD_COUNT);
   }
-  seeds[FLOW_SEED_GENERATION] = next === 0 ? GENERATION : next;
+  seeds[FLOW_SEED_GENERATION] = next === 0 ? FLOW_GENERATION : next;
 }
 
 /**

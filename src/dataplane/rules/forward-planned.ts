@@ -70,11 +70,10 @@ function judgeFrames(tables: Tables, plan: Plan, count: number): void {
   const { arena, plain } = plan;
   const { answers, words: flows } = plain;
   const { words } = arena;
-  const { length, needs } = arena.judged;
-  const { anyNeeds } = arena.judged;
+  const { anyNeeds, length, needs } = arena.judged;
   const { counters, nowS } = plan;
   const { listCount, lists, outCount } = tables;
-  // Of the last frame that was settled here: its addresses, how its search ended, and the port that takes it, or -1.
+  // Of the last frame that was settled here: its addresses, how its search ended, its verdict, and whether that is a port that takes it.
   let word0 = 0;
   let word1 = 0;
   let word2 = 0;

@@ -13,7 +13,7 @@
 // until the burst is over. What plain is, and which bits count: plain-header.ts. Hashes and places: flow-cache.ts says why.
 
 import { BURST } from "../../mem/batch.ts";
-import { FLOW_TAG_BITS, FLOW_WAYS } from "./flow-cache.ts";
+import { FLOW_GENERATION, FLOW_MIXER, FLOW_TAG_BITS, FLOW_WAYS, TAKE_OVER_ONE_IN } from "./flow-cache.ts";
 import { SLOT_WORDS, slotStart } from "./header-arena.ts";
 import { KEY_CLASS, KEY_TYPE } from "./key.ts";
 import { parseKey } from "./parse.ts";
@@ -44,27 +44,22 @@ export const ANSWER_RANKS = 1 << 30;
 export const ANSWER_LONG = 1 << 29;
 
 const CLASS_BITS = 0xffff0000 | 0;
-const GENERATION = FLOW_TAG_BITS + 1;
-/** Of lowbias32 (Wellons 2018). */
-const MIXER = 0x21f0aaad;
-/** A power of two. */
-const TAKE_OVER_ONE_IN = 16;
 
 export class PlainFlows {
   readonly words = new Int32Array(OWN + BURST * ENTRY_WORDS);
   /** Where the answer for each frame of the burst is in `words`. */
   readonly answers = new Int32Array(BURST);
   readonly seeds = crypto.getRandomValues(new Int32Array(HEADER_WORDS)).map((seed) => seed | 1);
-  generation = GENERATION;
+  generation = FLOW_GENERATION;
   burst = 0;
   dice = 1;
 
   /** Cold. Forgets all entries: the rules are others. Once in 65,535 times that takes clearing the tags. */
   forget(): void {
-    this.generation = (this.generation + GENERATION) | 0;
+    this.generation = (this.generation + FLOW_GENERATION) | 0;
     if (this.generation !== 0) return;
     this.words.fill(0, 0, COUNT);
-    this.generation = GENERATION;
+    this.generation = FLOW_GENERATION;
   }
 }
 
@@ -110,7 +105,7 @@ export function askFrames(plan: Plan, count: number): void {
         Math.imul(h6 ^ (h6 >>> 16), seeds[6]) +
         Math.imul(h7 ^ (h7 >>> 16), seeds[7])) |
       0;
-    const hash = Math.imul(sum ^ (sum >>> 15), MIXER);
+    const hash = Math.imul(sum ^ (sum >>> 15), FLOW_MIXER);
     const tag = (hash & FLOW_TAG_BITS) | generation;
     const set = (hash >>> SET_SHIFT) << WAY_SHIFT;
     // Which of the four has the tag, without a branch: a set's tags differ from one another. Where none has, the first.
