@@ -5,7 +5,10 @@
 // physical ones. One switch for all tests, for the kernel keeps what the last user of a device has mapped until the next
 // one maps, and huge pages are few: those of two clients.
 //
+// Two processors: DPDK's two threads poll, and on one they keep its start from getting done within minutes.
+//
 // VM: hugepages 110
+// VM: processors 2
 // VM: kernels 6.12
 // VM: also sid
 
