@@ -4,7 +4,8 @@
 //
 //   driver address ---> which window? (last hit first, then the list by address) ---> window index, byte offset, bytes left
 //
-// 64-bit addresses arrive as two 32-bit words and become one double, exact below 2^53; anything above is refused.
+// 64-bit addresses arrive as two 32-bit words. Those in the window of the last hit, which most are, stay that; others become one
+// double, exact below 2^53, and anything above is refused.
 // Windows of one region overlap (see window.ts); what is contiguous across two regions is found piece by piece.
 // Used by one worker thread. `add` is cold; `find` runs per descriptor.
 
@@ -21,7 +22,11 @@ export class GuestMemory {
   private readonly bytes = new Float64Array(MAX_RANGES);
   private readonly window = new Int32Array(MAX_RANGES);
   private count = 0;
-  private last = 0;
+  // Of the window of the last hit, what has its first byte's high address word: that word, the low one, bytes, and the slot.
+  private lastHi = 0;
+  private lastLo = 0;
+  private lastBytes = 0;
+  private lastWindow = 0;
 
   /** Results of the last successful `find`. */
   foundWindow = 0;
@@ -44,6 +49,13 @@ export class GuestMemory {
       this.bytes[index] = span;
       this.window[index] = window;
     }
+    // Most drivers have all their buffers in their largest region. Where no other is ever searched for, the engine leaves the search out of
+    // the loops around `find`, which are a third quicker then.
+    let largest = 0;
+    for (let index = 1; index < this.count; index++) {
+      if (this.bytes[index] > this.bytes[largest]) largest = index;
+    }
+    this.remember(largest);
   }
 
   /** Cold. */
@@ -58,11 +70,11 @@ export class GuestMemory {
    * lie there from that address on: `length` in the normal case, fewer at the end of a region, 0 for no such memory.
    */
   find(lo: number, hi: number, length: number): number {
-    const index = this.last;
-    const offset = (lo >>> 0) + (hi >>> 0) * 4294967296 - this.start[index];
-    if (offset >= 0 && offset + length <= this.bytes[index]) {
-      this.foundWindow = this.window[index];
-      this.foundOffset = offset | 0;
+    // Addresses below the window wrap around to offsets that are negative or behind it.
+    const offset = (lo - this.lastLo) | 0;
+    if (hi === this.lastHi && offset >= 0 && offset <= this.lastBytes - length) {
+      this.foundWindow = this.lastWindow;
+      this.foundOffset = offset;
       return length;
     }
     return this.search(lo, hi, length);
@@ -89,15 +101,24 @@ export class GuestMemory {
     if (left <= 0) return 0;
     this.foundWindow = this.window[index];
     this.foundOffset = offset | 0;
-    this.last = index;
+    this.remember(index);
     return Math.min(left, length);
+  }
+
+  private remember(index: number): void {
+    const start = this.start[index];
+    const below = 4294967296 - (start % 4294967296);
+    this.lastHi = (start / 4294967296) | 0;
+    this.lastLo = start | 0;
+    this.lastBytes = Math.min(this.bytes[index], below);
+    this.lastWindow = this.window[index];
   }
 
   /** Gives all windows back; every address is unknown afterwards. Cold. */
   clear(): void {
     for (let index = 0; index < this.count; index++) this.windows.remove(this.window[index]);
     this.count = 0;
-    this.last = 0;
+    this.lastBytes = 0;
     this.start.fill(0);
     this.bytes.fill(0);
   }

@@ -65,7 +65,9 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
   if (state[DELIVER_STATUS] === RING_BROKEN) free = 0;
   const { avail, desc, mask, size, usedRing } = ring;
   const windows = memory.windows;
-  const pool = batch.pool;
+  const views = windows.view;
+  const { first, length: lengths, pool, segments } = batch;
+  const { offset: fromOffsets, window: fromWindows } = pool;
   let next = start;
   let delivered = 0;
   let bytes = 0;
@@ -75,21 +77,21 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
     const slot = next & mask;
     const head = avail[2 + slot];
     const entry = head << 2;
-    const length = batch.length[i];
+    const length = lengths[i];
     const needed = NET_HEADER_SIZE + length;
     const common =
       free > 0 &&
       head < size &&
       (desc[entry + 3] & CHAIN_FLAGS) === VRING_DESC_F_WRITE &&
       desc[entry + 2] >= needed &&
-      batch.segments[i] === 1;
+      segments[i] === 1;
     let taken: number;
     if (common && memory.find(desc[entry], desc[entry + 1], needed) === needed) {
       const window = memory.foundWindow;
       const offset = memory.foundOffset;
-      const from = batch.first[i];
-      copyBytes(windows, window, offset + NET_HEADER_SIZE, pool.window[from], pool.offset[from], length);
-      writeNetHeader(windows.view[window], offset, batch, i, dataValid, 1);
+      const from = first[i];
+      copyBytes(windows, window, offset + NET_HEADER_SIZE, fromWindows[from], fromOffsets[from], length);
+      writeNetHeader(views[window], offset, batch, i, dataValid, 1);
       usedRing[slot << 1] = head;
       usedRing[(slot << 1) + 1] = needed;
       taken = 1;

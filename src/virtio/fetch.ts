@@ -73,7 +73,10 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
   const { avail, desc, mask, size } = ring;
   const { counters, heads, memory, sender } = fetcher;
   const { first, length, pool, segments } = batch;
+  const { window: windows, offset: offsets, length: lengths } = pool;
   const views = memory.windows.view;
+  let i = batch.count;
+  let s = pool.count;
   let wanted = Math.min(pending, BURST);
   let taken = 0;
   let bytes = 0;
@@ -85,8 +88,6 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
     }
     const entry = head << 2;
     const room = desc[entry + 2];
-    const i = batch.count;
-    const s = pool.count;
     const common = (desc[entry + 3] & CHAIN_FLAGS) === 0 && room >= MIN_CHAIN && room <= MAX_CHAIN && s < MAX_SEGMENTS;
     if (common && memory.find(desc[entry], desc[entry + 1], room) === room) {
       const window = memory.foundWindow;
@@ -94,35 +95,40 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
       length[i] = room - NET_HEADER_SIZE;
       first[i] = s;
       segments[i] = 1;
-      pool.window[s] = window;
-      pool.offset[s] = offset + NET_HEADER_SIZE;
-      pool.length[s] = room - NET_HEADER_SIZE;
+      windows[s] = window;
+      offsets[s] = offset + NET_HEADER_SIZE;
+      lengths[s] = room - NET_HEADER_SIZE;
       if (readNetHeader(views[window], offset, batch, i, sender, false)) {
-        pool.count = s + 1;
-        batch.count = i + 1;
+        s++;
+        i++;
         bytes += room - NET_HEADER_SIZE;
       } else {
         counters[DROP_BAD_HEADER]++;
       }
     } else {
+      batch.count = i;
+      pool.count = s;
       const outcome = fetchChain(fetcher, batch, head);
+      s = pool.count;
       if (outcome < 0) break;
       if (outcome > 0) {
         // A broken chain may have cost as much as a burst of good ones, so it ends this one: other ports are waiting.
         counters[outcome]++;
         wanted = taken + 1;
       } else {
-        bytes += length[batch.count++];
+        bytes += length[i++];
       }
     }
     heads[taken] = head;
     next = (next + 1) & 0xffff;
   }
+  batch.count = i;
+  pool.count = s;
   fetcher.taken = taken;
   state[FETCH_AVAIL] = next;
   counters[RX_FRAMES] += taken;
   counters[RX_BYTES] += bytes;
-  return batch.count;
+  return i;
 }
 
 function breakRing(fetcher: Fetcher, fault: number): number {
