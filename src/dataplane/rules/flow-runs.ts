@@ -28,7 +28,7 @@ export function findRuns(runs: FlowRuns, arena: HeaderArena, count: number): voi
   let flags = 0;
   let at = slotStart(0) >> 2;
   for (let i = 0; i < count; i++, at += SLOT_WORDS) {
-    const plain = isPlain(words, at, length[i]);
+    const plain = isPlain(words[at + 3], words[at + 4], length[i]);
     // First what mostly differs between flows.
     if (plain && comparable && words[at + 8] === words[first + 8] && words[at + 7] === words[first + 7]) {
       const differs =

@@ -16,10 +16,20 @@ import { MAX_PORTS, PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
 import { applyActions, kindsOf } from "./apply-actions.ts";
 import { beginBurst, isBadSource } from "./burst.ts";
-import { SLOT_WORDS, slotStart, takeBurst } from "./header-arena.ts";
+import { headerFields, SLOT_WORDS, slotStart, takeBurst } from "./header-arena.ts";
 import { reachesHeader } from "./offload-guard.ts";
 import { parseKey } from "./parse.ts";
-import { ANSWER_CLASS, ANSWER_COUNT, ANSWER_KINDS, ANSWER_LONG, ANSWER_RANKS, askFrames } from "./plain-flows.ts";
+import {
+  ANSWER_LONG,
+  ANSWER_RANKS,
+  ANSWERED,
+  answerClass,
+  answerCount,
+  answerKinds,
+  answers,
+  answerWords,
+  askFrames,
+} from "./plain-flows.ts";
 import type { Plan } from "./plan.ts";
 import { ROW_BYTES, ROW_FRAMES, ROW_LAST_S, ROW_LENGTH } from "./plan-layout.ts";
 import { list, settle } from "./plan-verdict.ts";
@@ -27,6 +37,9 @@ import { decide } from "./program.ts";
 
 const NOT_SETTLED = -1;
 const TYPE_BITS = 0xffff;
+
+/** Addresses. */
+const [word0, word1, word2] = headerFields;
 
 /** Forwards the frames of `batch`, which came in on `port`, by the rules of `plan`; `counters` are the in-lane's. */
 export function forwardPlanned(
@@ -67,16 +80,13 @@ export function forwardPlanned(
 
 /** Lists every frame for the ports it goes to, or counts why there is none. */
 function judgeFrames(tables: Tables, plan: Plan, count: number): void {
-  const { arena, plain } = plan;
-  const { answers, words: flows } = plain;
-  const { words } = arena;
-  const { anyNeeds, length, needs } = arena.judged;
+  const { anyNeeds, length, needs } = plan.arena.judged;
   const { counters, nowS } = plan;
   const { listCount, lists, outCount } = tables;
   // Of the last frame that was settled here: its addresses, how its search ended, its verdict, and whether that is a port that takes it.
-  let word0 = 0;
-  let word1 = 0;
-  let word2 = 0;
+  let last0 = 0;
+  let last1 = 0;
+  let last2 = 0;
   let ended = NOT_SETTLED;
   let verdict = 0;
   let takes = false;
@@ -85,9 +95,9 @@ function judgeFrames(tables: Tables, plan: Plan, count: number): void {
   let at = slotStart(0) >> 2;
   for (let i = 0; i < count; i++, at += SLOT_WORDS) {
     const answer = answers[i];
-    const kinds = flows[answer + ANSWER_KINDS];
-    const isSame = kinds === ended && words[at] === word0 && words[at + 1] === word1 && words[at + 2] === word2;
-    if (!isSame && isBadSource(words[at + 1], words[at + 2])) {
+    const kinds = answerKinds[answer];
+    const isSame = kinds === ended && word0[at] === last0 && word1[at] === last1 && word2[at] === last2;
+    if (!isSame && isBadSource(word1[at], word2[at])) {
       plan.laneCounters[DROP_BAD_SOURCE]++;
       continue;
     }
@@ -98,18 +108,18 @@ function judgeFrames(tables: Tables, plan: Plan, count: number): void {
         judgeByRanks(tables, plan, i);
         continue;
       }
-      word0 = words[at];
-      word1 = words[at + 1];
-      word2 = words[at + 2];
-      verdict = settle(tables, plan, i, kinds, word1, word2);
+      last0 = word0[at];
+      last1 = word1[at];
+      last2 = word2[at];
+      verdict = settle(tables, plan, i, kinds, last1, last2);
       takes = verdict >= 0 && verdict < MAX_PORTS && outCount[verdict] > 0;
       ended = kinds;
     }
     const size = length[i];
     longest = Math.max(longest, size);
-    const end = answer + ANSWER_COUNT + flows[answer + ANSWER_COUNT];
-    for (let k = answer + ANSWER_COUNT + 1; k <= end; k++) {
-      const row = flows[k] * ROW_LENGTH;
+    const end = answer + ANSWERED + answerCount[answer];
+    for (let k = answer + ANSWERED + 1; k <= end; k++) {
+      const row = answerWords[k] * ROW_LENGTH;
       counters[row + ROW_FRAMES]++;
       counters[row + ROW_BYTES] += size;
       counters[row + ROW_LAST_S] = nowS;
@@ -125,7 +135,7 @@ function judgeFrames(tables: Tables, plan: Plan, count: number): void {
  * learned of it.
  */
 function isForged(plan: Plan, i: number): boolean {
-  const word = plan.plain.words[plan.plain.answers[i] + ANSWER_CLASS];
+  const word = answerClass[answers[i]];
   plan.classes = word;
   plan.type = word & TYPE_BITS;
   if (!reachesHeader(plan, i)) return false;
@@ -135,13 +145,12 @@ function isForged(plan: Plan, i: number): boolean {
 
 /** Judges frame `i`, to which rules do something, or send it by name. */
 function judgeByRanks(tables: Tables, plan: Plan, i: number): void {
-  const { arena, plain } = plan;
-  const { length } = arena.judged;
-  const at = plain.answers[i];
-  plan.answers = plain.words;
-  plan.answer = at + ANSWER_COUNT;
-  plan.classes = plain.words[at + ANSWER_CLASS];
-  if ((plain.words[at + ANSWER_KINDS] & ANSWER_LONG) !== 0) askAgain(plan, i);
+  const { length } = plan.arena.judged;
+  const at = answers[i];
+  plan.answers = answerWords;
+  plan.answer = at + ANSWERED;
+  plan.classes = answerClass[at];
+  if ((answerKinds[at] & ANSWER_LONG) !== 0) askAgain(plan, i);
   plan.kinds = kindsOf(plan);
   // Of both forms: it may have a tag less, or more.
   tables.longest = Math.max(tables.longest, length[i]);

@@ -6,30 +6,37 @@
 //   fetched:   [ 300 bytes in the sender's memory ]
 //   judged:    [ slot i: 128 bytes ][ the same memory, from byte 128 on ]
 //
-//   slot       | 16 headroom, 4 of it for a tag | 128 header | pad |        SLOT_SIZE bytes; the header is 4-byte aligned
+//   slot       | 64 headroom, 4 of it for a tag | 128 header |        SLOT_SIZE bytes, each part whole cache lines
 //   segments   0, 1: frame 0   2, 3: frame 1 ...   then, as they come: frames that were scattered, second forms
 //
 // `judged` is the worker's batch once more: the same lengths and offloads, other segments. Slot i is the form that goes out; slot
 // BURST + i, where it is needed, the frame as it was received; they share the bytes behind the header. Forms behind those have no
 // slots of their own: they are cut from one of the two, and delivered before it changes (bridge/mirror.ts). No NIC reads a judged
-// frame where it lies: the arena has no IOVA, so it is copied. One arena per worker, made with its first rules.
+// frame where it lies: the arena has no IOVA, so it is copied. A thread judges one burst at a time, so the slots are the thread's, and
+// constants of this module (mem/fields.ts says what that is good for); a worker's arena is made with its first rules.
 
 import { Batch, BURST, BURST_FORMS, MAX_SEGMENTS } from "../../mem/batch.ts";
+import { fieldsOf } from "../../mem/fields.ts";
 import type { WindowTable } from "../../mem/window.ts";
-import { mapAnonymous, unmap } from "../../sys/memory.ts";
+import { mapAnonymous, viewOf } from "../../sys/memory.ts";
 import { HEADER_BYTES } from "./key.ts";
 import { PLAIN, PLAIN_BITS } from "./plain-header.ts";
 
 /** Ethernet 14, IPv4 20, the flags of TCP end at 14 behind that: 48, and a multiple of what copyWords takes at once. */
 const PLAIN_BYTES = 64;
-const HEADROOM = 16;
-/** Three cache lines. */
-const SLOT_SIZE = 192;
+const HEADROOM = 64;
+const SLOT_SIZE = HEADROOM + HEADER_BYTES;
 export const SLOT_WORDS = SLOT_SIZE >> 2;
 const ARENA_SIZE = 2 * BURST * SLOT_SIZE;
 /** Where segments without a fixed place begin: a form has one more than the frame that was fetched, so they never run out. */
 const MORE_SEGMENTS = 2 * BURST;
 const SEGMENTS = MORE_SEGMENTS + 3 * (MAX_SEGMENTS + BURST);
+
+const ADDRESS = mapAnonymous(ARENA_SIZE);
+const SLOTS = viewOf(ADDRESS, 0, ARENA_SIZE);
+export const headerWords = new Int32Array(SLOTS);
+/** Words of the headers, from slotStart(i) >> 2 on. */
+export const headerFields = fieldsOf(headerWords, PLAIN_BYTES >> 2);
 
 export class HeaderArena {
   readonly judged: Batch;
@@ -38,27 +45,22 @@ export class HeaderArena {
   /** The frame that was kept last, or -1. */
   kept = -1;
   readonly window: number;
-  readonly words: Int32Array;
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  private readonly address = mapAnonymous(ARENA_SIZE);
+  readonly words = headerWords;
+  readonly bytes = new Uint8Array(SLOTS);
+  readonly view = new DataView(SLOTS);
 
-  /** Maps and registers the slots. `fetched` is the batch whose frames are judged, with BURST_FORMS slots. */
+  /** Registers the slots. `fetched` is the batch whose frames are judged, with BURST_FORMS slots. */
   constructor(
     readonly windows: WindowTable,
     readonly fetched: Batch,
   ) {
     this.judged = new Batch(BURST_FORMS, SEGMENTS, fetched);
-    this.window = windows.add(this.address, ARENA_SIZE);
-    this.words = windows.i32[this.window];
-    this.bytes = windows.u8[this.window];
-    this.view = windows.view[this.window];
+    this.window = windows.add(ADDRESS, ARENA_SIZE);
   }
 
-  /** Unmaps the slots; the worker ends. Cold. */
+  /** The worker ends. Cold. */
   close(): void {
     this.windows.remove(this.window);
-    unmap(this.address, ARENA_SIZE);
   }
 }
 
@@ -69,7 +71,8 @@ export function slotStart(i: number): number {
 
 /** Takes the frames of `fetched` over as those of `judged`. */
 export function takeBurst(arena: HeaderArena): void {
-  const { fetched, judged, windows, words } = arena;
+  const { fetched, judged, windows } = arena;
+  const words = headerWords;
   const { first, length, pool: pieces, segments: pieceCount } = fetched;
   const { pool, segments } = judged;
   const views = windows.view;

@@ -22,13 +22,12 @@ const TCP_FLAG_BITS = 0xff0f0000 | 0;
 const WHOLE_PACKET = 20 + 20;
 const WHOLE_FRAME = 14 + WHOLE_PACKET;
 
-/** Whether the frame of `length` bytes that begins at word `at` is plain. */
-export function isPlain(words: Int32Array, at: number, length: number): boolean {
-  const total = words[at + 4];
+/** Whether the frame of `length` bytes that has these words is plain. */
+export function isPlain(word3: number, word4: number, length: number): boolean {
   return (
-    (words[at + 3] & PLAIN_BITS) === PLAIN &&
+    (word3 & PLAIN_BITS) === PLAIN &&
     length >= WHOLE_FRAME &&
-    (((total & 0xff) << 8) | ((total >>> 8) & 0xff)) >= WHOLE_PACKET
+    (((word4 & 0xff) << 8) | ((word4 >>> 8) & 0xff)) >= WHOLE_PACKET
   );
 }
 

@@ -19,7 +19,6 @@ import { EventRing } from "./event-ring.ts";
 import { FlowRuns } from "./flow-runs.ts";
 import { HeaderArena } from "./header-arena.ts";
 import { Meters } from "./meter.ts";
-import { PlainFlows } from "./plain-flows.ts";
 import { RuleProgram } from "./program.ts";
 import { memoryLayout } from "./rule-memory.ts";
 
@@ -81,7 +80,6 @@ export class Plan {
 
   constructor(
     readonly program: RuleProgram,
-    readonly plain: PlainFlows,
     readonly arena: HeaderArena,
     readonly ranks: Int32Array,
     readonly actions: Int32Array,
@@ -120,7 +118,6 @@ function openMemory({ address, workers }: PlanConfig["memory"], worker: number) 
 export class PlanRunner {
   private readonly arena: HeaderArena;
   private program: RuleProgram | undefined;
-  private readonly plain = new PlainFlows();
   private memory: WorkerMemory | undefined;
   /** Made with the first port whose frames wait before they leave. */
   queues: EgressQueues | undefined;
@@ -155,7 +152,6 @@ export class PlanRunner {
     this.program ??= new RuleProgram(matches, source);
     const plan = new Plan(
       this.program,
-      this.plain,
       this.arena,
       words(image.ranks),
       words(image.actions),
@@ -166,7 +162,6 @@ export class PlanRunner {
     );
     // Last, since the plan before runs on this program, too.
     if (!isFirst) this.program.swap(matches, source);
-    this.plain.forget();
     return plan;
   }
 

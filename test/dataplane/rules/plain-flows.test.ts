@@ -2,18 +2,23 @@
 // copies of them, in which bytes that rules look at differ now and then; for flows that hide one another in the cache; and after
 // the rules have changed.
 
-import { expect, test } from "bun:test";
+import { beforeEach, expect, test } from "bun:test";
 import fc from "fast-check";
+import { flowSeeds } from "../../../src/dataplane/rules/flow-words.ts";
 import { slotStart } from "../../../src/dataplane/rules/header-arena.ts";
 import { HEADER_BYTES, KEY_CLASS, KEY_TYPE } from "../../../src/dataplane/rules/key.ts";
 import { parseKey } from "../../../src/dataplane/rules/parse.ts";
 import {
-  ANSWER_CLASS,
-  ANSWER_COUNT,
-  ANSWER_KINDS,
   ANSWER_LONG,
   ANSWER_RANKS,
+  ANSWERED,
+  answerClass,
+  answerCount,
+  answerKinds,
+  answers as answerPlaces,
+  answerWords,
   askFrames,
+  plainFlows,
 } from "../../../src/dataplane/rules/plain-flows.ts";
 import type { Plan } from "../../../src/dataplane/rules/plan.ts";
 import { RANK_LENGTH, RANK_ROW } from "../../../src/dataplane/rules/plan-layout.ts";
@@ -29,6 +34,8 @@ import { rulesOf } from "./rules-of.ts";
 const newRig = usePlanRig();
 const IN_PORT = 3;
 const FIRST_GENERATION = 0x10000;
+const seeds = Int32Array.from(flowSeeds);
+beforeEach(() => flowSeeds.set(seeds));
 
 const macNumber = (bytes: readonly number[]) =>
   Number.parseInt(bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(""), 16);
@@ -60,21 +67,19 @@ function lay({ arena }: Plan, frames: readonly Uint8Array[]): void {
 
 /** What rules say of frame `i`, asked by its key; what of that was kept for the burst. */
 function answers(plan: Plan, i: number): [expected: unknown, kept: unknown] {
-  const { arena, plain, program, ranks } = plan;
+  const { arena, program, ranks } = plan;
   parseKey(arena.view, slotStart(i), arena.judged.length[i], plan.port, program.key);
   const from = decide(program);
   const asked = [...program.flows.subarray(from + 1, from + 1 + program.flows[from])];
-  const at = plain.answers[i];
-  const kinds = plain.words[at + ANSWER_KINDS];
+  const at = answerPlaces[i];
+  const kinds = answerKinds[at];
   const word = (program.key[KEY_CLASS] & ~0xffff) | (program.key[KEY_TYPE] >>> 16);
   if ((kinds & ANSWER_LONG) !== 0) return [asked.length > 4, true];
-  const listed = [
-    ...plain.words.subarray(at + ANSWER_COUNT + 1, at + ANSWER_COUNT + 1 + plain.words[at + ANSWER_COUNT]),
-  ];
+  const listed = [...answerWords.subarray(at + ANSWERED + 1, at + ANSWERED + 1 + answerCount[at])];
   const rows = asked.map((rank) => ranks[rank * RANK_LENGTH + RANK_ROW]);
   return [
     { word, listed: (kinds & ANSWER_RANKS) !== 0 ? asked : rows },
-    { word: plain.words[at + ANSWER_CLASS], listed },
+    { word: answerClass[at], listed },
   ];
 }
 
@@ -106,19 +111,19 @@ const anyBurst = fc
 
 test.each([
   ["", () => {}],
-  [", where all flows have one hash", (plan: Plan) => plan.plain.seeds.fill(0)],
+  [", where all flows have one hash", () => flowSeeds.fill(0)],
 ] as const)("what is kept of a frame's flow is what the rules say of its key%s", (_, prepare) => {
   const rig = newRig({}, {}, {}, {});
   rig.rules(eachField());
   const plan = rig.plan as Plan;
   plan.port = IN_PORT;
-  prepare(plan);
+  prepare();
   let shared = 0;
   fc.assert(
     fc.property(anyBurst, (frames) => {
       lay(plan, frames);
       askFrames(plan, frames.length);
-      shared += frames.length - new Set(plan.plain.answers.subarray(0, frames.length)).size;
+      shared += frames.length - new Set(answerPlaces.subarray(0, frames.length)).size;
       for (const i of frames.keys()) {
         const [expected, kept] = answers(plan, i);
         expect(kept).toEqual(expected);
@@ -140,7 +145,7 @@ test("flows that have one hash are told apart, also within a burst that needs bo
   const rig = newRig({}, {});
   rig.rules(rulesOf([2, { "udp.dport": 1 }, { do: "drop" }], [1, { "udp.dport": 2 }, { do: "count" }]));
   rig.station(mac(2), 1);
-  (rig.plan as Plan).plain.seeds.fill(0);
+  flowSeeds.fill(0);
   for (let turn = 0; turn < 3; turn++) {
     const burst = Array.from({ length: BURST }, (_, i) => flow(1 + (i % 3)));
     expect(rig.send(0, ...burst)[1]).toHaveLength(burst.filter((bytes) => bytes[37] !== 1).length);
@@ -159,7 +164,7 @@ test("two flows that differ in the highest bits of two words do not drive one an
   const found = () => {
     lay(plan, [one, other, one, other]);
     askFrames(plan, 4);
-    return [...plan.plain.answers.subarray(0, 4)];
+    return [...answerPlaces.subarray(0, 4)];
   };
   found();
   const [a, b] = found();
@@ -173,11 +178,10 @@ test("other rules forget what was known, also when generations begin anew", () =
   const got = () => rig.send(0, flow(1), flow(2))[1].length;
   rig.rules(rulesOf([1, { "udp.dport": 1 }, { do: "drop" }]));
   expect([got(), got()]).toEqual([1, 1]);
-  const { plain } = rig.plan as Plan;
-  plain.generation = -FIRST_GENERATION;
+  plainFlows.generation = -FIRST_GENERATION;
   rig.rules(rulesOf([1, { "udp.dport": 3 }, { do: "drop" }]));
-  expect(plain.generation).toBe(FIRST_GENERATION);
   expect([got(), got()]).toEqual([2, 2]);
+  expect(plainFlows.generation).toBe(FIRST_GENERATION);
   rig.rules(rulesOf([1, { udp: 1 }, { do: "drop" }]));
   expect(got()).toBe(0);
 });
