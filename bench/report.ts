@@ -30,12 +30,13 @@ export interface Result {
   readonly suites: readonly SuiteResult[];
 }
 
-/** Writes a result under its time, and its folder; returns the JSON's path. */
+/** Writes a result under its time, or to `path`, and beside it a folder of the same name, without its ending; returns the JSON's path. */
 export function save(result: Result, path?: string): string {
   mkdirSync(RESULTS, { recursive: true });
-  const file = path ?? join(RESULTS, `${result.origin.time.replace(/[:.]/g, "-")}.json`);
+  const named = path ?? join(RESULTS, result.origin.time.replace(/[:.]/g, "-"));
+  const folder = named.replace(/\.json$/, "");
+  const file = `${folder}.json`;
   writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
-  const folder = file.replace(/\.json$/, "");
   mkdirSync(folder, { recursive: true });
   const plots = new Map<string, string[]>();
   for (const suite of result.suites) {

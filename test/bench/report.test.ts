@@ -56,6 +56,12 @@ test("single frames that were timed are curves, one picture for each load; what 
   expect(svg).toContain("ovs-dpdk");
 });
 
+test("a result that is saved under a name without an ending has one", () => {
+  const { folder, result } = saved();
+  expect(save(result, join(folder, "other"))).toBe(join(folder, "other.json"));
+  expect(readdirSync(folder).sort()).toEqual(["other", "other.json", "run", "run.json"]);
+});
+
 test("the JSON has every sample", () => {
   const { folder, result } = saved();
   expect(JSON.parse(readFileSync(join(folder, "run.json"), "utf8"))).toEqual(JSON.parse(JSON.stringify(result)));
