@@ -40,7 +40,7 @@ const VERSION_1 = 1;
 export const TURNS = RING / BURST;
 
 /** Opens port `index` and its lane. */
-function openPort({ windows, shared, tables, fdb }: Dataplane, index: number, frameSize: number) {
+function openPort({ windows, shared, tables, fdb, together }: Dataplane, index: number, frameSize: number) {
   const receive = driverRingLayout(RING, 0);
   const transmit = driverRingLayout(RING, receive.bytes);
   const received = receive.bytes + transmit.bytes;
@@ -61,7 +61,7 @@ function openPort({ windows, shared, tables, fdb }: Dataplane, index: number, fr
       deliver: { ...receive, kickFd, callFd, enabled: true },
       fetch: { ...transmit, kickFd, callFd, enabled: true },
     },
-    { windows, state: shared.laneState(at), counters, shared: false, owner: true },
+    { windows, state: shared.laneState(at), counters, shared: together, owner: true },
   );
   tables.set(at, lane, true);
   shared.control[SharedState.portWord(index, PORT_UP)] = 1;
@@ -98,6 +98,7 @@ interface Dataplane {
   readonly shared: SharedState;
   readonly fdb: Fdb;
   readonly tables: Tables;
+  readonly together: boolean;
 }
 
 export class OneWorker implements Dataplane {
@@ -107,6 +108,8 @@ export class OneWorker implements Dataplane {
   readonly numbers = this.shared.worker(0);
   readonly fdb: Fdb;
   readonly tables: Tables;
+  /** Lanes are delivered into as where another worker may do so at the same time. */
+  readonly together: boolean;
   private readonly fallback = new Fallback(this.windows);
   private readonly runner: PlanRunner;
   /** Frames come from the first. */
@@ -115,12 +118,12 @@ export class OneWorker implements Dataplane {
   /** Before the last `rewind`: frames that port 0 had sent, and each other port received. */
   private before = { sent: 0, received: [] as number[] };
 
-  /** `addresses`: as many as the fdb holds. */
   constructor(
     private readonly frameSize: number,
-    { ports = 2, addresses = 1024 } = {},
+    { ports = 2, fdb = allocateFdb(1024), together = false } = {},
   ) {
-    this.fdb = allocateFdb(addresses);
+    this.fdb = fdb;
+    this.together = together;
     this.tables = new Tables(this.windows, this.fdb, this.shared.control, this.shared, 0);
     this.runner = new PlanRunner(this.windows, this.tables.batch, 0);
     this.shared.control[CLOCK_S] = 1;

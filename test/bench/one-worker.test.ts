@@ -3,6 +3,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { OneWorker, TURNS } from "../../bench/one-worker.ts";
 import { learnStations, setStations } from "../../bench/stations.ts";
+import { allocateFdb } from "../../src/dataplane/fdb-layout.ts";
 
 const SIZE = 100;
 const ADDRESSES = 100;
@@ -12,7 +13,7 @@ afterEach(() => {
 });
 
 function worker(ports: number): OneWorker {
-  const made = new OneWorker(SIZE, { ports, addresses: ADDRESSES + 16 });
+  const made = new OneWorker(SIZE, { ports, fdb: allocateFdb(ADDRESSES + 16) });
   learnStations(made.fdb, ADDRESSES, ports);
   open.push(made);
   return made;
