@@ -12,6 +12,8 @@ export type Line = { sample: Sample } | { failed: [what: string, message: string
 /** For one round of everything, with patience for a busy host. */
 const ROUND_LIMIT_S = 900;
 
+const SMOKE = "smoke";
+
 /** Prints a line, inside. */
 export function print(line: Line): void {
   console.log(JSON.stringify(line));
@@ -41,7 +43,13 @@ function byLine(take: (line: string) => void): (bytes: Uint8Array) => void {
   };
 }
 
-/** Boots a machine and runs `program` in it with rounds, seconds and systems as its words. */
+/** What `runInside` was asked for. Inside. */
+export function asked(): { rounds: number; seconds: number; systems: string[]; smoke: boolean } {
+  const [rounds, seconds, systems, scale] = process.argv.slice(2);
+  return { rounds: Number(rounds), seconds: Number(seconds), systems: systems.split(","), smoke: scale === SMOKE };
+}
+
+/** Boots a machine and runs `program` in it with rounds, seconds, systems and scale as its words. */
 export async function runInside(
   context: Context,
   machine: VmOptions,
@@ -57,7 +65,8 @@ export async function runInside(
     else if ("failed" in line) context.failed(...line.failed);
     else context.say(line.say);
   });
-  const words = ["bun", program, `${context.rounds}`, `${context.seconds}`, systems.join()];
+  const scale = context.smoke ? SMOKE : "whole";
+  const words = ["bun", program, `${context.rounds}`, `${context.seconds}`, systems.join(), scale];
   const { code } = await vm.run(words, {
     seconds: context.rounds * ROUND_LIMIT_S,
     stdout: take,

@@ -1,8 +1,8 @@
 // The part of the NIC suite that runs inside the virtual machine: the rounds.
 //
-//   bun bench/suites/nic-inside.ts ROUNDS SECONDS SYSTEM,SYSTEM…
+//   bun bench/suites/nic-inside.ts ROUNDS SECONDS SYSTEM,SYSTEM… whole|smoke
 
-import { print, scoped } from "../inside.ts";
+import { asked, print, scoped } from "../inside.ts";
 import { nicBusy, nicRingyard } from "../peers/nic-ringyard.ts";
 import { ends, NIC_MODELS, type NicModel, type NicSystem } from "../peers/nic-system.ts";
 import { nicTestpmd } from "../peers/nic-testpmd.ts";
@@ -31,8 +31,8 @@ async function measure(system: NicSystem, model: NicModel, round: number, second
   await stop();
 }
 
-const [rounds, seconds] = process.argv.slice(2, 4).map(Number);
-const systems = SYSTEMS.filter(({ name }) => process.argv[4].split(",").includes(name));
+const { rounds, seconds, systems: wanted } = asked();
+const systems = SYSTEMS.filter(({ name }) => wanted.includes(name));
 const undo = new Undo();
 undo.trapSignals();
 for (let round = 0; round < rounds; round++) {

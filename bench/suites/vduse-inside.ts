@@ -1,9 +1,9 @@
 // The part of the VDUSE suite that runs inside the virtual machine: the rounds. Each line that it prints is one JSON object for
 // bench/suites/vduse.ts: { sample }, { failed: [what, message] } or { say }.
 //
-//   bun bench/suites/vduse-inside.ts ROUNDS SECONDS SYSTEM,SYSTEM…
+//   bun bench/suites/vduse-inside.ts ROUNDS SECONDS SYSTEM,SYSTEM… whole|smoke
 
-import { print, scoped } from "../inside.ts";
+import { asked, print, scoped } from "../inside.ts";
 import { vduseAdaptive, vduseBusy, vduseUmem } from "../peers/vduse-ringyard.ts";
 import { makeHost, type VduseSystem } from "../peers/vduse-system.ts";
 import { vduseTestpmd } from "../peers/vduse-testpmd.ts";
@@ -11,7 +11,17 @@ import { OURS } from "../stats.ts";
 import type { Sample } from "../suite.ts";
 import { Undo } from "../undo.ts";
 import { frameCost } from "./vduse-cost.ts";
-import { COST, MANY, PING_MEAN, PING_MEDIAN, PING_MIN, SMALL, TCP, TWO_PORTS } from "./vduse-subjects.ts";
+import {
+  costOf,
+  MANY,
+  MANY_IN_SMOKE,
+  PING_MEAN,
+  PING_MEDIAN,
+  PING_MIN,
+  SMALL,
+  TCP,
+  TWO_PORTS,
+} from "./vduse-subjects.ts";
 import { frames, reach, roundTrips, tcp } from "./vduse-traffic.ts";
 
 const SYSTEMS: readonly VduseSystem[] = [vduseBusy, vduseTestpmd, vduseAdaptive, vduseUmem];
@@ -38,12 +48,12 @@ async function measure(system: VduseSystem, round: number, seconds: number, undo
 /** What a frame costs the one worker of a switch with `ports` ports that all move frames. */
 async function measureCost(ports: number, system: string, round: number, seconds: number, undo: Undo): Promise<void> {
   const { microseconds, framesPerBreath, thousands } = await frameCost(ports, seconds, undo);
-  print({ sample: { subject: COST, unit: "us of CPU", system, round, value: microseconds } });
+  print({ sample: { subject: costOf(many), unit: "us of CPU", system, round, value: microseconds } });
   print({ say: `${ports} ports: ${framesPerBreath.toFixed(1)} frames a breath, ${thousands.toFixed(1)} thousand/s` });
 }
 
-const [rounds, seconds] = process.argv.slice(2, 4).map(Number);
-const wanted = process.argv[4].split(",");
+const { rounds, seconds, systems: wanted, smoke } = asked();
+const many = smoke ? MANY_IN_SMOKE : MANY;
 const systems = SYSTEMS.filter(({ name }) => wanted.includes(name));
 const undo = new Undo();
 undo.trapSignals();
@@ -54,7 +64,7 @@ for (let round = 0; round < rounds; round++) {
   }
   if (!wanted.includes(OURS)) continue;
   await scoped(undo, "2 ports", (own) => measureCost(2, TWO_PORTS, round, seconds, own));
-  await scoped(undo, `${MANY} ports`, (own) => measureCost(MANY, OURS, round, seconds, own));
+  await scoped(undo, `${many} ports`, (own) => measureCost(many, OURS, round, seconds, own));
 }
 await undo.unwind();
 process.exit(0);

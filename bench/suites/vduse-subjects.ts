@@ -5,7 +5,8 @@ export const PING_MIN = "ping, least";
 export const PING_MEDIAN = "ping, median";
 export const PING_MEAN = "ping, mean";
 export const SMALL = "64 B frames";
-/** ringyard's with MANY ports, beside itself with two. */
-export const COST = "a frame's cost, one worker, 16 ports";
+/** ringyard's with so many ports, beside itself with two. */
+export const costOf = (ports: number) => `a frame's cost, one worker, ${ports} ports`;
 export const MANY = 16;
+export const MANY_IN_SMOKE = 4;
 export const TWO_PORTS = "ringyard-2-ports";

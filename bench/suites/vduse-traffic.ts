@@ -43,14 +43,16 @@ export async function tcp(from: Host, to: Host, seconds: number, undo: Undo, str
   return JSON.parse(stdout).end.sum_received.bits_per_second / 1e6;
 }
 
-/** The times in ms that ping(8) printed for `count` pings. Throws where one was lost. */
+/** The times in ms that ping(8) printed for `count` pings. Throws where one was lost, came twice, late or with other bytes. */
 export function pingTimes(output: string, count: number): number[] {
+  const wrong = /^.*(?:wrong data byte|DUP!|truncated).*$/m.exec(output);
+  if (wrong !== null) throw new Error(`ping: ${wrong[0]}`);
   const times = [...output.matchAll(/time=([\d.]+) ms/g)].map(([, time]) => Number(time));
   if (times.length !== count) throw new Error(`${times.length} of ${count} pings were answered`);
   return times;
 }
 
-/** Times in ms of pings 10 ms apart. Throws where one is lost. */
+/** Times in ms of pings 10 ms apart. Throws as pingTimes does. */
 export async function roundTrips(from: Host, to: Host): Promise<RoundTrips> {
   const { stdout } = await from.inside.run(["ping", "-c", `${PINGS}`, "-i", "0.01", "-W", "5", to.ip]);
   const times = pingTimes(stdout, PINGS);
