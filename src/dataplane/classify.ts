@@ -107,33 +107,61 @@ function readAddresses(tables: Tables, batch: Batch, from: number): void {
 
 /** Learns and looks up, frame by frame in their order, for those from `from` on. */
 function decide(tables: Tables, batch: Batch, port: number, from: number): void {
-  const fdb = tables.fdb;
+  // No frame's source.
+  burst.lastHi = -1;
+  for (let i = decideKnown(tables, batch, port, from); i < batch.count; ) {
+    decideOther(tables, batch, port, i);
+    i = decideKnown(tables, batch, port, i + 1);
+  }
+}
+
+/**
+ * Of the frames from `from` on, those up to the first with an address that does not lie where it prefers to, is unknown, or is to be learned;
+ * returns its index. Nothing is called: behind a call that may change anything, the engine would have to find all of this anew.
+ */
+function decideKnown(tables: Tables, batch: Batch, port: number, from: number): number {
+  const { fdb } = tables;
+  const { at, hi, lo, sourceAt, sourceHi, sourceLo } = burst;
+  const { count, verdict: verdicts } = batch;
   const nowS = tables.control[CLOCK_S];
-  const count = batch.count;
-  const verdicts = batch.verdict;
   const firstVerdict = verdicts[0];
+  let { lastHi, lastLo } = burst;
   let uniform = tables.uniform;
-  let lastLo = 0;
-  let lastHi = 0;
-  for (let i = from; i < count; i++) {
-    const sourceLo = burst.sourceLo[i];
-    const sourceHi = burst.sourceHi[i];
-    let verdict = BAD_SOURCE;
-    if ((sourceLo & 1) === 0 && (sourceLo | sourceHi) !== 0) {
-      if (sourceLo !== lastLo || sourceHi !== lastHi) {
-        // Asked once for neighbours, since an address that cannot be learned costs the table's lock each time.
-        if (!fdbKnownAt(fdb, burst.sourceAt[i], sourceLo, sourceHi, port, nowS))
-          fdbLearn(fdb, sourceLo, sourceHi, port, nowS);
-        lastLo = sourceLo;
-        lastHi = sourceHi;
-      }
-      verdict = fdbPortAt(fdb, burst.at[i], burst.lo[i], burst.hi[i], nowS);
-      if (verdict < 0 || verdict === port) verdict = destination(tables, burst.lo[i], burst.hi[i], port, nowS);
+  let i = from;
+  for (; i < count; i++) {
+    const fromLo = sourceLo[i];
+    const fromHi = sourceHi[i];
+    if (fromLo !== lastLo || fromHi !== lastHi) {
+      if (!fdbKnownAt(fdb, sourceAt[i], fromLo, fromHi, port, nowS)) break;
+      lastLo = fromLo;
+      lastHi = fromHi;
     }
+    const verdict = fdbPortAt(fdb, at[i], lo[i], hi[i], nowS);
+    if (verdict < 0 || verdict === port) break;
     verdicts[i] = verdict;
     if (verdict !== firstVerdict) uniform = false;
   }
+  burst.lastLo = lastLo;
+  burst.lastHi = lastHi;
   tables.uniform = uniform;
+  return i;
+}
+
+/** Frame `i`, whatever it is. */
+function decideOther(tables: Tables, batch: Batch, port: number, i: number): void {
+  const nowS = tables.control[CLOCK_S];
+  const fromLo = burst.sourceLo[i];
+  const fromHi = burst.sourceHi[i];
+  let verdict = BAD_SOURCE;
+  if ((fromLo & 1) === 0 && (fromLo | fromHi) !== 0) {
+    // Once for neighbours, since an address that cannot be learned costs the table's lock each time.
+    if (fromLo !== burst.lastLo || fromHi !== burst.lastHi) fdbLearn(tables.fdb, fromLo, fromHi, port, nowS);
+    burst.lastLo = fromLo;
+    burst.lastHi = fromHi;
+    verdict = destination(tables, burst.lo[i], burst.hi[i], port, nowS);
+  }
+  batch.verdict[i] = verdict;
+  if (verdict !== batch.verdict[0]) tables.uniform = false;
 }
 
 /** The verdict on a frame to this address that came in on `port`. */

@@ -32,6 +32,9 @@ export class BurstAddresses {
   readonly sourceLo = new Int32Array(BURST);
   readonly sourceHi = new Int32Array(BURST);
   readonly sourceAt = new Int32Array(BURST);
+  /** The source that was learned, or tried to be, last. */
+  lastLo = 0;
+  lastHi = -1;
   /** Of no meaning: a load whose value goes nowhere is none. */
   touched = 0;
 }
