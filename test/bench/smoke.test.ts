@@ -1,5 +1,5 @@
-// The bench runs, small: one short round of ringyard alone, of every suite but vduse and nic, which need another kernel, and guests where
-// there is no image of one. Suites with a client of ours look at what arrives: frames as they were sent, in order. What the bench leaves behind
+// The bench runs, small: one short round of ringyard alone, of every suite but vduse and nic, which have a test of their own
+// (smoke-machine.test.ts), and guests where there is no image of one. Suites with a client of ours look at what arrives: frames as they were sent, in order. What the bench leaves behind
 // is looked for, too: a bench that leaks programs or hugepages spoils the next measurement.
 
 import { expect, test } from "bun:test";
@@ -62,9 +62,13 @@ requirePeer(
       const left = GUESTS.filter(() => !suites.includes("guests"));
       expect([...values.keys(), ...left].sort()).toEqual([
         "100 addresses, 2 ports",
+        "100 addresses, 2 ports, 2 workers",
+        "100 addresses, 2 ports, 2 workers, against 2",
         "100 addresses, 2 ports, against 2",
         "2 addresses, 2 ports",
+        "2 addresses, 2 ports, 2 workers",
         "2 ports, 1024 addresses",
+        "2 ports, 1024 addresses, 2 workers",
         "64 B",
         "64 B, all new flows",
         "64 B, all stages",
@@ -76,6 +80,8 @@ requirePeer(
         "64 B, unconfined",
         "64 B, warm flows",
         "8 ports, 1024 addresses",
+        "8 ports, 1024 addresses, 2 workers",
+        "8 ports, 1024 addresses, 2 workers, against 2",
         "8 ports, 1024 addresses, against 2",
         "IMIX",
         "IMIX, unconfined",

@@ -72,14 +72,14 @@ const mistakes: Mistake[] = [
   {
     name: "a window's end unchecked",
     file: "src/mem/guest-memory.ts",
-    from: "offset >= 0 && offset + length <= this.bytes[index]",
-    to: "offset >= 0 && offset <= this.bytes[index]",
+    from: "offset >= 0 && offset <= this.lastBytes - length",
+    to: "offset >= 0 && offset <= this.lastBytes",
   },
   {
     name: "addresses cut to 32 bits",
     file: "src/mem/guest-memory.ts",
-    from: "const offset = (lo >>> 0) + (hi >>> 0) * 4294967296 - this.start[index];",
-    to: "const offset = (lo >>> 0) - (this.start[index] % 4294967296);",
+    from: "if (hi === this.lastHi && offset",
+    to: "if (offset",
   },
   { name: "one jump too far", file: FETCH, from: "- fetcher.held.count)", to: "- fetcher.held.count + 1)" },
   { name: "a head outside", file: FETCH, from: "if (head >= size) {", to: "if (head > size) {" },
@@ -99,8 +99,8 @@ const mistakes: Mistake[] = [
   {
     name: "a header before its buffer",
     file: DELIVER,
-    from: "writeNetHeader(windows.view[window], offset,",
-    to: "writeNetHeader(windows.view[window], offset - 4,",
+    from: "writeNetHeader(views[window], offset,",
+    to: "writeNetHeader(views[window], offset - 4,",
   },
   { name: "UDP without being asked", file: HEADER, from: "needs |= OFFLOAD_USO;", to: "{}" },
   {
