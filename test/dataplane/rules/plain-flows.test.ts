@@ -193,3 +193,18 @@ test("a flow from another port is another flow", () => {
   const got = (port: number) => rig.send(port, flow(1))[2].length;
   expect([got(0), got(1), got(0), got(1)]).toEqual([1, 0, 1, 0]);
 });
+
+test("plans of one thread do not answer for one another", () => {
+  const rigs = [1, 2].map((port) => {
+    const rig = newRig({}, {});
+    rig.station(mac(2), 1);
+    rig.rules(rulesOf([1, { "udp.dport": port }, { do: "drop" }]));
+    return rig;
+  });
+  const got = () => rigs.map((rig) => rig.send(0, flow(1), flow(2), flow(2))[1].length);
+  expect([got(), got(), got()]).toEqual([
+    [2, 1],
+    [2, 1],
+    [2, 1],
+  ]);
+});
