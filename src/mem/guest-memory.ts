@@ -16,16 +16,21 @@ import { WINDOW_OVERLAP, WINDOW_SPAN, type WindowTable } from "./window.ts";
 export const MAX_RANGES = 320;
 /** An address word above this makes the address 2^53 or more. */
 const MAX_HIGH_WORD = 0x1fffff;
+const HIGH = 2 ** 32;
 
 export class GuestMemory {
   private readonly start = new Float64Array(MAX_RANGES);
   private readonly bytes = new Float64Array(MAX_RANGES);
   private readonly window = new Int32Array(MAX_RANGES);
+  // The same in 32-bit words. Bytes up to the end, or to where the high word of addresses changes: none of them wraps around.
+  private readonly startHi = new Int32Array(MAX_RANGES);
+  private readonly startLo = new Int32Array(MAX_RANGES);
+  private readonly near = new Int32Array(MAX_RANGES);
   private count = 0;
-  // Of the window of the last hit, what has its first byte's high address word: that word, the low one, bytes, and the slot.
+  // Of the window of the last hit.
   private lastHi = 0;
   private lastLo = 0;
-  private lastBytes = 0;
+  private lastNear = 0;
   private lastWindow = 0;
 
   /** Results of the last successful `find`. */
@@ -45,12 +50,10 @@ export class GuestMemory {
       const window = this.windows.add(address + offset, span);
       let index = this.count++;
       for (; index > 0 && this.start[index - 1] > guest + offset; index--) this.move(index - 1, index);
-      this.start[index] = guest + offset;
-      this.bytes[index] = span;
-      this.window[index] = window;
+      this.place(index, guest + offset, span, window);
     }
-    // Most drivers have all their buffers in their largest region. Where no other is ever searched for, the engine leaves the search out of
-    // the loops around `find`, which are a third quicker then.
+    // Most drivers have all their buffers in their largest window. Where no other is ever searched for, the engine leaves the search out of
+    // the loops around `find`, which are a quarter quicker then.
     let largest = 0;
     for (let index = 1; index < this.count; index++) {
       if (this.bytes[index] > this.bytes[largest]) largest = index;
@@ -59,10 +62,18 @@ export class GuestMemory {
   }
 
   /** Cold. */
+  private place(index: number, start: number, bytes: number, window: number): void {
+    this.start[index] = start;
+    this.bytes[index] = bytes;
+    this.window[index] = window;
+    this.startHi[index] = Math.floor(start / HIGH);
+    this.startLo[index] = start % HIGH;
+    this.near[index] = Math.min(bytes, HIGH - (start % HIGH));
+  }
+
+  /** Cold. */
   private move(from: number, to: number): void {
-    this.start[to] = this.start[from];
-    this.bytes[to] = this.bytes[from];
-    this.window[to] = this.window[from];
+    this.place(to, this.start[from], this.bytes[from], this.window[from]);
   }
 
   /**
@@ -70,9 +81,9 @@ export class GuestMemory {
    * lie there from that address on: `length` in the normal case, fewer at the end of a region, 0 for no such memory.
    */
   find(lo: number, hi: number, length: number): number {
-    // Addresses below the window wrap around to offsets that are negative or behind it.
+    // Below the window this wraps around to what is negative or behind `near`: a low word in between would be one of the next high word.
     const offset = (lo - this.lastLo) | 0;
-    if (hi === this.lastHi && offset >= 0 && offset <= this.lastBytes - length) {
+    if (hi === this.lastHi && offset >= 0 && offset <= this.lastNear - length) {
       this.foundWindow = this.lastWindow;
       this.foundOffset = offset;
       return length;
@@ -80,13 +91,25 @@ export class GuestMemory {
     return this.search(lo, hi, length);
   }
 
-  /**
-   * The rest of `find`. Among overlapping windows the last that starts at or before the address has the most behind it;
-   * halving finds it, so that addresses which jump between hundreds of windows cost their driver's neighbours little.
-   */
+  /** The same for a ring's part, which is looked up once: leaves no trace in what `find` asks first. Cold. */
+  locate(address: number, length: number): number {
+    return this.take(this.indexOf(address), address, length);
+  }
+
   private search(lo: number, hi: number, length: number): number {
     if (hi >>> 0 > MAX_HIGH_WORD) return 0;
-    const address = (lo >>> 0) + (hi >>> 0) * 4294967296;
+    const address = (lo >>> 0) + (hi >>> 0) * HIGH;
+    const index = this.indexOf(address);
+    const found = this.take(index, address, length);
+    if (found > 0) this.remember(index);
+    return found;
+  }
+
+  /**
+   * Among overlapping windows the last that starts at or before the address has the most behind it; halving finds it, so that addresses
+   * which jump between hundreds of windows cost their driver's neighbours little. -1: none starts there.
+   */
+  private indexOf(address: number): number {
     let above = this.count;
     let low = 0;
     while (low < above) {
@@ -94,23 +117,23 @@ export class GuestMemory {
       if (this.start[middle] <= address) low = middle + 1;
       else above = middle;
     }
-    if (low === 0) return 0;
-    const index = low - 1;
+    return low - 1;
+  }
+
+  private take(index: number, address: number, length: number): number {
+    if (index < 0) return 0;
     const offset = address - this.start[index];
     const left = this.bytes[index] - offset;
     if (left <= 0) return 0;
     this.foundWindow = this.window[index];
     this.foundOffset = offset | 0;
-    this.remember(index);
     return Math.min(left, length);
   }
 
   private remember(index: number): void {
-    const start = this.start[index];
-    const below = 4294967296 - (start % 4294967296);
-    this.lastHi = (start / 4294967296) | 0;
-    this.lastLo = start | 0;
-    this.lastBytes = Math.min(this.bytes[index], below);
+    this.lastHi = this.startHi[index];
+    this.lastLo = this.startLo[index];
+    this.lastNear = this.near[index];
     this.lastWindow = this.window[index];
   }
 
@@ -118,7 +141,7 @@ export class GuestMemory {
   clear(): void {
     for (let index = 0; index < this.count; index++) this.windows.remove(this.window[index]);
     this.count = 0;
-    this.lastBytes = 0;
+    this.lastNear = 0;
     this.start.fill(0);
     this.bytes.fill(0);
   }

@@ -77,7 +77,7 @@ function findPart(memory: GuestMemory, name: string, address: number, size: numb
   if (address % alignment !== 0) {
     throw new RingyardError("PROTOCOL", `${name} at 0x${address.toString(16)} is not aligned to ${alignment} bytes`);
   }
-  const found = memory.find(address % 2 ** 32, Math.floor(address / 2 ** 32), size);
+  const found = memory.locate(address, size);
   if (found !== size) {
     throw new RingyardError("PROTOCOL", `${name} at 0x${address.toString(16)} (${size} bytes) is not in shared memory`);
   }

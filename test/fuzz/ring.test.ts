@@ -72,8 +72,8 @@ const mistakes: Mistake[] = [
   {
     name: "a window's end unchecked",
     file: "src/mem/guest-memory.ts",
-    from: "offset >= 0 && offset <= this.lastBytes - length",
-    to: "offset >= 0 && offset <= this.lastBytes",
+    from: "offset >= 0 && offset <= this.lastNear - length",
+    to: "offset >= 0 && offset <= this.lastNear",
   },
   {
     name: "addresses cut to 32 bits",

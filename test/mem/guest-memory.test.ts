@@ -123,6 +123,24 @@ test("an address of 2^53 or more is nobody's, wherever the last one was found", 
   }
 });
 
+test("a low address is not taken for one behind the border of 4 GiB that the last window crosses", () => {
+  const memory = new GuestMemory(new WindowTable());
+  memory.add(2 ** 32 - 2 ** 20, 2 ** 21, base);
+  for (const address of [2 ** 32 - 4096, 2 ** 32, 2 ** 32 + 4096]) expect(find(memory, address, 64).length).toBe(64);
+  expect(find(memory, 2 ** 32 - 4096, 64).length).toBe(64);
+  for (const address of [0, 4096, 2 ** 20 - 64, 2 ** 31]) expect(find(memory, address, 64).length).toBe(0);
+  expect(find(memory, 2 ** 32 - 32, 64)).toEqual({ length: 64, address: base + 2 ** 20 - 32 });
+});
+
+test("what a ring's part is looked up by finds the same, and changes nothing", () => {
+  const memory = new GuestMemory(new WindowTable());
+  memory.add(0, 4096, base);
+  memory.add(2 ** 40, 2 ** 20, base + 2 ** 20);
+  expect(memory.locate(2 ** 40 + 16, 64)).toBe(64);
+  expect(memory.foundOffset).toBe(16);
+  expect([memory.locate(4090, 64), memory.locate(4096, 1), memory.locate(2 ** 41, 1)]).toEqual([6, 0, 0]);
+});
+
 test("one port may have 320 windows, and no more", () => {
   const memory = new GuestMemory(new WindowTable());
   const span = 4096;
