@@ -8,7 +8,7 @@
 // burst at a time (mem/fields.ts says why).
 
 import { BURST } from "../../mem/batch.ts";
-import { fieldsOf } from "../../mem/fields.ts";
+import { fieldViews } from "../../mem/fields.ts";
 import { FLOW_MIXER } from "./flow-cache.ts";
 import { headerFields, SLOT_WORDS, slotStart } from "./header-arena.ts";
 import { FRAGMENT_PROTOCOL_BITS, flagBits, HIGH_HALF, isPlain, LOW_HALF } from "./plain-header.ts";
@@ -18,13 +18,13 @@ export const FLOW_SIZE = 8;
 
 const [word0, word1, word2, word3, word4, word5, word6, word7, word8, word9, , word11] = headerFields;
 /** FLOW_SIZE words for each frame of the burst; of no meaning where it is not plain. */
-export const flowFields = fieldsOf(new Int32Array(BURST * FLOW_SIZE), FLOW_SIZE);
+export const flowFields = fieldViews(new Int32Array(BURST * FLOW_SIZE), FLOW_SIZE);
 const [flow0, flow1, flow2, flow3, flow4, flow5, flow6, flow7] = flowFields;
 /** 1 where the frame is plain, else 0. */
 export const plains = new Int32Array(BURST);
 export const hashes = new Int32Array(BURST);
-/** Multipliers of the hash: no guest knows which flows collide. */
-export const flowSeeds = crypto.getRandomValues(new Int32Array(FLOW_SIZE)).map((seed) => seed | 1);
+/** Multipliers of the hash, one for each half of a word: no guest knows which flows collide. */
+export const flowSeeds = crypto.getRandomValues(new Int32Array(2 * FLOW_SIZE)).map((seed) => seed | 1);
 
 /** Reads the headers of the first `count` frames of the arena, of these lengths, which came in on `port`. */
 export function readFlows(length: Int32Array, port: number, count: number): void {
@@ -51,16 +51,23 @@ export function readFlows(length: Int32Array, port: number, count: number): void
     flow5[to] = f5;
     flow6[to] = f6;
     flow7[to] = f7;
-    // Upper halves are folded in: two words that differ in bit 31 alone would cancel out under any seeds.
-    const sum =
-      Math.imul(f0 ^ (f0 >>> 16), flowSeeds[0]) ^
-      Math.imul(f1 ^ (f1 >>> 16), flowSeeds[1]) ^
-      Math.imul(f2 ^ (f2 >>> 16), flowSeeds[2]) ^
-      Math.imul(f3 ^ (f3 >>> 16), flowSeeds[3]) ^
-      Math.imul(f4 ^ (f4 >>> 16), flowSeeds[4]) ^
-      Math.imul(f5 ^ (f5 >>> 16), flowSeeds[5]) ^
-      Math.imul(f6 ^ (f6 >>> 16), flowSeeds[6]) ^
-      Math.imul(f7 ^ (f7 >>> 16), flowSeeds[7]);
+    // By halves: of whole words the highest bit's product is the same under any seed, and two of them would cancel out.
+    let sum = Math.imul(f0 & 0xffff, flowSeeds[0]);
+    sum = (sum + Math.imul(f0 >>> 16, flowSeeds[1])) | 0;
+    sum = (sum + Math.imul(f1 & 0xffff, flowSeeds[2])) | 0;
+    sum = (sum + Math.imul(f1 >>> 16, flowSeeds[3])) | 0;
+    sum = (sum + Math.imul(f2 & 0xffff, flowSeeds[4])) | 0;
+    sum = (sum + Math.imul(f2 >>> 16, flowSeeds[5])) | 0;
+    sum = (sum + Math.imul(f3 & 0xffff, flowSeeds[6])) | 0;
+    sum = (sum + Math.imul(f3 >>> 16, flowSeeds[7])) | 0;
+    sum = (sum + Math.imul(f4 & 0xffff, flowSeeds[8])) | 0;
+    sum = (sum + Math.imul(f4 >>> 16, flowSeeds[9])) | 0;
+    sum = (sum + Math.imul(f5 & 0xffff, flowSeeds[10])) | 0;
+    sum = (sum + Math.imul(f5 >>> 16, flowSeeds[11])) | 0;
+    sum = (sum + Math.imul(f6 & 0xffff, flowSeeds[12])) | 0;
+    sum = (sum + Math.imul(f6 >>> 16, flowSeeds[13])) | 0;
+    sum = (sum + Math.imul(f7 & 0xffff, flowSeeds[14])) | 0;
+    sum = (sum + Math.imul(f7 >>> 16, flowSeeds[15])) | 0;
     hashes[i] = Math.imul(sum ^ (sum >>> 15), FLOW_MIXER);
   }
 }

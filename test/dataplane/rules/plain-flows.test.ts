@@ -153,14 +153,19 @@ test("flows that have one hash are told apart, also within a burst that needs bo
   expect([rig.counted(1)[0], rig.counted(2)[0]]).toEqual([66, 63]);
 });
 
-test("two flows that differ in the highest bits of two words do not drive one another out", () => {
+test.each([
+  ["the highest bits", [0, 0x80], [0, 0x80]],
+  ["the highest bits of both halves", [0x80, 0x80], [0x80, 0x80]],
+] as const)("two flows that differ in %s of two words do not drive one another out", (_, first, second) => {
   const rig = newRig({}, {});
   rig.rules(rulesOf([1, { udp: 1 }, { do: "count" }]));
   const plan = rig.plan as Plan;
   const [one, other] = [flow(1), flow(1)];
-  // Source address and source port, where they are the last byte of a word.
-  other[31] ^= 0x80;
-  other[35] ^= 0x80;
+  // Bytes 1 and 3 of words 7 and 8: parts of the addresses, and the source port.
+  other[29] ^= first[0];
+  other[31] ^= first[1];
+  other[33] ^= second[0];
+  other[35] ^= second[1];
   const found = () => {
     lay(plan, [one, other, one, other]);
     askFrames(plan, 4);
