@@ -116,8 +116,9 @@ function decide(tables: Tables, batch: Batch, port: number, from: number): void 
 }
 
 /**
- * Of the frames from `from` on, those up to the first with an address that does not lie where it prefers to, is unknown, or is to be learned;
- * returns its index. Nothing is called: behind a call that may change anything, the engine would have to find all of this anew.
+ * Of the frames from `from` on, those up to the first of another kind: an address that does not lie where it prefers to, is unknown, is to be
+ * learned, is no station's (the fdb never has a group address or zero), or lies at the frame's own port. Returns its index. No call in it is a call
+ * to the engine, which would have to find all of this anew behind one.
  */
 function decideKnown(tables: Tables, batch: Batch, port: number, from: number): number {
   const { fdb } = tables;

@@ -169,6 +169,23 @@ describe("a burst", () => {
     );
   });
 
+  test("is learned from where it came, though the one before ended with the same source at another port", () => {
+    const outs = [port(0), port(1), port(2)].map(([lane]) => lane);
+    fdbAddStatic(fdb, macText(mac(8)), 2);
+    const send = (from: number, ...sources: Mac[]) => {
+      bench.batch.reset();
+      for (const [k, source] of sources.entries()) bench.put(numbered(mac(8), source, from, k));
+      run(from);
+    };
+    send(0, mac(1), mac(2), mac(3));
+    send(0, mac(1), mac(2), mac(3));
+    send(1, mac(4), mac(3));
+    bench.batch.reset();
+    for (const station of [mac(2), mac(3), mac(4)]) bench.put(numbered(station, mac(9), 2, 0));
+    run(2);
+    expect(outs.map(({ frames }) => frames.length)).toEqual([1, 2, 8]);
+  });
+
   test("to a port that went down under it is counted there", () => {
     port(0);
     const [out] = port(1);
