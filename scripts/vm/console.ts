@@ -34,7 +34,8 @@ export function complaints(messages: string, limit = 20): string[] {
  * interrupt came in the middle of KVM's own switch to or from a guest inside, where a processor takes none (seen once).
  */
 export function isEmulatorsFault(console: string): boolean {
-  return console.includes("Oops: int3") || /^.*\bRIP: \S*:__svm_vcpu_run\b/m.test(console);
+  if (console.includes("Oops: int3")) return true;
+  return console.includes("Oops: stack guard page") && /^.*\bRIP: \S*:__svm_vcpu_run\b/m.test(console);
 }
 
 /** How a boot failed: what the console says, and whether QEMU was still there when the time was over. */

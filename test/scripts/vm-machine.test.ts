@@ -151,7 +151,10 @@ describe("a kernel's messages", () => {
     const panic = "[    0.3] Oops: int3\n[    0.3] Kernel panic - not syncing: Fatal exception in interrupt";
     expect(bootFailure(panic, false)).toBe("panicked");
     expect(isEmulatorsFault(panic)).toBe(true);
-    expect(isEmulatorsFault("[ 9.1] Oops: stack guard page\n[ 9.1] RIP: 0010:__svm_vcpu_run+0xa0/0x220 [kvm_amd]")).toBe(true);
+    expect(
+      isEmulatorsFault("[ 9.1] Oops: stack guard page\n[ 9.1] RIP: 0010:__svm_vcpu_run+0xa0/0x220 [kvm_amd]"),
+    ).toBe(true);
+    expect(isEmulatorsFault("[ 9.1] RIP: 0010:__svm_vcpu_run+0xa0/0x220 [kvm_amd]\n[ 9.9] Kernel panic")).toBe(false);
     expect(isEmulatorsFault("[ 9.1] Oops: general protection fault\n[ 9.1] Kernel panic")).toBe(false);
     expect(bootFailure("[    0.3] Oops: int3", true)).toBe("stood still");
     expect(bootFailure("qemu-system-x86_64: -device: unknown", false)).toBe("was ended");
