@@ -43,7 +43,7 @@ export async function tcp(from: Host, to: Host, seconds: number, undo: Undo, str
   return JSON.parse(stdout).end.sum_received.bits_per_second / 1e6;
 }
 
-/** The times in ms that ping(8) printed for `count` pings. Throws where one was lost, came twice, late or with other bytes. */
+/** The times in ms that ping(8) printed for `count` pings. Throws where one was lost, came twice or with other bytes. */
 export function pingTimes(output: string, count: number): number[] {
   const wrong = /^.*(?:wrong data byte|DUP!|truncated).*$/m.exec(output);
   if (wrong !== null) throw new Error(`ping: ${wrong[0]}`);

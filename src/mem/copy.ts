@@ -42,8 +42,9 @@ export function copyBytes(
 }
 
 /**
- * WORD_COPY_MAX bytes, which the smallest whole frames have. In a straight line the engine looks at each end's bounds once, in a loop at
- * every word: half of the instructions.
+ * WORD_COPY_MAX bytes: the private header of a longer frame that rules judge, and frames of just that size. In a straight line the engine
+ * looks at each end's bounds once, in a loop at every word: half of the instructions. Without "+ 0" the first index would be
+ * of another kind to it, and nothing shared.
  */
 function copyBlock(to: Int32Array, toWord: number, from: Int32Array, fromWord: number): void {
   to[toWord + 0] = from[fromWord + 0];

@@ -9,7 +9,7 @@
 // of its own: comparing eight words of two records took 80 instructions, and takes 40.
 
 /** Fields 0 to count-1 of `words`, whose records have at least so many words. Places up to the last record's may be asked for. */
-export function fieldsOf(words: Int32Array, count: number): Int32Array[] {
+export function fieldViews(words: Int32Array, count: number): Int32Array[] {
   const bytes = Int32Array.BYTES_PER_ELEMENT;
   return Array.from({ length: count }, (_, k) => {
     return new Int32Array(words.buffer, words.byteOffset + k * bytes, words.length - count + 1);

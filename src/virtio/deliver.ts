@@ -66,8 +66,8 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
   const { avail, desc, mask, size, usedRing } = ring;
   const windows = memory.windows;
   const views = windows.view;
-  const { first, length: lengths, pool, segments } = batch;
-  const { offset: fromOffsets, window: fromWindows } = pool;
+  const { first, length: frameLength, pool, segments } = batch;
+  const { offset: segmentOffset, window: segmentWindow } = pool;
   let next = start;
   let delivered = 0;
   let bytes = 0;
@@ -77,7 +77,7 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
     const slot = next & mask;
     const head = avail[2 + slot];
     const entry = head << 2;
-    const length = lengths[i];
+    const length = frameLength[i];
     const needed = NET_HEADER_SIZE + length;
     const common =
       free > 0 &&
@@ -90,7 +90,7 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
       const window = memory.foundWindow;
       const offset = memory.foundOffset;
       const from = first[i];
-      copyBytes(windows, window, offset + NET_HEADER_SIZE, fromWindows[from], fromOffsets[from], length);
+      copyBytes(windows, window, offset + NET_HEADER_SIZE, segmentWindow[from], segmentOffset[from], length);
       writeNetHeader(views[window], offset, batch, i, dataValid, 1);
       usedRing[slot << 1] = head;
       usedRing[(slot << 1) + 1] = needed;

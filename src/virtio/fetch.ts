@@ -73,7 +73,7 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
   const { avail, desc, mask, size } = ring;
   const { counters, heads, memory, sender } = fetcher;
   const { first, length, pool, segments } = batch;
-  const { window: windows, offset: offsets, length: lengths } = pool;
+  const { window: segmentWindow, offset: segmentOffset, length: segmentLength } = pool;
   const views = memory.windows.view;
   let i = batch.count;
   let s = pool.count;
@@ -95,9 +95,9 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
       length[i] = room - NET_HEADER_SIZE;
       first[i] = s;
       segments[i] = 1;
-      windows[s] = window;
-      offsets[s] = offset + NET_HEADER_SIZE;
-      lengths[s] = room - NET_HEADER_SIZE;
+      segmentWindow[s] = window;
+      segmentOffset[s] = offset + NET_HEADER_SIZE;
+      segmentLength[s] = room - NET_HEADER_SIZE;
       if (readNetHeader(views[window], offset, batch, i, sender, false)) {
         s++;
         i++;

@@ -16,7 +16,7 @@
 // constants of this module (mem/fields.ts says what that is good for); a worker's arena is made with its first rules.
 
 import { Batch, BURST, BURST_FORMS, MAX_SEGMENTS } from "../../mem/batch.ts";
-import { fieldsOf } from "../../mem/fields.ts";
+import { fieldViews } from "../../mem/fields.ts";
 import type { WindowTable } from "../../mem/window.ts";
 import { mapAnonymous, viewOf } from "../../sys/memory.ts";
 import { HEADER_BYTES } from "./key.ts";
@@ -32,11 +32,12 @@ const ARENA_SIZE = 2 * BURST * SLOT_SIZE;
 const MORE_SEGMENTS = 2 * BURST;
 const SEGMENTS = MORE_SEGMENTS + 3 * (MAX_SEGMENTS + BURST);
 
+/** Mapped with the module, once for each thread, and never unmapped. */
 const ADDRESS = mapAnonymous(ARENA_SIZE);
 const SLOTS = viewOf(ADDRESS, 0, ARENA_SIZE);
 export const headerWords = new Int32Array(SLOTS);
 /** Words of the headers, from slotStart(i) >> 2 on. */
-export const headerFields = fieldsOf(headerWords, PLAIN_BYTES >> 2);
+export const headerFields = fieldViews(headerWords, PLAIN_BYTES >> 2);
 
 export class HeaderArena {
   readonly judged: Batch;

@@ -10,11 +10,11 @@
 // other (ANSWER_RANKS) their ranks. `used` is the burst that met the entry last: what one of its frames is to be judged by stays
 // until the burst is over. Hashes and places: flow-cache.ts says why.
 //
-// All of it is the thread's, as constants of the module (mem/fields.ts). Where a thread runs several plans, tests and dry runs do, the cache
-// is the one's that asked last.
+// All of it is the thread's, as constants of the module (mem/fields.ts). Where a thread runs several plans, as tests do, the cache is the
+// one's that asked last.
 
 import { BURST } from "../../mem/batch.ts";
-import { fieldsOf } from "../../mem/fields.ts";
+import { fieldViews } from "../../mem/fields.ts";
 import { FLOW_GENERATION, FLOW_TAG_BITS, FLOW_WAYS, TAKE_OVER_ONE_IN } from "./flow-cache.ts";
 import { FLOW_SIZE, flowFields, hashes, plains, readFlows } from "./flow-words.ts";
 import { slotStart } from "./header-arena.ts";
@@ -35,18 +35,18 @@ const WAY_SHIFT = Math.log2(FLOW_WAYS);
 // Of kinds: there are ranks, not rows; there are more than an entry has room for, and have to be asked for again.
 export const ANSWER_RANKS = 1 << 30;
 export const ANSWER_LONG = 1 << 29;
-const ANSWER_COUNT = 11;
-const LISTED_MAX = ENTRY_WORDS - ANSWER_COUNT - 1;
+/** The word of an entry that says how many rows or ranks follow. */
+export const ANSWERED = 11;
+const LISTED_MAX = ENTRY_WORDS - ANSWERED - 1;
 const CLASS_BITS = 0xffff0000 | 0;
 
 /** Where the answer for each frame of the burst is. */
 export const answers = new Int32Array(BURST);
-/** Tags and entries. From word answer + ANSWERED on: how many rows or ranks follow, and those. */
+/** Tags and entries. */
 export const answerWords = new Int32Array(OWN + BURST * ENTRY_WORDS);
-export const ANSWERED = ANSWER_COUNT;
-const fields = fieldsOf(answerWords, ENTRY_WORDS);
+const fields = fieldViews(answerWords, ENTRY_WORDS);
 const [entry0, entry1, entry2, entry3, entry4, entry5, entry6, entry7, used] = fields;
-/** What the rules of the answer do, or-ed (plan-layout.ts); and classes of the key, below them the type in the frame. */
+/** What the rules of the answer do, or-ed (plan-layout.ts); classes of the key, and below them the type in the frame; the word ANSWERED. */
 export const [answerKinds, answerClass, answerCount] = fields.slice(FLOW_SIZE + 1);
 const [flow0, flow1, flow2, flow3, flow4, flow5, flow6, flow7] = flowFields;
 // The tags of a set.
