@@ -117,8 +117,8 @@ function decide(tables: Tables, batch: Batch, port: number, from: number): void 
 
 /**
  * Of the frames from `from` on, those up to the first of another kind: an address that does not lie where it prefers to, is unknown, is to be
- * learned, is no station's (the fdb never has a group address or zero), or lies at the frame's own port. Returns its index. No call in it is a call
- * to the engine, which would have to find all of this anew behind one.
+ * learned, is no station's (the fdb never has a group address or zero), or lies at the frame's own port. Returns its index. It calls
+ * nothing but what the engine puts in its place: behind a real call all of this would have to be found anew.
  */
 function decideKnown(tables: Tables, batch: Batch, port: number, from: number): number {
   const { fdb } = tables;

@@ -2,7 +2,7 @@
 // A driver's memory as one worker sees it: the list of windows that together make the driver's address space, and the
 // look-up from a driver's address to (window, offset).
 //
-//   driver address ---> which window? (last hit first, then the list by address) ---> window index, byte offset, bytes left
+//   driver address ---> which window? (last hit first, at the beginning the largest; then the list by address) ---> window index, byte offset, bytes left
 //
 // 64-bit addresses arrive as two 32-bit words. Those in the window of the last hit, which most are, stay that; others become one
 // double, exact below 2^53, and anything above is refused.
