@@ -12,9 +12,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Batch } from "../../src/mem/batch.ts";
 import { WindowTable } from "../../src/mem/window.ts";
-import type { Lane } from "../../src/ports/port.ts";
 import { clearSignal } from "../../src/sys/fd.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
 import { useNamespaces } from "../support/netns.ts";
@@ -22,6 +20,7 @@ import { NicEnd, useNicBridge } from "../support/nic-bridge.ts";
 import { dmaFaults, partnerHost, requireNics, setCable } from "../support/nics.ts";
 import { useProcesses } from "../support/process.ts";
 import { sized } from "../support/scale.ts";
+import { asleep, drained } from "../support/sleeping-lane.ts";
 import { useSwitch } from "../support/switch.ts";
 import { address, iperf, ping, randomFile, transfer, udp } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
@@ -48,14 +47,6 @@ const DRIVER = (address: string) => `
   const end = await NicEnd.open("${address}", new WindowTable());
   console.log("driving");
   setInterval(() => end, 1000);`;
-
-/** Takes one burst of what waits at a lane; returns how many frames that were. */
-function drained(lane: Lane): number {
-  const took = new Batch();
-  const count = lane.fetch(took);
-  lane.release(took);
-  return count;
-}
 
 describe.each(MODELS)("%s", (model) => {
   requireNics(model)("on its own", () => {
@@ -86,16 +77,12 @@ describe.each(MODELS)("%s", (model) => {
           await bridge.end();
           const { nic, lanes } = bridge.a;
           const [lane] = lanes;
-          const drain = () => drained(lane);
-          await until("an idle queue", () => drain() === 0);
-          clearSignal(lane.wakeFd);
-          expect(lane.arm()).toBe(false);
-          expect(clearSignal(lane.wakeFd)).toBe(false);
+          await asleep(lane);
           const asking = a.inside.run(["ping", "-c", "1", "-W", "1", b.ip], { allowFailure: true });
           await until("the interrupt", () => clearSignal(lane.wakeFd));
           lane.disarm();
           await asking;
-          expect(drain()).toBeGreaterThan(0);
+          expect(drained(lane)).toBeGreaterThan(0);
 
           const fd = bridge.a.device.interruptFd(nic.managementVector);
           expect(nic.link().up).toBe(true);
@@ -111,9 +98,9 @@ describe.each(MODELS)("%s", (model) => {
           nic.setPromisc(false);
           const arrives = async (mac: string) => {
             await a.inside.ip(`neigh replace 10.78.0.9 lladdr ${mac} dev eth0`);
-            drain();
+            drained(lane);
             await a.inside.run(["ping", "-c", "1", "-W", "1", "10.78.0.9"], { allowFailure: true });
-            return drain() > 0;
+            return drained(lane) > 0;
           };
           await a.inside.run(["sysctl", "-q", "-w", "net.ipv6.conf.eth0.disable_ipv6=1"]);
           expect(await arrives("52:54:00:99:99:99")).toBe(true);
@@ -190,11 +177,10 @@ describe.each(MODELS)("%s", (model) => {
           const fd = device.interruptFd(nic.managementVector);
           // More than once: the kernel masks INTx whenever it fires.
           for (let turn = 0; turn < 3; turn++) {
-            await until("an idle queue", () => drained(lane) === 0);
-            nic.link();
-            clearSignal(fd);
-            clearSignal(lane.wakeFd);
-            expect(lane.arm()).toBe(false);
+            await asleep(lane, () => {
+              nic.link();
+              clearSignal(fd);
+            });
             const asking = a.inside.run(["ping", "-c", "1", "-W", "1", b.ip], { allowFailure: true });
             await until("the interrupt", () => clearSignal(fd));
             expect(nic.link().up).toBe(true);

@@ -24,6 +24,7 @@ import { useNamespaces } from "../support/netns.ts";
 import { DOORS, NicEnd, useNicBridge } from "../support/nic-bridge.ts";
 import { dmaFaults, partnerHost, requireNics, setCable } from "../support/nics.ts";
 import { sized } from "../support/scale.ts";
+import { asleep, drained } from "../support/sleeping-lane.ts";
 import { iperf, ping, randomFile, transfer, UDP_PORT, udp, udpSink } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 
@@ -156,16 +157,12 @@ requireNics("virtio-net-pci")("virtio NICs", () => {
         await bridge.end();
         const [lane] = bridge.a.lanes;
         const device = bridge.a.nic;
-        clearSignal(lane.wakeFd);
-        expect(lane.arm()).toBe(false);
-        expect(clearSignal(lane.wakeFd)).toBe(false);
+        await asleep(lane);
         const asking = a.inside.run(["ping", "-c", "1", "-W", "1", b.ip], { allowFailure: true });
         await until("the interrupt", () => clearSignal(lane.wakeFd));
         lane.disarm();
         await asking;
-        const took = new Batch();
-        expect(lane.fetch(took)).toBeGreaterThan(0);
-        lane.release(took);
+        expect(drained(lane)).toBeGreaterThan(0);
 
         const fd = device.managementVector;
         expect(fd).toBe(0);

@@ -1,0 +1,29 @@
+// A lane of a real NIC, whose worker the test is.
+
+import { Batch } from "../../src/mem/batch.ts";
+import type { Lane } from "../../src/ports/port.ts";
+import { clearSignal } from "../../src/sys/fd.ts";
+import { until } from "./until.ts";
+
+/** Takes one burst of what waits at a lane; returns how many frames that were. */
+export function drained(lane: Lane): number {
+  const took = new Batch();
+  const count = lane.fetch(took);
+  lane.release(took);
+  return count;
+}
+
+/**
+ * Arms the lane when nothing waits there: then it has no work, and no interrupt comes. Again and again, since the kernel at the
+ * other end of the cable may speak at any time. `looked` runs before each look, to put away what else signals.
+ */
+export async function asleep(lane: Lane, looked?: () => void): Promise<void> {
+  await until("a lane without work or an interrupt", () => {
+    if (drained(lane) > 0) return false;
+    looked?.();
+    clearSignal(lane.wakeFd);
+    if (!lane.arm() && !clearSignal(lane.wakeFd)) return true;
+    lane.disarm();
+    return false;
+  });
+}
