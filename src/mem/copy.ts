@@ -9,7 +9,8 @@
 import { copyAt } from "../sys/fd.ts";
 import type { WindowTable } from "./window.ts";
 
-const WORD_COPY_MAX = 64;
+/** Bytes of the longest piece that is copied without libc. */
+export const BLOCK = 64;
 
 /** Copies `length` bytes; returns false, having touched nothing, where either end leaves its window. */
 export function copyBytes(
@@ -24,16 +25,12 @@ export function copyBytes(
   const rest = windows.size[fromWindow] - length;
   // Not "> room": for a window that is not in the table room is NaN.
   if ((toOffset | fromOffset | length) < 0 || !(toOffset <= room && fromOffset <= rest)) return false;
-  if (length > WORD_COPY_MAX || ((toOffset | fromOffset) & 3) !== 0) {
+  if (length > BLOCK || ((toOffset | fromOffset) & 3) !== 0) {
     copyAt(windows.address[toWindow] + toOffset, windows.address[fromWindow] + fromOffset, length);
     return true;
   }
   const to = windows.i32[toWindow];
   const from = windows.i32[fromWindow];
-  if (length === WORD_COPY_MAX) {
-    copyBlock(to, toOffset >> 2, from, fromOffset >> 2);
-    return true;
-  }
   const end = (fromOffset + length) >> 2;
   const shift = (toOffset - fromOffset) >> 2;
   for (let word = fromOffset >> 2; word < end; word++) to[word + shift] = from[word];
@@ -42,11 +39,12 @@ export function copyBytes(
 }
 
 /**
- * WORD_COPY_MAX bytes: the private header of a longer frame that rules judge, and frames of just that size. In a straight line the engine
- * looks at each end's bounds once, in a loop at every word: half of the instructions. Without "+ 0" the first index would be
- * of another kind to it, and nothing shared.
+ * BLOCK bytes, where both ends are aligned to words: frames of just that size, and the private header of a longer one that rules judge.
+ * In a straight line the engine looks at each end's bounds once, in a loop at every word: half of the instructions. Without "+ 0" the
+ * first index would be of another kind to it, and nothing shared. Not a part of `copyBytes`, which would be too large then to become
+ * a part of the loops that call it; whoever calls this knows both windows to be there.
  */
-function copyBlock(to: Int32Array, toWord: number, from: Int32Array, fromWord: number): void {
+export function copyBlock(to: Int32Array, toWord: number, from: Int32Array, fromWord: number): void {
   to[toWord + 0] = from[fromWord + 0];
   to[toWord + 1] = from[fromWord + 1];
   to[toWord + 2] = from[fromWord + 2];

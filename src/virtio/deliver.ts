@@ -10,7 +10,7 @@
 
 import { acquire16 } from "../mem/access.ts";
 import { type Batch, BURST, SegmentList } from "../mem/batch.ts";
-import { copyBytes } from "../mem/copy.ts";
+import { BLOCK, copyBlock, copyBytes } from "../mem/copy.ts";
 import {
   DROP_BUFFER_TOO_SMALL,
   DROP_NO_BUFFER,
@@ -60,14 +60,12 @@ export class Deliverer {
 export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Array, count: number): number {
   const { ring, state, counters, memory, dataValid } = deliverer;
   const start = state[DELIVER_NEXT];
-  let free = (acquire16(ring.avail, 1) - start) & 0xffff;
-  if (free > ring.size && state[DELIVER_STATUS] !== RING_BROKEN) breakRing(deliverer, FAULT_AVAIL_INDEX);
-  if (state[DELIVER_STATUS] === RING_BROKEN) free = 0;
+  let free = buffersWaiting(deliverer, start);
   const { avail, desc, mask, size, usedRing } = ring;
   const windows = memory.windows;
-  const views = windows.view;
+  const { i32: words, view: views } = windows;
   const { first, length: frameLength, pool, segments } = batch;
-  const { offset: segmentOffset, window: segmentWindow } = pool;
+  const { length: segmentLength, offset: segmentOffset, window: segmentWindow } = pool;
   let next = start;
   let delivered = 0;
   let bytes = 0;
@@ -80,17 +78,25 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
     const length = frameLength[i];
     const needed = NET_HEADER_SIZE + length;
     const common =
-      free > 0 &&
-      head < size &&
-      (desc[entry + 3] & CHAIN_FLAGS) === VRING_DESC_F_WRITE &&
-      desc[entry + 2] >= needed &&
-      segments[i] === 1;
+      free > 0 && head < size && (desc[entry + 3] & CHAIN_FLAGS) === VRING_DESC_F_WRITE && desc[entry + 2] >= needed;
     let taken: number;
     if (common && memory.find(desc[entry], desc[entry + 1], needed) === needed) {
       const window = memory.foundWindow;
       const offset = memory.foundOffset;
-      const from = first[i];
-      copyBytes(windows, window, offset + NET_HEADER_SIZE, segmentWindow[from], segmentOffset[from], length);
+      let to = offset + NET_HEADER_SIZE;
+      let s = first[i];
+      // A frame in one piece, or the private header of one that rules judge; then what follows that.
+      const piece = segments[i] === 1 ? length : segmentLength[s];
+      const from = segmentOffset[s];
+      if (piece === BLOCK && ((to | from) & 3) === 0) {
+        copyBlock(words[window], to >> 2, words[segmentWindow[s]], from >> 2);
+      } else {
+        copyBytes(windows, window, to, segmentWindow[s], from, piece);
+      }
+      for (let left = segments[i]; left > 1; left--) {
+        to += segmentLength[s++];
+        copyBytes(windows, window, to, segmentWindow[s], segmentOffset[s], segmentLength[s]);
+      }
       writeNetHeader(views[window], offset, batch, i, dataValid, 1);
       usedRing[slot << 1] = head;
       usedRing[(slot << 1) + 1] = needed;
@@ -113,16 +119,27 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
     next = (next + taken) & 0xffff;
     free = state[DELIVER_STATUS] === RING_BROKEN ? 0 : free - taken;
   }
-  if (next !== start) {
-    enterStage(STAGE_PUBLISH);
-    state[DELIVER_NEXT] = next;
-    publishUsed(ring, start, next, state, DELIVER_CALL, counters);
-    enterStage(STAGE_COPY);
-  }
+  if (next !== start) publish(deliverer, start, next);
   // Last, so that whoever reads that a frame was delivered finds it with its driver.
   counters[TX_FRAMES] += delivered;
   counters[TX_BYTES] += bytes;
   return delivered;
+}
+
+/** Buffers that the driver has given, and that hold no frame yet; none in a ring that is broken. */
+function buffersWaiting(deliverer: Deliverer, next: number): number {
+  const { ring, state } = deliverer;
+  const free = (acquire16(ring.avail, 1) - next) & 0xffff;
+  if (free > ring.size && state[DELIVER_STATUS] !== RING_BROKEN) breakRing(deliverer, FAULT_AVAIL_INDEX);
+  return state[DELIVER_STATUS] === RING_BROKEN ? 0 : free;
+}
+
+/** Shows the driver the buffers [start, next) as used. */
+function publish({ ring, state, counters }: Deliverer, start: number, next: number): void {
+  enterStage(STAGE_PUBLISH);
+  state[DELIVER_NEXT] = next;
+  publishUsed(ring, start, next, state, DELIVER_CALL, counters);
+  enterStage(STAGE_COPY);
 }
 
 // Outcomes of deliverChain about the buffer at hand.
@@ -155,38 +172,8 @@ function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: numbe
   const buffers = deliverer.buffers;
   buffers.count = 0;
   if (head >= deliverer.ring.size) return BAD_HEAD;
-  if (deliverPieces(deliverer, batch, i, next, head)) return 1;
   if (walkChain(deliverer.ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
   return deliverScattered(deliverer, batch, i, next, free, head);
-}
-
-/**
- * The common buffer, all of it in one window, and a frame in several pieces: with rules every longer one is. Returns whether it is
- * such a buffer and has room.
- */
-function deliverPieces(deliverer: Deliverer, batch: Batch, i: number, next: number, head: number): boolean {
-  const { dataValid, memory, ring } = deliverer;
-  const { desc, mask, usedRing } = ring;
-  const { pool } = batch;
-  const windows = memory.windows;
-  const entry = head << 2;
-  const room = desc[entry + 2];
-  const needed = NET_HEADER_SIZE + batch.length[i];
-  if ((desc[entry + 3] & CHAIN_FLAGS) !== VRING_DESC_F_WRITE || room < needed) return false;
-  if (memory.find(desc[entry], desc[entry + 1], room) !== room) return false;
-  const window = memory.foundWindow;
-  const start = memory.foundOffset;
-  const slot = (next & mask) << 1;
-  usedRing[slot] = head;
-  usedRing[slot + 1] = needed;
-  writeNetHeader(windows.view[window], start, batch, i, dataValid, 1);
-  let at = start + NET_HEADER_SIZE;
-  const end = batch.first[i] + batch.segments[i];
-  for (let s = batch.first[i]; s < end; s++) {
-    copyBytes(windows, window, at, pool.window[s], pool.offset[s], pool.length[s]);
-    at += pool.length[s];
-  }
-  return true;
 }
 
 /** The general case: several descriptors or buffers, several pieces of frame. `buffers` holds the first chain. */

@@ -157,10 +157,12 @@ export class RingHarness {
     const receiver = this.open(windows, it.receiver, "deliver", it.mergeable ? MRG_RXBUF : 0, 0);
     const batch = new Batch();
     const every = Int32Array.from({ length: BURST }, (_, n) => n);
+    const pieces: number[] = [];
     try {
       for (let turn = 0; turn <= it.sender.ring.size; turn++) {
         batch.reset();
         const count = sender.lane.fetch(batch);
+        pieces.push(...batch.segments.subarray(0, count));
         if (count > 0) receiver.lane.deliver(batch, every, count);
         sender.lane.release(batch);
       }
@@ -171,6 +173,7 @@ export class RingHarness {
     const wanted = modelMove(it);
     const got = this.counts(sender.counters, receiver.counters);
     if (got !== wanted.counts) return `counted ${got}, wanted ${wanted.counts}`;
+    if (pieces.join() !== wanted.pieces) return `frames in ${pieces} pieces, wanted ${wanted.pieces}`;
     forgive(it.receiver, receiver.regions[0].bytes, wanted.receiver[0]);
     for (const [side, placed, model] of [
       ["sender", sender.regions, wanted.sender],
@@ -239,7 +242,7 @@ function sorted(counts: Counts): string {
   return JSON.stringify(Object.fromEntries(Object.entries(counts).sort()));
 }
 
-function modelMove(it: RingCase): { counts: string; sender: Uint8Array[]; receiver: Uint8Array[] } {
+function modelMove(it: RingCase): { counts: string; pieces: string; sender: Uint8Array[]; receiver: Uint8Array[] } {
   const copy = ({ regions }: Image) => regions.map(({ guest, bytes }) => ({ guest, bytes: bytes.slice() }));
   const [sender, receiver] = [copy(it.sender), copy(it.receiver)];
   const counts: Counts = {};
@@ -248,6 +251,7 @@ function modelMove(it: RingCase): { counts: string; sender: Uint8Array[]; receiv
   deliverAll(new ModelMemory(receiver), it.receiver.ring, it.mergeable, frames, counts);
   return {
     counts: sorted(counts),
+    pieces: frames.map(({ pieces }) => pieces).join(),
     sender: sender.map(({ bytes }) => bytes),
     receiver: receiver.map(({ bytes }) => bytes),
   };

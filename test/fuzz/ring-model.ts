@@ -278,7 +278,7 @@ function deliverOne(
       state.free = 0;
       return "no_buffer";
     }
-    const buffers = gather(memory, ring, mergeable, frame, state, needed);
+    const buffers = gather(memory, ring, mergeable, state, needed);
     if (buffers === "bad_buffer") {
       count(counts, "bad_buffer");
       putUsed(memory, ring, state.next, head, 0);
@@ -305,7 +305,6 @@ function gather(
   memory: ModelMemory,
   ring: ModelRing,
   mergeable: boolean,
-  frame: ModelFrame,
   { next, free }: { next: number; free: number },
   needed: number,
 ): Buffer[] | string {
@@ -317,7 +316,7 @@ function gather(
     const head = headAt(memory, ring, (next + buffers.length) % 65536);
     if (head >= ring.size) return "no_buffer";
     let pieces = walk(memory, ring.desc, ring.size, head, WRITE, RX_SEGMENTS - segments);
-    if (buffers.length === 0) pieces = inPlace(memory, ring, head, frame, needed) ?? pieces;
+    if (buffers.length === 0) pieces = inPlace(memory, ring, head, needed) ?? pieces;
     if (typeof pieces === "string") return buffers.length === 0 ? "bad_buffer" : "no_buffer";
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
     buffers.push({ head, pieces, length });
@@ -327,10 +326,10 @@ function gather(
   return buffers;
 }
 
-/** A frame in one piece may go into a single buffer that has room for it, whatever lies behind that room. */
-function inPlace(memory: ModelMemory, ring: ModelRing, head: number, frame: ModelFrame, needed: number) {
+/** A frame may go into a single buffer that has room for it, whatever lies behind that room. */
+function inPlace(memory: ModelMemory, ring: ModelRing, head: number, needed: number) {
   const { address, length, flags } = memory.descriptor(ring.desc + head * 16);
-  if ((flags & 7) !== WRITE || length < needed || length >= 2 ** 31 || frame.pieces !== 1) return undefined;
+  if ((flags & 7) !== WRITE || length < needed || length >= 2 ** 31) return undefined;
   return memory.left(address) < needed ? undefined : [{ address: Number(address), length: needed }];
 }
 

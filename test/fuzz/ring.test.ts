@@ -112,8 +112,8 @@ const mistakes: Mistake[] = [
   {
     name: "buffers one byte too short",
     file: DELIVER,
-    from: "desc[entry + 2] >= needed &&",
-    to: "desc[entry + 2] >= needed - 1 &&",
+    from: "desc[entry + 2] >= needed;",
+    to: "desc[entry + 2] >= needed - 1;",
   },
   {
     name: "frames merged without being asked",
