@@ -21,6 +21,8 @@ import { PAGE_SIZE } from "../sys/memory.ts";
 
 /** How long memory that has to go waits for the NICs: more than a full ring needs on a slow wire. */
 const REAP_MS = 1000;
+/** And so many looks, a fraction of that time, so that a process that stood still meanwhile does not take the NIC for dead. */
+const REAP_LOOKS = 200;
 /** A NIC that has sent nothing for so long is reset, as the kernel's watchdog does it (net/sched/sch_generic.c: 5 s). */
 const STILL_MS = 3000;
 
@@ -231,7 +233,7 @@ export class DmaRegistry {
     const posted = [...this.provisions].map((provision) => ({ provision, lanes: this.postedLanes(provision.port) }));
     const sent = ({ lanes }: { lanes: PostedLane[] }) => lanes.every(({ state, ticket }) => isReaped(state, ticket));
     const deadline = performance.now() + REAP_MS;
-    while (!posted.every(sent) && performance.now() < deadline) {
+    for (let looks = 0; !posted.every(sent) && (looks < REAP_LOOKS || performance.now() < deadline); looks++) {
       await this.workers.callAll({ op: "reap" });
       if (!posted.every(sent)) await Bun.sleep(1);
     }

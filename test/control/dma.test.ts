@@ -133,6 +133,22 @@ test("a NIC that does not send is reset before the memory goes, even where it ca
   }
 });
 
+test("a NIC is not reset because this process stood still", async () => {
+  const rig = new Rig();
+  let resets = 0;
+  await rig.provide(0, rig.space(), async () => void resets++);
+  const share = await rig.share(1, [MIB, MIB]);
+  rig.lane(0, 7, 5);
+  let looks = 0;
+  rig.onReap = () => {
+    // Longer than a NIC is waited for.
+    if (++looks === 1) Bun.sleepSync(1_200);
+    if (looks === 3) rig.lane(0, 7, 7);
+  };
+  await share.release();
+  expect([looks, resets]).toEqual([3, 0]);
+});
+
 test("a NIC that leaves during the wait ends it", async () => {
   const rig = new Rig();
   const provision = await rig.provide(0, rig.space());

@@ -147,5 +147,13 @@ function found(nic: MachineNic): Nic {
 
 function netdevWith(mac: string): string {
   const NET = "/sys/class/net";
-  return readdirSync(NET).find((name) => readFileSync(`${NET}/${name}/address`, "utf8").trim() === mac) ?? "";
+  const has = (name: string) => {
+    try {
+      return readFileSync(`${NET}/${name}/address`, "utf8").trim() === mac;
+    } catch {
+      // Its driver has only begun with it, or it was renamed or moved since it was listed.
+      return false;
+    }
+  };
+  return readdirSync(NET).find(has) ?? "";
 }

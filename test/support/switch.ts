@@ -39,6 +39,11 @@ export class SwitchProcess {
     return this.#process?.output ?? "";
   }
 
+  /** Waits for what its log says: that comes by another way than its answers, and may be read after them. */
+  async logged(text: string): Promise<void> {
+    await this.#process!.says(text);
+  }
+
   /** Starts it (again), and waits until it says that it is ready. */
   async start(): Promise<void> {
     this.#process = this.launch();

@@ -13,8 +13,8 @@ const PINGS = process.env.RINGYARD_VM === undefined ? 5 : sized(2, 5);
 const PING_WAIT_S = 10;
 export const UDP_PORT = 7001;
 
-/** A neighbour is asked for once a second: for as long as a ping waits. The kernel's three are too few on a busy emulated machine. */
-const ASK_NEIGHBOURS = ["ipv4", "ipv6"].map((ip) => `net.${ip}.neigh.eth0.mcast_solicit=${PING_WAIT_S}`);
+/** A program that starts has to be read from the disk, too. */
+const START = { timeoutMs: 30_000 };
 
 /** A namespace with its addresses on the network between the ports. */
 export interface Host {
@@ -23,12 +23,18 @@ export interface Host {
   readonly ip6: string;
 }
 
+/** A neighbour is asked for once a second: for as long as a ping waits. The kernel's three are too few on a busy emulated machine. */
+export async function askNeighbours(inside: Namespace, device: string, seconds: number): Promise<void> {
+  const settings = ["ipv4", "ipv6"].map((ip) => `net.${ip}.neigh.${device}.mcast_solicit=${seconds}`);
+  await inside.run(["sysctl", "-q", "-w", ...settings]);
+}
+
 /** Gives host `number` its addresses: 10.78.0.NUMBER and fd78::NUMBER. */
 export async function address(inside: Namespace, number: number): Promise<Host> {
   const host = { inside, ip: `10.78.0.${number}`, ip6: `fd78::${number}` };
   await inside.configure("eth0", `${host.ip}/24`);
   await inside.ip(`addr add ${host.ip6}/64 dev eth0 nodad`);
-  if (process.env.RINGYARD_VM !== undefined) await inside.run(["sysctl", "-q", "-w", ...ASK_NEIGHBOURS]);
+  if (process.env.RINGYARD_VM !== undefined) await askNeighbours(inside, "eth0", PING_WAIT_S);
   return host;
 }
 
@@ -58,6 +64,7 @@ const UDP_SOURCE = (ip: string) => `
   for (let size = 1; size < 6000; size += size < 1472 ? 30 + (size % 2) : 1500) sizes.push(size);
   const hash = (bytes) => new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
   const socket = await Bun.udpSocket({ connect: { hostname: "${ip}", port: ${UDP_PORT} } });
+  console.log("ready");
   for await (const _ of console) {
     for (const size of sizes.splice(0, 8)) {
       const bytes = crypto.getRandomValues(new Uint8Array(size));
@@ -72,7 +79,7 @@ const datagrams = (output: string) => output.match(/^datagram \d+ [0-9a-f]{64}$/
 /** A socket on a host, which keeps what it prints of datagrams. */
 export async function udpSink(inside: Namespace, address: string): Promise<{ sink: Background; seen(): string[] }> {
   const sink = inside.spawn([process.execPath, "-e", UDP_SINK(address)]);
-  await sink.says("listening");
+  await sink.says("listening", START);
   return { sink, seen: () => datagrams(sink.output) };
 }
 
@@ -81,6 +88,7 @@ export async function udp(from: Host, to: Host): Promise<void> {
   const { sink, seen } = await udpSink(to.inside, "0.0.0.0");
   const source = from.inside.spawn([process.execPath, "-e", UDP_SOURCE(to.ip)]);
   try {
+    await source.says("ready", START);
     for (let sent: string[] = []; !source.output.includes("sent all"); ) {
       const before = sent.length;
       source.write("\n");
@@ -157,12 +165,18 @@ const SINK = `
   } });
   console.log("listening");`;
 
-/** Sends a file by TCP; returns `SIZE SHA256` of what arrived. */
-export async function transfer(from: Host, to: Host, path: string, address = to.ip): Promise<string> {
+/** Sends a file by TCP, or what the shell's `source` prints; returns `SIZE SHA256` of what arrived. */
+export async function transfer(
+  from: Host,
+  to: Host,
+  path: string,
+  address = to.ip,
+  source = `cat ${path}`,
+): Promise<string> {
   const sink = to.inside.spawn([process.execPath, "-e", SINK]);
   try {
-    await sink.says("listening");
-    await from.inside.run(["bash", "-c", `cat ${path} > /dev/tcp/${address}/7000`], { timeoutMs: LIMIT_MS });
+    await sink.says("listening", START);
+    await from.inside.run(["bash", "-c", `${source} > /dev/tcp/${address}/7000`], { timeoutMs: LIMIT_MS });
     return await until("the file to arrive", () => /^\d+ [0-9a-f]{64}$/m.exec(sink.output)?.[0], {
       timeoutMs: LIMIT_MS,
       context: () => sink.output,

@@ -14,8 +14,9 @@ import { container, deviceName, requireVduse } from "../support/vduse.ts";
 const LIMIT_MS = 300_000;
 const FILE_SIZE = 3_000_000;
 const STREAM = sized(5, 20);
-/** What a ping takes where a kick is lost: the switch sleeps until something else wakes it, and the kernel tries again. */
-const LOST_KICK_MS = 100;
+const PING_INTERVAL_S = 1;
+/** Where a kick is lost, the switch sleeps until the next ping wakes it. No busy machine is that slow with most of them. */
+const LOST_KICK_MS = 500 * PING_INTERVAL_S;
 
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-vduse-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -95,10 +96,12 @@ suite("two containers on VDUSE ports", () => {
     async () => {
       const { a, b } = await two("", "--poll", "interrupt");
       await ping(a, b.ip);
-      const { stdout } = await a.inside.run(["ping", "-c", "20", "-i", "0.3", b.ip], { timeoutMs: 30_000 });
+      const words = ["-c", "11", "-i", `${PING_INTERVAL_S}`, b.ip];
+      const { stdout } = await a.inside.run(["ping", ...words], { timeoutMs: 30_000 });
       const times = [...stdout.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms)).sort((x, y) => x - y);
-      expect(times.length).toBe(20);
-      expect(times[10]).toBeLessThan(LOST_KICK_MS);
+      // ping(8) does not wait long for the last one.
+      expect(times.length).toBeGreaterThanOrEqual(9);
+      expect(times[times.length >> 1]).toBeLessThan(LOST_KICK_MS);
     },
     LIMIT_MS,
   );

@@ -140,16 +140,18 @@ requireVduse()("DPDK virtio-user on /dev/vhost-vdpa", () => {
         const driver = await client();
         await carriers(true);
         driver.type("set fwd icmpecho", "start");
-        // ping(8) compares what comes back with what it sent.
+        // ping(8) compares what comes back with what it sent, and fails for a loss. One to a process: why, traffic.ts says.
         for (const [size, pattern] of [
           [56, "5aa5"],
           [777, "00c3"],
           [1472, "0123456789abcdef"],
         ]) {
-          const words = ["-c", "3", "-i", "0.2", "-W", "10", "-M", "do", "-s", `${size}`, "-p", `${pattern}`];
-          const { stdout } = await web.inside.run(["ping", ...words, TESTPMD]);
-          expect(stdout).toContain("3 received");
-          expect(stdout).not.toContain("wrong data");
+          const words = ["-c", "1", "-W", "10", "-M", "do", "-s", `${size}`, "-p", `${pattern}`];
+          for (let count = 0; count < 3; count++) {
+            const { stdout } = await web.inside.run(["ping", ...words, TESTPMD]);
+            expect(stdout).toContain("1 received");
+            expect(stdout).not.toContain("wrong data");
+          }
         }
         await driver.quit();
       },

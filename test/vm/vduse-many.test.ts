@@ -52,7 +52,8 @@ suite("many VDUSE ports", () => {
       );
       expect(await ringyard.stop()).toBe(0);
       await ringyard.start();
-      expect(ringyard.output.match(/adopted device/g)?.length).toBe(MANY);
+      const adopted = () => ringyard.output.match(/adopted device/g)?.length === MANY;
+      await until(`${MANY} devices to be adopted`, adopted, { context: () => ringyard.output });
       await ping(hosts[0], hosts[MANY - 1].ip);
       await ringyard.ctl("down", "--remove");
       const left = await vduseDevices();

@@ -28,7 +28,7 @@ import { asleep, drained } from "../support/sleeping-lane.ts";
 import { iperf, ping, randomFile, transfer, UDP_PORT, udp, udpSink } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 400_000;
 const FILE_SIZE = 3_000_000;
 /** The one frame of a batch. */
 const FIRST = Int32Array.of(0);

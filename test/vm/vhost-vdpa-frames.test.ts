@@ -11,7 +11,7 @@ import type { VdpaGuest, VdpaGuestOptions } from "../support/vhost-vdpa-guest.ts
 import { requireVhostVdpa, useVdpaRig } from "../support/vhost-vdpa-rig.ts";
 import { VdpaStream } from "../support/vhost-vdpa-stream.ts";
 
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 400_000;
 const MIN_FRAME = 14;
 const MAX_FRAME = 65_535 + 14;
 const [A, B] = [mac(1), mac(2)];

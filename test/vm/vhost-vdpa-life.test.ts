@@ -16,7 +16,7 @@ import type { VdpaGuest } from "../support/vhost-vdpa-guest.ts";
 import { requireVhostVdpa, useVdpaRig } from "../support/vhost-vdpa-rig.ts";
 import { VdpaStream } from "../support/vhost-vdpa-stream.ts";
 
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 400_000;
 const RESTARTS = sized(40, 1000);
 const REMAPS = sized(12, 200);
 const MEMORY_SIZE = 1 << 22;

@@ -30,7 +30,7 @@ import { type Host, ping } from "../support/traffic.ts";
 import { until } from "../support/until.ts";
 import { deviceName } from "../support/vduse.ts";
 
-const LIMIT_MS = 400_000;
+const LIMIT_MS = 800_000;
 const MODELS = ["virtio-net-pci", "e1000e"] as const;
 const MEMORY_MB = 128;
 const FILE_MB = 4;
@@ -111,10 +111,16 @@ requireNics(...MODELS)("frames of a QEMU guest", () => {
         const far = await uplink(model);
         const print = await randomFile(guest, "file", FILE_MB);
         expect(await transfer(guest, far, "file")).toBe(print);
-        const { txCopied, txZeroCopy, txFrames, errors, details } = await ringyard.port("uplink");
+        // The guest lives, and a frame may be in one counter and not yet in the other.
+        const alike = async () => {
+          const { txZeroCopy, txFrames } = await ringyard.port("uplink");
+          if (txZeroCopy === txFrames) return true;
+          throw new Error(`${txZeroCopy} of ${txFrames}`);
+        };
+        await until("every frame to be one without a copy", alike);
+        const { txCopied, txFrames, errors, details } = await ringyard.port("uplink");
         expect([txCopied, errors, details.resets]).toEqual([undefined, {}, undefined]);
         expect(txFrames).toBeGreaterThan((FILE_MB * 2 ** 20) / 2 ** 16);
-        expect(txZeroCopy).toBe(txFrames);
         expect((await ringyard.port("vm")).details.zeroCopy).toMatch(/^yes, 1\d\d MiB$/);
       },
       LIMIT_MS,

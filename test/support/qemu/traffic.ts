@@ -30,9 +30,10 @@ export async function untilReachable(from: Guest, to: Guest, timeoutMs = 20_000)
   await until(`${to.name} to answer ${from.name}`, answered, { timeoutMs, context: () => from.shown() });
 }
 
-/** TCP for two seconds, the other way with `-R`; returns the bytes that arrived. */
+/** TCP for two seconds, or as many bytes as `-n` says, the other way with `-R`; returns the bytes that arrived. */
 export async function measureTcp(from: Guest, to: Target, options = ""): Promise<number> {
-  const report = await from.check(`iperf3 -c ${to.ip} -t 2 -J ${options}`, 20_000);
+  const length = /(^| )-n /.test(options) ? "" : "-t 2";
+  const report = await from.check(`iperf3 -c ${to.ip} ${length} -J ${options}`, 20_000);
   return JSON.parse(report).end.sum_received.bytes;
 }
 
