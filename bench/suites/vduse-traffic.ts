@@ -43,18 +43,22 @@ export async function tcp(from: Host, to: Host, seconds: number, undo: Undo, str
   return JSON.parse(stdout).end.sum_received.bits_per_second / 1e6;
 }
 
-/** The times in ms that ping(8) printed for `count` pings. Throws where one was lost, came twice or with other bytes. */
+/**
+ * The times in ms that ping(8) printed for `count` pings, which busybox numbers from 0 and iputils from 1; with -w there may be later
+ * ones. Throws where one was lost, came twice or with other bytes.
+ */
 export function pingTimes(output: string, count: number): number[] {
   const wrong = /^.*(?:wrong data byte|DUP!|truncated).*$/m.exec(output);
   if (wrong !== null) throw new Error(`ping: ${wrong[0]}`);
-  const times = [...output.matchAll(/time=([\d.]+) ms/g)].map(([, time]) => Number(time));
+  const answers = [...output.matchAll(/seq=(\d+) .*time=([\d.]+) ms/g)];
+  const times = answers.filter(([, number]) => Number(number) <= count).map(([, , time]) => Number(time));
   if (times.length !== count) throw new Error(`${times.length} of ${count} pings were answered`);
   return times;
 }
 
-/** Times in ms of pings 10 ms apart. Throws as pingTimes does. */
+/** Times in ms of pings 10 ms apart. Throws as pingTimes does. Without -w, a late last answer would be a lost one to iputils. */
 export async function roundTrips(from: Host, to: Host): Promise<RoundTrips> {
-  const { stdout } = await from.inside.run(["ping", "-c", `${PINGS}`, "-i", "0.01", "-W", "5", to.ip]);
+  const { stdout } = await from.inside.run(["ping", "-c", `${PINGS}`, "-i", "0.01", "-w", "15", to.ip]);
   const times = pingTimes(stdout, PINGS);
   const mean = times.reduce((sum, time) => sum + time, 0) / PINGS;
   return { min: Math.min(...times), median: median(times), mean };

@@ -18,8 +18,8 @@ const PATH_SIZE_MAX = 107 - ".4194304.old".length;
 
 /** Each attempt is lost to another process that takes the path in the same moment. */
 const ATTEMPTS = 8;
-/** Who has the folder's lock needs it for milliseconds. */
-const LOCK_ATTEMPTS = 400;
+/** Who has the folder's lock needs it for milliseconds; but many may start together, on a machine that is busy. */
+const LOCK_ATTEMPTS = 2000;
 const LOCK_PAUSE_MS = 5;
 
 /**

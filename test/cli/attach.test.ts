@@ -96,6 +96,7 @@ describe("down", () => {
     );
     expect(existsSync(control)).toBe(false);
     expect(await process.child.exited).toBe(0);
+    await process.drain();
     const log = process.output.split("\n").filter((line) => line.startsWith("{"));
     expect(log.map((line) => JSON.parse(line).msg)).toEqual(["ready", "stopping", "stopped"]);
   });

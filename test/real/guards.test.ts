@@ -200,9 +200,13 @@ suite("containers that do not trust one another", () => {
       const again = c.inside.spawn(["tcpdump", "-l", "-n", "-i", "eth0", "arp"]);
       try {
         await again.says("listening on eth0");
-        await a.inside.ip("neigh flush dev eth0");
-        await ping(a, b.ip);
-        await again.says(`who-has ${b.ip} `);
+        // What b or c says meanwhile may tell a the address before it asks.
+        await until("a request to be heard", async () => {
+          await a.inside.ip("neigh flush dev eth0");
+          await ping(a, b.ip);
+          await again.says(`who-has ${b.ip} `, { timeoutMs: 1_000 });
+          return true;
+        });
       } finally {
         await again.stop();
       }

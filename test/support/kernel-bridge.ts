@@ -13,7 +13,7 @@ import { until } from "./until.ts";
 
 const HEADER_SIZE = 12;
 const MAX_READ = 4096;
-const PATIENT_MS = 2000;
+const PATIENT_MS = 10_000;
 
 /** What `bridge vlan` says of a port: the VLANs it carries, and the one of untagged frames (0: none), which may leave bare. */
 export interface KernelPort {

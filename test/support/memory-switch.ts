@@ -11,12 +11,13 @@ import { createSwitch } from "../../src/control/switch.ts";
 import { parsePort } from "../../src/control/uri.ts";
 import { kinds } from "../../src/control/wiring.ts";
 import { type MemoryDriver, memoryDriver } from "../../src/ports/memory/driver.ts";
-import { until } from "./until.ts";
+import { PATIENCE, until } from "./until.ts";
 
 export const quiet: SwitchLog = { info() {}, warn() {}, error() {} };
 
-/** Within the time limit that bun gives a hook. */
-const SETTLE_LIMIT_MS = 3_000;
+const SETTLE_LIMIT_MS = 10_000;
+/** For a hook that ends switches, which have to settle before; bun's own limit is 5 s. */
+export const END_LIMIT_MS = 60_000 * PATIENCE;
 
 export interface Received {
   header: Uint8Array;
@@ -104,7 +105,7 @@ export function useMemorySwitch(): (settings: SwitchSettings, ...names: string[]
         await it.api.close();
       }
     }
-  });
+  }, END_LIMIT_MS);
   return async (settings, ...names) => {
     const started = new MemorySwitch(await createSwitch(settings, quiet));
     open.push(started);

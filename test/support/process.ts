@@ -8,7 +8,7 @@ import { PATIENCE, type UntilOptions, until } from "./until.ts";
 
 const KEPT_OUTPUT_SIZE = 64 * 1024;
 /** What a program gets between SIGTERM and SIGKILL. */
-const GRACE_MS = 5_000 * PATIENCE;
+const GRACE_MS = 20_000 * PATIENCE;
 /** For the rest of the output of a program that ended; a daemon it left behind may hold the pipe open. */
 const DRAIN_MS = 500;
 
@@ -91,7 +91,7 @@ export class Background {
     await Promise.race([this.drained, Bun.sleep(DRAIN_MS)]);
   }
 
-  /** SIGTERM (or the signal given), then SIGKILL after the grace time; returns the exit code. */
+  /** SIGTERM (or the signal given), then SIGKILL after the grace time; returns the exit code, when all of the output is there. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     if (this.running) {
       this.child.kill(signal);
@@ -99,6 +99,7 @@ export class Background {
       await this.child.exited;
       clearTimeout(timer);
     }
+    await this.drain();
     return this.child.exited;
   }
 

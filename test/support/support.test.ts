@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type Holdings, heldDifference, holdings } from "./leaks.ts";
 import { requireNamespaces, useNamespaces } from "./netns.ts";
 import { run, useProcesses } from "./process.ts";
-import { until } from "./until.ts";
+import { PATIENCE, until } from "./until.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-support-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -41,7 +41,7 @@ describe("until", () => {
       },
       { timeoutMs: 20, everyMs: 5 },
     );
-    await expect(waiting).rejects.toThrow("waited 20 ms for nothing; last seen: not there");
+    await expect(waiting).rejects.toThrow(`waited ${20 * PATIENCE} ms for nothing; last seen: not there`);
   });
 });
 

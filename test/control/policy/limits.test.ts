@@ -37,6 +37,8 @@ describe.each(["adaptive", "interrupt", "busy"] as const)("a worker that polls %
     expect(numbers(await it.receive("b", 20))).toEqual(upTo(20));
     // Less is never right; more is for a machine that is busy.
     expect(performance.now() - startMs).toBeGreaterThan((20 - 2) * 10);
+    // Counted when the frames have left.
+    await until("none to wait", () => it.api.port("b").limits?.shape.waiting === 0);
     expect(it.api.port("b").limits?.shape).toEqual({ frames: 20, bytes: 20 * SIZE, dropped: 0, waiting: 0 });
     expect(it.api.stats().totals.dropped).toBe(0);
   });

@@ -11,7 +11,8 @@ const LIMIT = 3;
 test("it is blocked with one address too many, and open again after a while with none", async () => {
   const it = await start({}, "a", "b");
   await it.api.setPort("a", { macLimit: LIMIT });
-  await it.api.policy.setPort("a", { limitAction: "shutdown", recoverS: 1 });
+  // Long enough for a test that waits for a processor to see the block.
+  await it.api.policy.setPort("a", { limitAction: "shutdown", recoverS: 3 });
   for (let n = 1; n <= LIMIT; n++) it.send("a", frame(BROADCAST, mac(n)));
   expect(await it.receive("b", LIMIT)).toHaveLength(LIMIT);
   await it.settled();

@@ -27,13 +27,15 @@ describe("a cut connection", () => {
     test(`loses no frame and repeats none, EVENT_IDX ${features.length > 0}`, async () => {
       const vm = await rig.started("vm", { features });
       const arrived: number[] = [];
+      // Counters follow the frames that they count.
+      await rig.memory.settled();
       const { rxFrames } = rig.api.port("vm");
       let sent = 0;
       for (let cut = 0; cut < 8; cut++) {
         sent = sendSome(vm, sent, 20);
         // Cut at once, in the middle of the forwarding, or with everything forwarded.
         if (cut % 3 === 1) await Bun.sleep(0);
-        if (cut % 3 === 2) await until("all forwarded", () => rig.api.port("vm").rxFrames - rxFrames === sent);
+        if (cut % 3 === 2) await until("all forwarded", () => rig.api.port("vm").rxFrames - rxFrames >= sent);
         vm.disconnect();
         sent = sendSome(vm, sent, 5);
         await vm.connect();
@@ -58,9 +60,10 @@ describe("a cut connection", () => {
     };
     await rig.passes(vm);
     for (let cut = 0; cut < 5; cut++) {
+      await rig.memory.settled();
       const wanted = rig.api.port("vm").txFrames + 10;
       for (let n = 0; n < 10; n++) rig.memory.send("left", numbered(VM, LEFT, 7, number++));
-      await until("all forwarded", () => rig.api.port("vm").txFrames === wanted, { everyMs: 0 });
+      await until("all forwarded", () => rig.api.port("vm").txFrames >= wanted, { everyMs: 0 });
       vm.disconnect();
       await rig.idle("vm");
       // The guest may look only now.

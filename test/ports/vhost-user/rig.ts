@@ -13,7 +13,7 @@ import { parsePort } from "../../../src/control/uri.ts";
 import { kinds } from "../../../src/control/wiring.ts";
 import { frame, type Mac, mac } from "../../support/frames.ts";
 import { FrontEnd, type FrontEndOptions } from "../../support/frontend.ts";
-import { MemorySwitch } from "../../support/memory-switch.ts";
+import { END_LIMIT_MS, MemorySwitch } from "../../support/memory-switch.ts";
 import { until } from "../../support/until.ts";
 
 export const LEFT: Mac = mac(0xa1);
@@ -139,7 +139,7 @@ export function useVhostRig(ports: Record<string, string>, settings: SwitchSetti
     rig.closeFrontEnds();
     for (const name of Object.keys(ports)) await rig.idle(name);
     rig.warnings.length = 0;
-  });
-  afterAll(() => rig.close());
+  }, END_LIMIT_MS);
+  afterAll(() => rig.close(), END_LIMIT_MS);
   return rig;
 }
