@@ -21,10 +21,12 @@ import { PAGE_SIZE } from "../sys/memory.ts";
 
 /** How long memory that has to go waits for the NICs: more than a full ring needs on a slow wire. */
 const REAP_MS = 1000;
-/** And so many looks, a fraction of that time, so that a process that stood still meanwhile does not take the NIC for dead. */
-const REAP_LOOKS = 200;
+/** And so many looks, so that a process that stood still meanwhile does not take the NIC for dead. */
+const REAP_LOOKS = 20;
 /** A NIC that has sent nothing for so long is reset, as the kernel's watchdog does it (net/sched/sch_generic.c: 5 s). */
 const STILL_MS = 3000;
+/** And in so many looks after the first. */
+const STILL_LOOKS = 2;
 
 /** What the registry needs of the workers: the Dispatcher, or a test's. */
 export interface DmaWorkers {
@@ -57,7 +59,7 @@ interface Provision {
   /** While a reset is under way. */
   resetting?: Promise<void>;
   /** How far the NIC was with each lane that has frames to send, and since when. */
-  seen: Map<number, { reaped: number; sinceMs: number }>;
+  seen: Map<number, { reaped: number; sinceMs: number; looks: number }>;
 }
 
 export class DmaRegistry {
@@ -144,8 +146,8 @@ export class DmaRegistry {
       const reaped = acquire32(state, TX_REAPED);
       const before = seen.get(lane);
       if (reaped === acquire32(state, TX_POSTED)) seen.delete(lane);
-      else if (before?.reaped !== reaped) seen.set(lane, { reaped, sinceMs: nowMs });
-      else if (nowMs - before.sinceMs >= STILL_MS) still = true;
+      else if (before?.reaped !== reaped) seen.set(lane, { reaped, sinceMs: nowMs, looks: 1 });
+      else if (++before.looks > STILL_LOOKS && nowMs - before.sinceMs >= STILL_MS) still = true;
     }
     return still;
   }

@@ -79,7 +79,7 @@ export class Batch {
   /** What that lane's TX_REAPED has to reach before the frame's buffer may be given back. */
   readonly ticket: Int32Array;
 
-  /** All frames' segments; frame i has `segments[i]` of them from `first[i]` on. */
+  /** All frames' segments; frame i has `segments[i]` of them from `first[i]` on: at least one, and in sum `length[i]` bytes. */
   readonly pool: SegmentList;
 
   /** Slots for frames and segments. With `of`, the same frames as those of another batch, but segments of their own. */

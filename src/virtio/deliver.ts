@@ -85,7 +85,7 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
       const offset = memory.foundOffset;
       let to = offset + NET_HEADER_SIZE;
       let s = first[i];
-      // A frame in one piece, or the private header of one that rules judge; then what follows that.
+      // Mostly the whole frame, or the private header of one that rules judge.
       const piece = segments[i] === 1 ? length : segmentLength[s];
       const from = segmentOffset[s];
       if (piece === BLOCK && ((to | from) & 3) === 0) {
@@ -176,7 +176,7 @@ function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: numbe
   return deliverScattered(deliverer, batch, i, next, free, head);
 }
 
-/** The general case: several descriptors or buffers, several pieces of frame. `buffers` holds the first chain. */
+/** The general case: several descriptors or buffers, several windows. `buffers` holds the first chain. */
 function deliverScattered(
   deliverer: Deliverer,
   batch: Batch,

@@ -149,6 +149,27 @@ test("a NIC is not reset because this process stood still", async () => {
   expect([looks, resets]).toEqual([3, 0]);
 });
 
+test("a NIC that has sent nothing for three seconds, and in three looks, is reset", async () => {
+  const rig = new Rig();
+  let resets = 0;
+  const provision = await rig.provide(0, rig.space(), async () => {
+    resets++;
+    provision.settle();
+  });
+  const after = async (seconds: number) => {
+    await rig.registry.watch(seconds * 1000);
+    return resets;
+  };
+  rig.lane(0, 7, 5);
+  // This process stood still between the first two looks: that says nothing of the NIC.
+  expect([await after(1), await after(9), await after(10)]).toEqual([0, 0, 1]);
+  rig.lane(0, 9, 7);
+  expect([await after(11), await after(12), await after(13), await after(13.9)]).toEqual([1, 1, 1, 1]);
+  rig.lane(0, 9, 8);
+  expect([await after(14), await after(15), await after(16), await after(17)]).toEqual([1, 1, 1, 2]);
+  expect([await after(30), await after(40)]).toEqual([2, 2]);
+});
+
 test("a NIC that leaves during the wait ends it", async () => {
   const rig = new Rig();
   const provision = await rig.provide(0, rig.space());

@@ -163,6 +163,11 @@ export class RingHarness {
         batch.reset();
         const count = sender.lane.fetch(batch);
         pieces.push(...batch.segments.subarray(0, count));
+        for (let i = 0; i < count; i++) {
+          const lengths = batch.pool.length.subarray(batch.first[i], batch.first[i] + batch.segments[i]);
+          const sum = lengths.reduce((total, length) => total + length, 0);
+          if (sum !== batch.length[i]) return `a frame of ${batch.length[i]} bytes in pieces of ${sum}`;
+        }
         if (count > 0) receiver.lane.deliver(batch, every, count);
         sender.lane.release(batch);
       }

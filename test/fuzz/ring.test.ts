@@ -115,6 +115,8 @@ const mistakes: Mistake[] = [
     from: "desc[entry + 2] >= needed;",
     to: "desc[entry + 2] >= needed - 1;",
   },
+  { name: "all pieces but the last", file: DELIVER, from: "left > 1; left--", to: "left > 2; left--" },
+  { name: "the first piece once more", file: DELIVER, from: "segmentLength[s++]", to: "segmentLength[s]" },
   {
     name: "frames merged without being asked",
     file: DELIVER,

@@ -1,9 +1,9 @@
-// copyBytes against Uint8Array.set, over every kind of alignment, length and place: what is inside both windows is copied
+// copyBytes and copyBlock against Uint8Array.set, over every kind of alignment, length and place: what is inside both windows is copied
 // exactly, what is not is refused without touching a byte.
 
 import { afterAll, expect, test } from "bun:test";
 import fc from "fast-check";
-import { copyBytes } from "../../src/mem/copy.ts";
+import { BLOCK, copyBlock, copyBytes } from "../../src/mem/copy.ts";
 import { MAX_WINDOWS, WindowTable } from "../../src/mem/window.ts";
 import { mapAnonymous, unmap, viewOf } from "../../src/sys/memory.ts";
 import { sized } from "../support/scale.ts";
@@ -100,4 +100,30 @@ test("a window that was given back, or never was, takes and gives nothing", () =
       expect(copyBytes(table, bad, 0, good, 0, length)).toBe(false);
     }
   }
+});
+
+test("a block keeps every word's bits, and touches nothing beside itself", () => {
+  const from = new Int32Array(40);
+  crypto.getRandomValues(from);
+  // A NaN with a payload, to whoever copies through floats.
+  from[12] = 0x7ff00001;
+  const to = new Int32Array(40).fill(-1);
+  copyBlock(to, 7, from, 9);
+  const wanted = new Int32Array(40).fill(-1);
+  wanted.set(from.subarray(9, 9 + BLOCK / 4), 7);
+  expect(to).toEqual(wanted);
+});
+
+test("a block that leaves its window reads zeros, and writes nothing there", () => {
+  const from = new Int32Array(20).fill(5);
+  const [bytes, end] = [new Int32Array(60), 50];
+  const to = bytes.subarray(10, end);
+  copyBlock(to, 30, from, 10);
+  expect(Array.from(to)).toEqual([...new Array(30).fill(0), ...new Array(10).fill(5)]);
+  expect(bytes.subarray(end).some((word) => word !== 0)).toBe(false);
+  copyBlock(to, 0, from, 10);
+  expect(Array.from(to.subarray(0, 16))).toEqual([...new Array(10).fill(5), ...new Array(6).fill(0)]);
+  copyBlock(new Int32Array(0), 0, from, 0);
+  copyBlock(to, -16, from, -16);
+  expect(Array.from(to.subarray(0, 16))).toEqual([...new Array(10).fill(5), ...new Array(6).fill(0)]);
 });
