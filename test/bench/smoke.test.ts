@@ -125,11 +125,10 @@ requirePeer(
       ]);
       // Of every unit it is known which way is better.
       expect(compare(result, result).filter(({ change }) => change !== "same")).toEqual([]);
-      // What a steady switch has none of, and what is within the noise where breaths are long.
+      // What a steady switch has none of, and what is within the noise where breaths are long. Collections there may be: in so
+      // short a run code is still being compiled. test/real/gc.test.ts waits until that is over.
       const none = /^(collections|drift|growth|most that the host|worst second|timing)/;
       for (const [subject, value] of values) if (!none.test(subject)) expect(value, subject).toBeGreaterThan(0);
-      // In so short a run code is still being compiled, which may collect: test/real/gc.test.ts waits until that is over.
-      expect(values.get("collections of the workers' heaps")).toBeGreaterThanOrEqual(0);
       expect(stdout).toContain("start to first frame");
       expect((await run(["pgrep", "-af", folder], { allowFailure: true })).stdout).toBe("");
       expect(readdirSync(folder).sort()).toEqual(["result", "result.json"]);

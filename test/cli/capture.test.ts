@@ -11,7 +11,7 @@ import { type Background, run, useProcesses } from "../support/process.ts";
 import { ringyard } from "../support/ringyard.ts";
 import { useServedSwitch } from "../support/served-switch.ts";
 import { requirePrograms } from "../support/skip.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
 const start = useMemorySwitch();
 const serve = useServedSwitch();
@@ -19,7 +19,7 @@ const spawn = useProcesses();
 const directory = useDirectories();
 const MAIN = join(import.meta.dir, "../../src/cli/main.ts");
 const COMMAND = `'${process.execPath}' '${MAIN}' capture`;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 60_000 * PATIENCE;
 
 interface Captured {
   it: MemorySwitch;

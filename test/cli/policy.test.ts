@@ -8,13 +8,13 @@ import type { PortInfo } from "../../src/control/api.ts";
 import type { VlanInfo } from "../../src/control/policy/vlan-info.ts";
 import { useDirectories } from "../support/control.ts";
 import { ringyard, useRingyard } from "../support/ringyard.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
 const directory = useDirectories();
 const up = useRingyard();
 
 /** A dozen processes, one after the other, on a machine that has other things to do. */
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 60_000 * PATIENCE;
 
 let control: string;
 

@@ -9,12 +9,15 @@ import { useCleanup } from "../support/cleanup.ts";
 import { useDirectories } from "../support/control.ts";
 import { useProcesses } from "../support/process.ts";
 import { ringyard, useRingyard } from "../support/ringyard.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
 const directory = useDirectories();
 const spawn = useProcesses();
 const up = useRingyard();
 const defer = useCleanup();
+
+/** In which a switch ends that has nothing to do: far less than `stop` gives it. */
+const END_MS = 5_000 * PATIENCE;
 
 const names = async (control: string) => {
   const { stdout } = await ringyard("port", "list", "--control", control, "--json");
@@ -29,7 +32,9 @@ describe("a switch", () => {
     await running.says(`ringyard ready: 2 ports, control ${control}\n`);
     expect(readdirSync(place).sort()).toEqual(["c.sock", "v.sock"]);
     expect(await names(control)).toEqual(["a=memory:a", `v=vhost-user:${place}/v.sock`]);
+    const asked = performance.now();
     expect(await running.stop("SIGTERM")).toBe(0);
+    expect(performance.now() - asked).toBeLessThan(END_MS);
     expect(readdirSync(place)).toEqual([]);
   });
 

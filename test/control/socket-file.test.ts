@@ -21,7 +21,7 @@ import { useDirectories } from "../support/control.ts";
 import { quiet } from "../support/fake-switch.ts";
 import { run, useProcesses } from "../support/process.ts";
 import { requireRoot } from "../support/skip.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
 const defer = useCleanup();
 const directory = useDirectories();
@@ -148,10 +148,12 @@ describe("the socket", () => {
     expect(await ask(path)).toBe(4);
   });
 
-  test("is won by one of several that start at once", async () => {
-    const path = join(directory(), "control.sock");
-    await staleSocket(path);
-    const script = `
+  test(
+    "is won by one of several that start at once",
+    async () => {
+      const path = join(directory(), "control.sock");
+      await staleSocket(path);
+      const script = `
       import { ControlServer } from "${join(import.meta.dir, "../../src/control/server.ts")}";
       const log = { error() {} };
       await Bun.stdin.stream().getReader().read();
@@ -159,13 +161,15 @@ describe("the socket", () => {
         await ControlServer.listen("${path}", async () => ({ pid: process.pid }), log);
         console.log("won");
       } catch (error) { console.log(error.code); }`;
-    const children = [1, 2, 3, 4].map(() => spawn([process.execPath, "-e", script]));
-    for (const child of children) child.write("go\n");
-    for (const child of children) await child.says(/won|[A-Z]/, { timeoutMs: 30_000 });
-    const words = children.map(({ output }) => output.trim());
-    expect([...words].sort()).toEqual(["BUSY", "BUSY", "BUSY", "won"]);
-    expect(await ask(path)).toBe(children[words.indexOf("won")].pid);
-  }, 60_000);
+      const children = [1, 2, 3, 4].map(() => spawn([process.execPath, "-e", script]));
+      for (const child of children) child.write("go\n");
+      for (const child of children) await child.says(/won|[A-Z]/, { timeoutMs: 30_000 });
+      const words = children.map(({ output }) => output.trim());
+      expect([...words].sort()).toEqual(["BUSY", "BUSY", "BUSY", "won"]);
+      expect(await ask(path)).toBe(children[words.indexOf("won")].pid);
+    },
+    60_000 * PATIENCE,
+  );
 });
 
 describe("the default path", () => {

@@ -14,10 +14,10 @@ import { requirePrograms } from "../support/skip.ts";
 import { RINGYARD, useSwitch } from "../support/switch.ts";
 import { requireTap } from "../support/tap.ts";
 import { address, iperf, ping } from "../support/traffic.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
 const MIB = 2 ** 20;
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 120_000 * PATIENCE;
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-capture-"));
 useCleanup()(() => rmSync(scratch, { recursive: true }));
 

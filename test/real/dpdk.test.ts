@@ -9,9 +9,9 @@ import type { SwitchStats } from "../../src/control/api.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { type ClientPort, type DpdkClient, type PortCounters, requireDpdk, useDpdk } from "../support/dpdk.ts";
 import { type SwitchProcess, useSwitch } from "../support/switch.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 60_000 * PATIENCE;
 const CIRCLING = 2 * 8 * 32;
 const ENOUGH = 20_000;
 

@@ -15,9 +15,10 @@ import type { Background } from "../support/process.ts";
 import { requirePrograms } from "../support/skip.ts";
 import { links, requireTap } from "../support/tap.ts";
 import { address, type Host, ping } from "../support/traffic.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
-const LIMIT_MS = 120_000;
+/** Two waits of a minute, and what is around them. */
+const LIMIT_MS = 150_000 * PATIENCE;
 const startSwitch = useMemorySwitch();
 
 /** A switch with a container at each of these ports. */

@@ -15,9 +15,9 @@ import { FrontEnd } from "../support/frontend.ts";
 import { run } from "../support/process.ts";
 import { type SwitchProcess, useSwitch } from "../support/switch.ts";
 import { linkNames, requireTap } from "../support/tap.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 60_000 * PATIENCE;
 const RING_LENGTH = 256;
 /** Sent and not yet received: always room in the receiver's ring. */
 const IN_FLIGHT = 192;

@@ -8,10 +8,10 @@ import { requirePrograms } from "../support/skip.ts";
 import { type SwitchProcess, useSwitch } from "../support/switch.ts";
 import { requireTap } from "../support/tap.ts";
 import { address, type Host } from "../support/traffic.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
 /** A single step has limits of its own and fails with what it waited for. */
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 120_000 * PATIENCE;
 const MBIT = 1_000_000;
 const RATE = 10 * MBIT;
 const SECONDS = 4;
@@ -34,7 +34,7 @@ async function traffic(from: Host, to: Host, port: number, ...words: string[]): 
   try {
     await server.says("Server listening");
     const argv = ["iperf3", "-J", "-c", to.ip, "-p", `${port}`, "-t", `${SECONDS}`, ...words];
-    const { stdout } = await from.inside.run(argv, { timeoutMs: LIMIT_MS });
+    const { stdout } = await from.inside.run(argv);
     const { sum_received, sum } = JSON.parse(stdout).end;
     return { rate: sum_received.bits_per_second, sent: sum?.packets ?? 0 };
   } finally {
@@ -50,7 +50,7 @@ const datagrams = (rate: number, ...words: string[]) => ["-u", "-b", `${rate}`, 
  */
 async function pings(from: Host, to: Host, ...words: string[]): Promise<{ lost: number; medianMs: number }> {
   const argv = ["ping", "-c", `${PINGS}`, "-i", "0.02", "-w", "5", ...words, to.ip];
-  const { stdout } = await from.inside.run(argv, { timeoutMs: LIMIT_MS, allowFailure: true });
+  const { stdout } = await from.inside.run(argv, { allowFailure: true });
   const answers = new Map<number, number>();
   for (const [, number, ms] of stdout.matchAll(/icmp_seq=(\d+) .*time=([\d.]+)/g)) {
     if (Number(number) <= PINGS) answers.set(Number(number), Number(ms));

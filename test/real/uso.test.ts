@@ -22,9 +22,9 @@ import { type Namespace, useNamespaces } from "../support/netns.ts";
 import { useSwitch } from "../support/switch.ts";
 import { KERNEL_HAS_USO, links, requireTap } from "../support/tap.ts";
 import { address, ping, sendSegments, UDP_PORT, udpSegments, udpSink } from "../support/traffic.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE, until } from "../support/until.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 60_000 * PATIENCE;
 const PEER = mac(0xee);
 const ALL = "csum,ecn,tso4,tso6,uso";
 const scratch = mkdtempSync(join(tmpdir(), "ringyard-uso-"));

@@ -23,8 +23,9 @@ import { useNamespaces } from "../support/netns.ts";
 import { requirePrograms } from "../support/skip.ts";
 import { requireTap } from "../support/tap.ts";
 import { address, type Host, ping, randomFile, transfer, udp } from "../support/traffic.ts";
+import { PATIENCE } from "../support/until.ts";
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 120_000 * PATIENCE;
 const MIB = 2 ** 20;
 const access = (vid: number): PortSettings => ({ vlan: { mode: "access", vid } });
 

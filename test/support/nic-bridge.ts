@@ -52,7 +52,7 @@ export class NicEnd {
   private constructor(
     readonly device: VfioDevice,
     readonly nic: DrivenNic,
-    windows: WindowTable,
+    readonly windows: WindowTable,
   ) {
     this.states = Array.from({ length: nic.pairs }, () => new Int32Array(LANE_STATE_LENGTH));
     this.received = this.states.map(() => 0);

@@ -10,7 +10,7 @@ const KEPT_OUTPUT_SIZE = 64 * 1024;
 /** What a program gets between SIGTERM and SIGKILL. */
 const GRACE_MS = 20_000 * PATIENCE;
 /** For the rest of the output of a program that ended; a daemon it left behind may hold the pipe open. */
-const DRAIN_MS = 500;
+const DRAIN_MS = 500 * PATIENCE;
 
 export interface Finished {
   stdout: string;
@@ -86,12 +86,12 @@ export class Background {
     if (!said()) throw new Error(`${this.argv.join(" ")} ended before it said "${pattern}"\n${this.kept}`);
   }
 
-  /** Waits for the rest of the output, once the program has ended. */
+  /** Waits for the rest of the output, once the program has ended, but no longer than DRAIN_MS. */
   async drain(): Promise<void> {
     await Promise.race([this.drained, Bun.sleep(DRAIN_MS)]);
   }
 
-  /** SIGTERM (or the signal given), then SIGKILL after the grace time; returns the exit code, when all of the output is there. */
+  /** SIGTERM (or the signal given), then SIGKILL after the grace time; returns the exit code, after `drain`. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     if (this.running) {
       this.child.kill(signal);

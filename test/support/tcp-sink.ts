@@ -1,12 +1,13 @@
-// A TCP peer of the smallest kind on a memory port: it answers one connection after the other, takes what comes in order,
-// and keeps every frame of it with its virtio-net header. A kernel's stack on the other side then shows what it sends when
+// A TCP peer of the smallest kind on a memory port, for one connection: it takes what comes in order, and keeps it, with the
+// virtio-net header of each segment that brought something new. A kernel's stack on the other side then shows what it sends when
 // the switch lets it.
 //
-//   kernel --SYN, data, FIN--> switch --> sink: checks every plain frame whole, keeps the stream
+//   kernel --SYN, data, FIN--> switch --> sink: checks lengths and checksums of every TCP segment, keeps the stream
 //          <--SYN-ACK, ACK, FIN-ACK--
 //
 // No loss, no reordering, no window: the switch has to do without. What the kernel sends again, since an answer took too long, is
-// acknowledged again and not kept twice. Main thread of a test process.
+// checked and acknowledged again, and not kept twice. A segment that is wrong or beyond the next one fails the connection: by what
+// the kernel sends again the stream would become right. Main thread of a test process.
 
 import {
   buildEthernet,
@@ -18,6 +19,7 @@ import {
 } from "../dataplane/offload/reference.ts";
 import { type NetHeader, readNetHeader, type Tcp, verifyTcp } from "./frames.ts";
 import type { MemorySwitch } from "./memory-switch.ts";
+import { until } from "./until.ts";
 
 const FIN = 0x01;
 const SYN = 0x02;
@@ -26,6 +28,8 @@ const ECE = 0x40;
 const CWR = 0x80;
 export const MSS = 1400;
 const FIRST_SEQUENCE = 1000;
+/** For a whole connection. */
+const LIMIT_MS = 20_000;
 
 export interface SinkOptions {
   mac: number[];
@@ -45,7 +49,9 @@ export interface Segment {
 export class TcpSink {
   readonly segments: Segment[] = [];
   readonly data: Uint8Array[] = [];
-  finished = false;
+  private finished = false;
+  /** What was wrong first. */
+  private wrong: unknown;
   private expected = 0;
   private sequence = FIRST_SEQUENCE;
   private congested = false;
@@ -58,8 +64,23 @@ export class TcpSink {
     private readonly options: SinkOptions,
   ) {}
 
-  /** Handles what has arrived. Throws for a frame that is not whole, or that is beyond the next one. */
-  poll(): void {
+  /** Answers until the connection has ended; throws for the first segment that is not whole, or that is beyond the next one. */
+  async finish(what: string, context: () => string): Promise<void> {
+    const probe = () => {
+      try {
+        this.take();
+      } catch (error) {
+        // Kept from `until`, which would ask again.
+        this.wrong ??= error;
+      }
+      return this.finished || this.wrong !== undefined;
+    };
+    await until(what, probe, { everyMs: 1, timeoutMs: LIMIT_MS, context });
+    if (this.wrong !== undefined) throw this.wrong;
+  }
+
+  /** Handles what has arrived. */
+  private take(): void {
     for (const { header, frame } of this.it.drain(this.port)) {
       const told = readNetHeader(header);
       const tcp = told.flags === 1 ? partialTcp(frame) : verifyTcp(frame);

@@ -4,7 +4,10 @@
 
 /** On a host: CI's has few processors, and shares them. */
 const HOST_PATIENCE = process.env.CI === "true" ? 3 : 1;
-/** How much longer than elsewhere things may take here: scripts/vm emulates its processors, and its host may be busy. */
+/**
+ * How much longer than elsewhere things may take here: scripts/vm emulates its processors, and its host may be busy. A test's own
+ * limit is multiplied by it, too, where the test waits: else bun ends the test before the wait says what it saw.
+ */
 export const PATIENCE = process.env.RINGYARD_VM === undefined ? HOST_PATIENCE : 6;
 
 export interface UntilOptions {

@@ -63,6 +63,11 @@ export class VdpaStream {
     this.received = number;
   }
 
+  /** Frames that came, each counted once: what `pump` waits for may all be lost, where that is allowed. */
+  get arrived(): number {
+    return this.received - this.lost;
+  }
+
   /** Frames whose buffers the switch has given back. */
   get acknowledged(): number {
     return this.sent - this.from.inFlight;

@@ -54,20 +54,26 @@ suite("a switch that is killed and started again", () => {
       const enough = join(scratch, "enough");
       // Until the last life has begun: any one file may have passed before this process sees that it moves.
       const arrived = transfer(a, b, path, b.ip, `while [ ! -e ${enough} ] && cat ${path}; do :; done`);
-      for (let life = 0; life < LIVES; life++) {
-        const { rxFrames } = await ringyard.port("a");
-        await until("the transfer to move", async () => (await ringyard.port("a")).rxFrames > rxFrames + 20);
-        await ringyard.kill();
-        expect(await a.inside.ip("link show eth0")).toBe(before);
-        await ringyard.start();
-        await ringyard.logged(`adopted device ${names[0]}`);
-        // What the kernel asks while there is no switch waits for the next one, however long that takes.
-        expect(readFileSync(`/sys/class/vduse/${names[0]}/msg_timeout`, "utf8")).toBe("0\n");
-        expect(await ringyard.port("a")).toMatchObject({ carrier: true, details: { adopted: true } });
+      try {
+        for (let life = 0; life < LIVES; life++) {
+          const { rxFrames } = await ringyard.port("a");
+          await until("the transfer to move", async () => (await ringyard.port("a")).rxFrames > rxFrames + 20);
+          await ringyard.kill();
+          expect(await a.inside.ip("link show eth0")).toBe(before);
+          await ringyard.start();
+          await ringyard.logged(`adopted device ${names[0]}`);
+          // What the kernel asks while there is no switch waits for the next one, however long that takes.
+          expect(readFileSync(`/sys/class/vduse/${names[0]}/msg_timeout`, "utf8")).toBe("0\n");
+          expect(await ringyard.port("a")).toMatchObject({ carrier: true, details: { adopted: true } });
+        }
+      } finally {
+        // Else the loop sends without end, where something fails.
+        writeFileSync(enough, "");
       }
-      writeFileSync(enough, "");
       const print = await arrived;
-      expect(print).toBe(await repeated(path, Number.parseInt(print, 10)));
+      const size = Number.parseInt(print, 10);
+      expect(size).toBeGreaterThanOrEqual(FILE_SIZE);
+      expect(print).toBe(await repeated(path, size));
       await ping(b, a.ip);
     },
     LIMIT_MS,

@@ -5,7 +5,7 @@ import type { PortSettings } from "../../../src/control/policy/named-policy.ts";
 import { PROBE_DESTINATION } from "../../../src/dataplane/bridge/probe.ts";
 import { BROADCAST, frame, mac, macText } from "../../support/frames.ts";
 import { type MemorySwitch, useMemorySwitch } from "../../support/memory-switch.ts";
-import { until } from "../../support/until.ts";
+import { PATIENCE, until } from "../../support/until.ts";
 
 const cables: Timer[] = [];
 // First of the hooks: a switch that ends has to settle before.
@@ -85,21 +85,25 @@ for (const cpus of [undefined, [-1, -1]]) {
   });
 }
 
-test("a blocked port is tried again, stays blocked while there is a loop, and open when there is none", async () => {
-  const it = await start({}, "a", "b");
-  await guard(it, { a: { ...GUARDED, recoverS: 1 }, b: GUARDED });
-  // Of two ports either may be blocked; of this one, a.
-  const loop = cable(it, "a", "a");
-  await until("a second block", () => (it.api.port("a").blocks ?? 0) >= 2);
-  loop.cut();
-  await until("the port to be open", () => blocked(it).length === 0);
-  // Two rounds of probes that do not come back.
-  await probeOf(it, "a");
-  await probeOf(it, "a");
-  expect(blocked(it)).toEqual([]);
-  it.send("a", frame(BROADCAST, mac(1)));
-  await until("traffic", () => it.drain("b").some(({ frame: bytes }) => bytes[0] === 0xff));
-}, 30_000);
+test(
+  "a blocked port is tried again, stays blocked while there is a loop, and open when there is none",
+  async () => {
+    const it = await start({}, "a", "b");
+    await guard(it, { a: { ...GUARDED, recoverS: 1 }, b: GUARDED });
+    // Of two ports either may be blocked; of this one, a.
+    const loop = cable(it, "a", "a");
+    await until("a second block", () => (it.api.port("a").blocks ?? 0) >= 2);
+    loop.cut();
+    await until("the port to be open", () => blocked(it).length === 0);
+    // Two rounds of probes that do not come back.
+    await probeOf(it, "a");
+    await probeOf(it, "a");
+    expect(blocked(it)).toEqual([]);
+    it.send("a", frame(BROADCAST, mac(1)));
+    await until("traffic", () => it.drain("b").some(({ frame: bytes }) => bytes[0] === 0xff));
+  },
+  30_000 * PATIENCE,
+);
 
 test("an operator's link=up opens it, and a blocked port drops both ways as if it were down", async () => {
   const it = await start({}, "a", "b");
