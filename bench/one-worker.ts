@@ -35,12 +35,15 @@ export const RING = 256;
 const BUFFER_SIZE = 2048;
 /** VIRTIO_F_VERSION_1, in the features' high word. */
 const VERSION_1 = 1;
+const GIB = 2 ** 30;
+/** Puts a ring's neighbours into different GiB. */
+const SCATTER = 0x9e3779b1;
 
 /** The turns that fit the rings. */
 export const TURNS = RING / BURST;
 
 /** Opens port `index` and its lane. */
-function openPort({ windows, shared, tables, fdb, together }: Dataplane, index: number, frameSize: number) {
+function openPort({ windows, shared, tables, fdb, together, memoryGiB }: Dataplane, index: number, frameSize: number) {
   const receive = driverRingLayout(RING, 0);
   const transmit = driverRingLayout(RING, receive.bytes);
   const received = receive.bytes + transmit.bytes;
@@ -57,7 +60,8 @@ function openPort({ windows, shared, tables, fdb, together }: Dataplane, index: 
     {
       featuresLo: 0,
       featuresHi: VERSION_1,
-      regions: [{ guest: 0, size, address }],
+      // The same bytes in each GiB: nothing but the look-up differs.
+      regions: Array.from({ length: memoryGiB }, (_, k) => ({ guest: k * GIB, size, address })),
       deliver: { ...receive, kickFd, callFd, enabled: true },
       fetch: { ...transmit, kickFd, callFd, enabled: true },
     },
@@ -67,7 +71,11 @@ function openPort({ windows, shared, tables, fdb, together }: Dataplane, index: 
   shared.control[SharedState.portWord(index, PORT_UP)] = 1;
   shared.control[SharedState.portWord(index, PORT_MAX_FRAME)] = MAX_FRAME;
   if (index < CLIENT_MACS.length) fdbAddStatic(fdb, CLIENT_MACS[index], index);
-  const buffers = (offset: number, length: number) => ({ at: offset, address: offset, length });
+  const buffers = (at: number, length: number) => ({
+    at,
+    address: (i: number) => at + i * BUFFER_STRIDE + ((Math.imul(i, SCATTER) >>> 20) % memoryGiB) * GIB,
+    length,
+  });
   return {
     lane,
     counters,
@@ -99,6 +107,8 @@ interface Dataplane {
   readonly fdb: Fdb;
   readonly tables: Tables;
   readonly together: boolean;
+  /** Drivers' memory: buffers are scattered over so many GiB of addresses. */
+  readonly memoryGiB: number;
 }
 
 export class OneWorker implements Dataplane {
@@ -110,6 +120,7 @@ export class OneWorker implements Dataplane {
   readonly tables: Tables;
   /** Lanes are delivered into as where another worker may do so at the same time. */
   readonly together: boolean;
+  readonly memoryGiB: number;
   private readonly fallback = new Fallback(this.windows);
   private readonly runner: PlanRunner;
   /** Frames come from the first. */
@@ -120,10 +131,11 @@ export class OneWorker implements Dataplane {
 
   constructor(
     private readonly frameSize: number,
-    { ports = 2, fdb = allocateFdb(1024), together = false } = {},
+    { ports = 2, fdb = allocateFdb(1024), together = false, memoryGiB = 1 } = {},
   ) {
     this.fdb = fdb;
     this.together = together;
+    this.memoryGiB = memoryGiB;
     this.tables = new Tables(this.windows, this.fdb, this.shared.control, this.shared, 0);
     this.runner = new PlanRunner(this.windows, this.tables.batch, 0);
     this.shared.control[CLOCK_S] = 1;

@@ -20,9 +20,9 @@ export interface RingPlace {
 }
 
 export interface RingBuffers {
-  /** Offset of the first, and the driver's address of it. */
+  /** Offset of the first, and the driver's address of number `i`, which is usually as far from the first one's as its offset. */
   readonly at: number;
-  readonly address: number;
+  address(i: number): number;
   /** Bytes that the device may read or write, header included. */
   readonly length: number;
 }
@@ -50,7 +50,7 @@ export class SteadyRing {
     this.used = new Uint16Array(memory, used, 2 + size * 4);
     const view = new DataView(memory, desc, size * 16);
     for (let i = 0; i < size; i++) {
-      view.setBigUint64(i * 16, BigInt(buffers.address + i * BUFFER_STRIDE), true);
+      view.setBigUint64(i * 16, BigInt(buffers.address(i)), true);
       view.setUint32(i * 16 + 8, buffers.length, true);
       view.setUint16(i * 16 + 12, writable ? VRING_DESC_F_WRITE : 0, true);
       this.avail[2 + i] = i;

@@ -35,9 +35,9 @@ export class VhostPort {
     this.halves = new Uint16Array(memory.buffer);
     this.words = new Int32Array(memory.buffer);
     const ring = (at: typeof receive, length: number, writable: boolean) => {
-      const address = front.ram.alloc(RING * BUFFER_STRIDE);
+      const first = front.ram.alloc(RING * BUFFER_STRIDE);
       const [desc, avail, used] = [at.desc, at.avail, at.used].map((guest) => guest - GUEST_BASE);
-      const buffers = { at: address - GUEST_BASE, address, length };
+      const buffers = { at: first - GUEST_BASE, address: (i: number) => first + i * BUFFER_STRIDE, length };
       return new SteadyRing(memory.buffer, { size: RING, desc, avail, used }, buffers, writable);
     };
     for (const { desc, used } of front.rings) memory.fill(0, desc - GUEST_BASE, used + 6 + RING * 8 - GUEST_BASE);

@@ -1,6 +1,6 @@
 // One measurement of bench/suites/growth.ts, in a process of its own: nanoseconds that a frame costs a worker. Prints the number.
 //
-//   bun bench/suites/growth-entry.ts ADDRESSES PORTS SIZE MILLISECONDS WORKERS
+//   bun bench/suites/growth-entry.ts ADDRESSES PORTS SIZE MILLISECONDS WORKERS GIB        GIB: of each driver's memory
 //
 // Worker w runs in a thread of its own on CPU w and moves frames between ports of its own. What they share is what a switch's workers
 // share: the fdb. Each looks at what arrives; the number is their mean.
@@ -23,6 +23,7 @@ interface Job {
   ports: number;
   size: number;
   milliseconds: number;
+  memoryGiB: number;
   cpu: number;
   fdb: SharedArrayBuffer;
   /** Workers that have not begun, and whether one is alone. */
@@ -34,9 +35,9 @@ interface Job {
  * In the worker's thread: returns what a frame cost it. The least reading of the second half, when all is compiled: what the code takes while
  * nobody else has a part of the processor.
  */
-function measure({ addresses, ports, size, milliseconds, cpu, fdb, starting, alone }: Job): number {
+function measure({ addresses, ports, size, milliseconds, memoryGiB, cpu, fdb, starting, alone }: Job): number {
   pinToCpu(cpu);
-  const worker = new OneWorker(size, { ports, fdb: viewFdb(fdb), together: !alone });
+  const worker = new OneWorker(size, { ports, fdb: viewFdb(fdb), together: !alone, memoryGiB });
   if (Atomics.sub(starting, 0, 1) === 1) Atomics.notify(starting, 0);
   for (let left = Atomics.load(starting, 0); left > 0; left = Atomics.load(starting, 0)) {
     Atomics.wait(starting, 0, left);
@@ -63,12 +64,12 @@ function measure({ addresses, ports, size, milliseconds, cpu, fdb, starting, alo
 }
 
 async function measureTogether(): Promise<number> {
-  const [addresses, ports, size, milliseconds, workers] = process.argv.slice(2).map(Number);
+  const [addresses, ports, size, milliseconds, workers, memoryGiB] = process.argv.slice(2).map(Number);
   const fdb = allocateFdb(addresses + OF_PORTS);
   learnStations(fdb, addresses, ports);
   const starting = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   starting[0] = workers;
-  const job = { addresses, ports, size, milliseconds, fdb: fdb.buffer, starting, alone: workers === 1 };
+  const job = { addresses, ports, size, milliseconds, memoryGiB, fdb: fdb.buffer, starting, alone: workers === 1 };
   const results = Array.from({ length: workers }, (_, cpu) => {
     const thread = new Worker(import.meta.path, { workerData: { ...job, cpu } satisfies Job });
     return new Promise<number>((resolve, reject) => thread.on("message", resolve).on("error", reject));

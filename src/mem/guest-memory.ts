@@ -2,7 +2,11 @@
 // A driver's memory as one worker sees it: the list of windows that together make the driver's address space, and the
 // look-up from a driver's address to (window, offset).
 //
-//   driver address ---> which window? (last hit first, at the beginning the largest; then the list by address) ---> window index, byte offset, bytes left
+//   driver address ---> which window? ---> window index, byte offset, bytes left
+//
+//   1. that of the last hit, at the beginning the largest
+//   2. that of the address's GiB: windows end where a GiB of addresses does, so most have theirs for themselves
+//   3. the list by address
 //
 // 64-bit addresses arrive as two 32-bit words. Those in the window of the last hit, which most are, stay that; others become one
 // double, exact below 2^53, and anything above is refused.
@@ -17,6 +21,12 @@ export const MAX_RANGES = 320;
 /** An address word above this makes the address 2^53 or more. */
 const MAX_HIGH_WORD = 0x1fffff;
 const HIGH = 2 ** 32;
+/** GiB that have a place of their own in the map: those of a port. Others share these. */
+const MAP_MASK = 255;
+// Words of the map: a window's start, its bytes as in `near`, its index; the first two as in startHi and startLo.
+const MAP_LO = 1;
+const MAP_NEAR = 2;
+const MAP_WINDOW = 3;
 
 export class GuestMemory {
   private readonly start = new Float64Array(MAX_RANGES);
@@ -27,6 +37,8 @@ export class GuestMemory {
   private readonly startLo = new Int32Array(MAX_RANGES);
   private readonly near = new Int32Array(MAX_RANGES);
   private count = 0;
+  /** The largest window of each GiB. */
+  private readonly map = new Int32Array(4 * (MAP_MASK + 1));
   // Of the window of the last hit.
   private lastHi = 0;
   private lastLo = 0;
@@ -44,18 +56,32 @@ export class GuestMemory {
    * LIMIT. Cold.
    */
   add(guest: number, size: number, address: number): void {
-    for (let offset = 0; offset < size; offset += WINDOW_SPAN) {
-      const span = Math.min(size - offset, WINDOW_SPAN + WINDOW_OVERLAP);
+    for (let offset = 0, left = 0; offset < size; offset += left) {
+      left = WINDOW_SPAN - ((guest + offset) % WINDOW_SPAN);
+      const span = Math.min(size - offset, left + WINDOW_OVERLAP);
       if (this.count === MAX_RANGES) throw tooManyRanges();
       const window = this.windows.add(address + offset, span);
       let index = this.count++;
       for (; index > 0 && this.start[index - 1] > guest + offset; index--) this.move(index - 1, index);
       this.place(index, guest + offset, span, window);
     }
-    // Most drivers have all their buffers in their largest window. Where no other is ever searched for, the engine leaves the search out of
-    // the loops around `find`, which are a quarter quicker then.
+    this.fillMap();
+  }
+
+  /** Cold. */
+  private fillMap(): void {
+    const { map } = this;
+    const largestOf = new Map<number, number>();
     let largest = 0;
-    for (let index = 1; index < this.count; index++) {
+    for (let index = 0; index < this.count; index++) {
+      const at = mapAt(this.startLo[index], this.startHi[index]);
+      const rival = largestOf.get(at);
+      if (rival !== undefined && this.bytes[rival] >= this.bytes[index]) continue;
+      largestOf.set(at, index);
+      map[at] = this.startHi[index];
+      map[at + MAP_LO] = this.startLo[index];
+      map[at + MAP_NEAR] = this.near[index];
+      map[at + MAP_WINDOW] = this.window[index];
       if (this.bytes[index] > this.bytes[largest]) largest = index;
     }
     this.remember(largest);
@@ -88,7 +114,28 @@ export class GuestMemory {
       this.foundOffset = offset;
       return length;
     }
-    return this.search(lo, hi, length);
+    return this.findMapped(lo, hi, length);
+  }
+
+  /**
+   * The second of the ways, without a call: where nothing else is ever searched for, the engine leaves the search out of the loops
+   * around `find`, which are a quarter quicker then.
+   */
+  private findMapped(lo: number, hi: number, length: number): number {
+    const { map } = this;
+    const at = mapAt(lo, hi);
+    const start = map[at + MAP_LO];
+    const near = map[at + MAP_NEAR];
+    const offset = (lo - start) | 0;
+    if (hi !== map[at] || offset < 0 || offset > near - length) return this.search(lo, hi, length);
+    const window = map[at + MAP_WINDOW];
+    this.lastHi = hi;
+    this.lastLo = start;
+    this.lastNear = near;
+    this.lastWindow = window;
+    this.foundWindow = window;
+    this.foundOffset = offset;
+    return length;
   }
 
   /** The same for a ring's part, which is looked up once: leaves no trace in what `find` asks first. Cold. */
@@ -142,9 +189,15 @@ export class GuestMemory {
     for (let index = 0; index < this.count; index++) this.windows.remove(this.window[index]);
     this.count = 0;
     this.lastNear = 0;
+    this.map.fill(0);
     this.start.fill(0);
     this.bytes.fill(0);
   }
+}
+
+/** Where in the map the GiB of an address is. */
+function mapAt(lo: number, hi: number): number {
+  return (((hi << 2) | (lo >>> 30)) & MAP_MASK) << 2;
 }
 
 /** Cold. */

@@ -61,10 +61,16 @@ requirePeer(
       for (const { samples } of results) for (const { subject, value } of samples) values.set(subject, value);
       const left = GUESTS.filter(() => !suites.includes("guests"));
       expect([...values.keys(), ...left].sort()).toEqual([
+        "1 GiB of memory, 2 addresses",
+        "1 GiB of memory, 2 addresses, 2 workers",
         "100 addresses, 2 ports",
         "100 addresses, 2 ports, 2 workers",
         "100 addresses, 2 ports, 2 workers, against 2",
         "100 addresses, 2 ports, against 2",
+        "2 GiB of memory, 2 addresses",
+        "2 GiB of memory, 2 addresses, 2 workers",
+        "2 GiB of memory, 2 addresses, 2 workers, against 1",
+        "2 GiB of memory, 2 addresses, against 1",
         "2 addresses, 2 ports",
         "2 addresses, 2 ports, 2 workers",
         "2 ports, 1024 addresses",

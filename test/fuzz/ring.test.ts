@@ -81,6 +81,18 @@ const mistakes: Mistake[] = [
     from: "if (hi === this.lastHi && offset",
     to: "if (offset",
   },
+  {
+    name: "a mapped window's end unchecked",
+    file: "src/mem/guest-memory.ts",
+    from: "offset > near - length",
+    to: "offset > near",
+  },
+  {
+    name: "mapped addresses cut to 32 bits",
+    file: "src/mem/guest-memory.ts",
+    from: "if (hi !== map[at] || offset",
+    to: "if (offset",
+  },
   { name: "one jump too far", file: FETCH, from: "- fetcher.held.count)", to: "- fetcher.held.count + 1)" },
   { name: "a head outside", file: FETCH, from: "if (head >= size) {", to: "if (head > size) {" },
   { name: "runts", file: FETCH, from: "if (length < MIN_FRAME) {", to: "if (length < MIN_FRAME - 1) {" },
