@@ -17,7 +17,7 @@ export interface SystemPackage {
 }
 
 export const systemPackages: readonly SystemPackage[] = [
-  { name: "iproute2", proof: "ip", why: "network namespaces", purposes: ["demo", "test", "bench"] },
+  { name: "iproute2", proof: "ip", why: "network namespaces, tc's filters", purposes: ["demo", "test", "bench"] },
   { name: "iputils-ping", proof: "ping", why: "pings between ports", purposes: ["demo", "test", "bench"] },
   { name: "iperf3", proof: "iperf3", why: "TCP transfers between ports", purposes: ["demo", "test", "bench"] },
   { name: "procps", proof: "pgrep", why: "programs that were left behind", purposes: ["test"] },
