@@ -1,7 +1,7 @@
 // What `npm test` runs: the system packages that tests need, formatter and linter, types, then every test file, each in a
 // process of its own (a crash, a leak or a hung peer stays in its file), one after the other (the real peers share ports
 // of the machine: CPUs, hugepages, namespaces). Files in test/vm/ run in virtual machines, on each of their kernels: where there is memory
-// for it, two machines at a time, beside the others.
+// for it, two machines at a time, beside the others; those that need two processors at the same time one after the other, when all else is done.
 //
 //   bun scripts/test.ts [PATTERN…]      with patterns: only test files whose path contains one, nothing else
 //   RINGYARD_TEST_ALONE=1               one file at a time
@@ -112,10 +112,18 @@ function prepareMachines(files: string[]): Map<string, Promise<unknown>> {
 
 type Job = () => Promise<void>;
 
+/** A machine's files. */
+interface MachineJob {
+  readonly length: number;
+  /** It needs processors of its own: what polls on one waits for what runs on another, and on a busy host takes five times as long. */
+  readonly isAlone: boolean;
+  readonly job: Job;
+}
+
 /** Files in virtual machines: a job for each machine, those with most files first, so that no long one is left for the end. */
-async function machineJobs(files: string[], live: boolean, results: Results): Promise<Job[]> {
+async function machineJobs(files: string[], live: boolean, results: Results): Promise<MachineJob[]> {
   const settings = { seconds: FILE_TIMEOUT_MS / 1000, nice: live ? 0 : MACHINES_NICE, live };
-  const jobs: { length: number; job: Job }[] = [];
+  const jobs: MachineJob[] = [];
   for (const [kernel, ready] of prepareMachines(files)) {
     for (const group of await machineGroups(kernel, files)) {
       const job = async () => {
@@ -128,10 +136,10 @@ async function machineJobs(files: string[], live: boolean, results: Results): Pr
           } else results.add({ file, where: kernel, seconds: lap() }, output, exitCode);
         }
       };
-      jobs.push({ length: group.length, job });
+      jobs.push({ length: group.length, isAlone: (group[0].needs.processors ?? 1) > 1, job });
     }
   }
-  return jobs.sort((a, b) => b.length - a.length).map(({ job }) => job);
+  return jobs.sort((a, b) => b.length - a.length);
 }
 
 /** Does them in their order, so many at a time. */
@@ -167,8 +175,10 @@ async function main(patterns: string[]): Promise<number> {
     await testOnHost(onHost, !both, results);
   };
   const machines = await machineJobs(inMachines, !both, results);
-  if (both) await Promise.all([host(), work(machines, MACHINES)]);
-  else await work([host, ...machines], 1);
+  const jobsOf = (alone: boolean) => machines.filter(({ isAlone }) => isAlone === alone).map(({ job }) => job);
+  if (both) await Promise.all([host(), work(jobsOf(false), MACHINES)]);
+  else await work([host, ...jobsOf(false)], 1);
+  await work(jobsOf(true), 1);
   const ci = process.env.CI === "true";
   if (times.length > 1) console.error(`\nwhere the time went:\n${timeTable(times)}`);
   if (failures.length > 0) console.error(`\nfailed in:\n${failures.join("\n")}`);
