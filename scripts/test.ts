@@ -1,7 +1,7 @@
 // What `npm test` runs: the system packages that tests need, formatter and linter, types, then every test file, each in a
 // process of its own (a crash, a leak or a hung peer stays in its file), one after the other (the real peers share ports
 // of the machine: CPUs, hugepages, namespaces). Files in test/vm/ run in virtual machines, on each of their kernels: where there is memory
-// for it, two machines at a time, beside the others; those that need two processors at the same time one after the other, when all else is done.
+// for it, two machines at a time, beside the others; those that ask for two processors one after the other, when all else is done.
 //
 //   bun scripts/test.ts [PATTERN…]      with patterns: only test files whose path contains one, nothing else
 //   RINGYARD_TEST_ALONE=1               one file at a time

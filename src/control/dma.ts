@@ -21,7 +21,7 @@ import { PAGE_SIZE } from "../sys/memory.ts";
 
 /** How long memory that has to go waits for the NICs: more than a full ring needs on a slow wire. */
 const REAP_MS = 1000;
-/** And so many looks, so that a process that stood still meanwhile does not take the NIC for dead. */
+/** And so many looks, so that a process that stood still by itself meanwhile does not take the NIC for dead. */
 const REAP_LOOKS = 20;
 /** A NIC that has sent nothing for so long is reset, as the kernel's watchdog does it (net/sched/sch_generic.c: 5 s). */
 const STILL_MS = 3000;
@@ -65,6 +65,7 @@ interface Provision {
 export class DmaRegistry {
   private readonly shares = new Set<Share>();
   private readonly provisions = new Set<Provision>();
+  private watching = false;
   private space: DmaSpace | undefined;
   /** Ports that were told of memory which is not mapped; `port show` has the rest. */
   private readonly warned = new Set<number>();
@@ -126,11 +127,23 @@ export class DmaRegistry {
     };
   }
 
-  /** Once a second: a NIC that stands still is reset, so that its senders get their buffers back. */
-  async watch(nowMs = performance.now()): Promise<void> {
+  /**
+   * Once a second: a NIC that stands still is reset, so that its senders get their buffers back. One look at a time: where a worker stood still,
+   * those that waited for it would come within microseconds, and see nothing move.
+   */
+  async watch(clock = () => performance.now()): Promise<void> {
     const waiting = [...this.provisions].filter(({ port }) => this.postedLanes(port).length > 0);
-    if (waiting.length === 0) return;
-    await this.workers.callAll({ op: "reap" });
+    if (waiting.length === 0 || this.watching) return;
+    this.watching = true;
+    try {
+      await this.workers.callAll({ op: "reap" });
+      await this.resetStill(waiting, clock());
+    } finally {
+      this.watching = false;
+    }
+  }
+
+  private async resetStill(waiting: Provision[], nowMs: number): Promise<void> {
     for (const provision of waiting) {
       if (!this.standsStill(provision, nowMs)) continue;
       provision.seen.clear();

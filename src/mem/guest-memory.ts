@@ -8,20 +8,23 @@
 //   2. that of the address's GiB: windows end where a GiB of addresses does, so most have theirs for themselves
 //   3. the list by address
 //
-// 64-bit addresses arrive as two 32-bit words. Those in the window of the last hit, which most are, stay that; others become one
-// double, exact below 2^53, and anything above is refused.
+// 64-bit addresses arrive as two 32-bit words. For the first two ways they stay that; for the list they become one double, exact below
+// 2^53, and anything above is refused.
 // Windows of one region overlap (see window.ts); what is contiguous across two regions is found piece by piece.
 // Used by one worker thread. `add` is cold; `find` runs per descriptor.
 
 import { RingyardError } from "../core/errors.ts";
 import { WINDOW_OVERLAP, WINDOW_SPAN, type WindowTable } from "./window.ts";
 
-/** Windows of one driver: the 256 GiB that a port may have, and two for each of the 64 pieces that they come in. */
+/**
+ * Windows of one driver: the 256 GiB that a port may have, and two for each of the 64 pieces that they come in by vhost-user. By VDUSE they may
+ * come in more; what there are no windows for is left out there.
+ */
 export const MAX_RANGES = 384;
 /** An address word above this makes the address 2^53 or more. */
 const MAX_HIGH_WORD = 0x1fffff;
 const HIGH = 2 ** 32;
-/** GiB that have a place of their own in the map: those of a port. Others share these. */
+/** GiB that have a place of their own in the map: those of a port, where they follow one another. GiB n and n + 256 share one. */
 const MAP_MASK = 255;
 // Words of the map: a window's start, its bytes as in `near`, its index; the first two as in startHi and startLo.
 const MAP_LO = 1;
@@ -42,8 +45,11 @@ export class GuestMemory {
   private readonly startLo = new Int32Array(MAX_RANGES);
   private readonly near = new Int32Array(MAX_RANGES);
   private count = 0;
-  /** The largest window of each GiB. */
+  /** The largest window of each GiB, and its bytes. */
   private readonly map = new Int32Array(4 * (MAP_MASK + 1));
+  private readonly mapBytes = new Int32Array(MAP_MASK + 1);
+  /** Bytes of the largest of all. */
+  private largest = 0;
   // Of the window of the last hit.
   private lastHi = 0;
   private lastLo = 0;
@@ -69,27 +75,23 @@ export class GuestMemory {
       let index = this.count++;
       for (; index > 0 && this.start[index - 1] > guest + offset; index--) this.move(index - 1, index);
       this.place(index, guest + offset, span, window);
+      this.enterMap(index);
+      if (span <= this.largest) continue;
+      this.largest = span;
+      this.remember(index);
     }
-    this.fillMap();
   }
 
   /** Cold. */
-  private fillMap(): void {
+  private enterMap(index: number): void {
     const { map } = this;
-    const largestOf = new Map<number, number>();
-    let largest = 0;
-    for (let index = 0; index < this.count; index++) {
-      const at = mapAt(this.startLo[index], this.startHi[index]);
-      const rival = largestOf.get(at);
-      if (rival !== undefined && this.bytes[rival] >= this.bytes[index]) continue;
-      largestOf.set(at, index);
-      map[at] = this.startHi[index];
-      map[at + MAP_LO] = this.startLo[index];
-      map[at + MAP_NEAR] = this.near[index];
-      map[at + MAP_WINDOW] = this.window[index];
-      if (this.bytes[index] > this.bytes[largest]) largest = index;
-    }
-    this.remember(largest);
+    const at = mapAt(this.startLo[index], this.startHi[index]);
+    if (this.bytes[index] <= this.mapBytes[at >> 2]) return;
+    this.mapBytes[at >> 2] = this.bytes[index];
+    map[at] = this.startHi[index];
+    map[at + MAP_LO] = this.startLo[index];
+    map[at + MAP_NEAR] = this.near[index];
+    map[at + MAP_WINDOW] = this.window[index];
   }
 
   /** Cold. */
@@ -195,6 +197,8 @@ export class GuestMemory {
     this.count = 0;
     this.lastNear = 0;
     this.map.fill(0);
+    this.mapBytes.fill(0);
+    this.largest = 0;
     this.start.fill(0);
     this.bytes.fill(0);
   }

@@ -1,13 +1,14 @@
 // Windows: the views of foreign memory (a guest's, the kernel's, our own scratch) that a worker reads and writes frames
 // through. A frame's place is a pair of small integers, (window index, byte offset); no object travels with it.
 //
-//   region (one mapping, any size)    |0 ........ 1 GiB ........ 2 GiB .... end|
-//   its windows, base 1 GiB apart     |---- window 0 ----|+1 MiB
-//                                                        |---- window 1 ----|+1 MiB ...
+//   the driver's addresses            ........ 1 GiB ........ 2 GiB ........ 3 GiB ....
+//   region (one mapping, any size)          |------------------------------|
+//   its windows                             |- 0 -|+1 MiB
+//                                                 |---- window 1 ----|+1 MiB ...
 //
 // A window is at most WINDOW_SPAN + WINDOW_OVERLAP bytes, so every offset is a small int32 (typed-array indices past 2^31
 // leave the engine's fast path, an ArrayBuffer ends at 4 GiB). The overlap holds a ring of any legal size and a frame of
-// any legal length, so what starts in a window's first GiB also ends in that window.
+// any legal length, so what starts before the GiB's end also ends in that window (guest-memory.ts cuts regions so).
 // Some of the memory is mapped for the switch's NICs, too (mem/dma.ts): a window that lies in such a range whole has an IOVA.
 // One table per worker thread; slots are reused. Cold, except for the arrays, which hot code indexes.
 

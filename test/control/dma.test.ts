@@ -23,6 +23,8 @@ class Rig {
   readonly known = new Map<number, DmaRange>();
   readonly log = { info() {}, warn: (text: string) => void this.warnings.push(text) };
   onReap = () => {};
+  /** What a worker waits for before it answers. */
+  held: Promise<void> | undefined;
   readonly registry = new DmaRegistry({
     mapDma: async (range) => {
       await Bun.sleep(0);
@@ -34,7 +36,10 @@ class Rig {
       this.known.delete(address);
       this.events.push(`hide ${address}`);
     },
-    callAll: async () => this.onReap(),
+    callAll: async () => {
+      await this.held;
+      this.onReap();
+    },
     shared: { laneState: (lane) => this.words.subarray(lane * LANE_STATE_LENGTH, (lane + 1) * LANE_STATE_LENGTH) },
   });
 
@@ -157,7 +162,7 @@ test("a NIC that has sent nothing for three seconds, and in three looks, is rese
     provision.settle();
   });
   const after = async (seconds: number) => {
-    await rig.registry.watch(seconds * 1000);
+    await rig.registry.watch(() => seconds * 1000);
     return resets;
   };
   rig.lane(0, 7, 5);
@@ -168,6 +173,19 @@ test("a NIC that has sent nothing for three seconds, and in three looks, is rese
   rig.lane(0, 9, 8);
   expect([await after(14), await after(15), await after(16), await after(17)]).toEqual([1, 1, 1, 2]);
   expect([await after(30), await after(40)]).toEqual([2, 2]);
+});
+
+test("a NIC is not reset because a worker stood still", async () => {
+  const rig = new Rig();
+  let resets = 0;
+  await rig.provide(0, rig.space(), async () => void resets++);
+  rig.lane(0, 7, 5);
+  const held = Promise.withResolvers<void>();
+  rig.held = held.promise;
+  const looks = [1, 2, 3, 4, 5].map((seconds) => rig.registry.watch(() => seconds * 1000));
+  held.resolve();
+  await Promise.all(looks);
+  expect(resets).toBe(0);
 });
 
 test("a NIC that leaves during the wait ends it", async () => {

@@ -308,14 +308,14 @@ test("while nothing is fetched, buffers still come back", async () => {
 test("a NIC that stands still is reset after a while, and one that moves is not", async () => {
   const { it, nic, vm } = await holding(4);
   for (let s = 0; s < 10; s++) {
-    await it.dma.watch(s * 1000);
+    await it.dma.watch(() => s * 1000);
     nic.ring.permit(1);
     await back(vm, s + 1);
     send(vm, 1);
     await held(nic, 4);
   }
   expect(nic.resets).toBe(0);
-  for (let s = 10; s < 14; s++) await it.dma.watch(s * 1000);
+  for (let s = 10; s < 14; s++) await it.dma.watch(() => s * 1000);
   expect([nic.resets, it.warnings]).toEqual([1, ["the NIC has sent nothing for 3 s: resetting it"]]);
   await back(vm, 14);
 });

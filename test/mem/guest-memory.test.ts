@@ -3,7 +3,7 @@
 
 import { afterAll, expect, test } from "bun:test";
 import fc from "fast-check";
-import { GuestMemory, windowCount } from "../../src/mem/guest-memory.ts";
+import { GuestMemory, MAX_RANGES, windowCount } from "../../src/mem/guest-memory.ts";
 import { WINDOW_OVERLAP, WINDOW_SPAN, WindowTable } from "../../src/mem/window.ts";
 import { closeFd } from "../../src/sys/fd.ts";
 import { mapShared, memfd, unmap } from "../../src/sys/memory.ts";
@@ -47,10 +47,11 @@ function find(memory: GuestMemory, address: number, length: number): Found {
 /** Regions one after the other in guest addresses, with gaps that are often nothing. */
 const anyRegions = fc
   .record({
-    start: fc.constantFrom(0, 4096, 2 ** 32 - 2 ** 20, 2 ** 32, 2 ** 40, 2 ** 53 - 8 * GIB),
+    start: fc.constantFrom(0, 4096, GIB / 2, 2 ** 32 - 2 ** 20, 2 ** 32, 2 ** 40, 2 ** 53 - 8 * GIB),
     parts: fc.array(
       fc.record({
-        gap: fc.constantFrom(0, 0, 4096, 2 ** 20),
+        // 256 GiB on, a place in the map is shared.
+        gap: fc.constantFrom(0, 0, 4096, 2 ** 20, 256 * GIB),
         size: fc.oneof(
           fc.integer({ min: 1, max: 2 ** 21 }).map((n) => n * 4),
           fc.constantFrom(4, 4096, 2 ** 20, GIB - 4, GIB, GIB + 4, GIB + 2 ** 20, 2 * GIB + 8192),
@@ -93,7 +94,7 @@ test("finds what the obvious look-up finds, in any order of queries", () => {
         const places = {
           start: guest + near,
           end: guest + size + near,
-          window: guest + Math.floor((fraction * size) / WINDOW_SPAN) * WINDOW_SPAN + near,
+          window: (Math.floor(guest / WINDOW_SPAN) + Math.round((fraction * size) / WINDOW_SPAN)) * WINDOW_SPAN + near,
           any: guest + Math.floor(fraction * size),
           far: Math.floor(fraction * 2 ** 53),
         };
@@ -139,6 +140,14 @@ test("what a ring's part is looked up by finds the same, and changes nothing", (
   expect(memory.locate(2 ** 40 + 16, 64)).toBe(64);
   expect(memory.foundOffset).toBe(16);
   expect([memory.locate(4090, 64), memory.locate(4096, 1), memory.locate(2 ** 41, 1)]).toEqual([6, 0, 0]);
+});
+
+test("there are windows for 256 GiB in 64 pieces, wherever they begin", () => {
+  // Each as awkward as can be: a little of one GiB, and a little of another.
+  const pieces = Array.from({ length: 64 }, (_, n) => (n < 63 ? 4 * GIB + 8 : 4 * GIB - 63 * 8));
+  const total = pieces.reduce((sum, size) => sum + size, 0);
+  expect(total).toBe(256 * GIB);
+  expect(pieces.reduce((sum, size) => sum + windowCount(GIB - 4, size), 0)).toBeLessThanOrEqual(MAX_RANGES);
 });
 
 test("windows are as many as is said before", () => {

@@ -20,7 +20,7 @@ import type { SharedRegion } from "../port.ts";
 import { mapFile } from "../shared-file.ts";
 import type { IotlbEntry, VduseDevice } from "./device.ts";
 
-/** Below what a worker has windows for (mem/guest-memory.ts), and more than any VM has pieces of memory. */
+/** More than any VM has pieces of memory. Windows for them are counted by themselves. */
 const MAX_REGIONS = 240;
 /** A hostile user of vhost-vdpa can map page by page; 4 GiB of 2 MiB pages is what anybody gets. */
 const MAX_ENTRIES = 2048;

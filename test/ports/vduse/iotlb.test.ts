@@ -1,6 +1,8 @@
 // The driver's address space, mapped: which pieces are taken, which are left out and why, and that all of it is given back.
 
 import { afterAll, describe, expect, test } from "bun:test";
+import { GuestMemory, MAX_RANGES } from "../../../src/mem/guest-memory.ts";
+import { WINDOW_SPAN, WindowTable } from "../../../src/mem/window.ts";
 import type { VduseDevice } from "../../../src/ports/vduse/device.ts";
 import { Iotlb } from "../../../src/ports/vduse/iotlb.ts";
 import { closeFd } from "../../../src/sys/fd.ts";
@@ -54,6 +56,21 @@ describe("left out, by name, with the rest in use", () => {
     expect(iotlb.refused.length).toBe(1);
     expect(iotlb.refused[0]).toMatch(why);
     expect(iotlb.config.map(({ guest }) => guest)).toEqual([0, 2 ** 41]);
+    iotlb.clear();
+  });
+
+  test("pieces that take two windows each, where there are too many", () => {
+    const regions = Array.from({ length: 200 }, (_, n) => ({
+      start: (n + 1) * WINDOW_SPAN - PAGE_SIZE,
+      size: 2 * PAGE_SIZE,
+      file,
+    }));
+    const iotlb = resolved(...regions);
+    expect([iotlb.count, iotlb.refused.length]).toEqual([MAX_RANGES / 2, 200 - MAX_RANGES / 2]);
+    expect(iotlb.refused[0]).toMatch(/too many pieces of a GiB/);
+    const memory = new GuestMemory(new WindowTable());
+    for (const { guest, size, address } of iotlb.config) memory.add(guest, size, address);
+    memory.clear();
     iotlb.clear();
   });
 
