@@ -10,7 +10,7 @@
 
 import { acquire16 } from "../mem/access.ts";
 import { type Batch, BURST, SegmentList } from "../mem/batch.ts";
-import { BLOCK, copyBlock, copyBytes } from "../mem/copy.ts";
+import { copyBytes } from "../mem/copy.ts";
 import {
   DROP_BUFFER_TOO_SMALL,
   DROP_NO_BUFFER,
@@ -63,7 +63,7 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
   let free = buffersWaiting(deliverer, start);
   const { avail, desc, mask, size, usedRing } = ring;
   const windows = memory.windows;
-  const { i32: words, view: views } = windows;
+  const views = windows.view;
   const { first, length: frameLength, pool, segments } = batch;
   const { length: segmentLength, offset: segmentOffset, window: segmentWindow } = pool;
   let next = start;
@@ -85,14 +85,9 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
       const offset = memory.foundOffset;
       let to = offset + NET_HEADER_SIZE;
       let s = first[i];
-      // Mostly the whole frame, or the private header of one that rules judge.
+      // Mostly the whole frame; else the private header of one that rules judge, and what follows it.
       const piece = segments[i] === 1 ? length : segmentLength[s];
-      const from = segmentOffset[s];
-      if (piece === BLOCK && ((to | from) & 3) === 0) {
-        copyBlock(words[window], to >> 2, words[segmentWindow[s]], from >> 2);
-      } else {
-        copyBytes(windows, window, to, segmentWindow[s], from, piece);
-      }
+      copyBytes(windows, window, to, segmentWindow[s], segmentOffset[s], piece);
       for (let left = segments[i]; left > 1; left--) {
         to += segmentLength[s++];
         copyBytes(windows, window, to, segmentWindow[s], segmentOffset[s], segmentLength[s]);
