@@ -8,11 +8,10 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { PlanRig } from "../dataplane/rules/plan-rig.ts";
 import { useCleanup } from "../support/cleanup.ts";
-import { KernelBridge, requireKernelBridge } from "../support/kernel-bridge.ts";
-import { requireNamespaces, useNamespaces } from "../support/netns.ts";
+import { KernelBridge, requireKernelPorts } from "../support/kernel-bridge.ts";
+import { useNamespaces } from "../support/netns.ts";
 import { anyOnWire } from "../support/random-vlans.ts";
 import { sized } from "../support/scale.ts";
-import { requireTap } from "../support/tap.ts";
 
 const PORTS = 4;
 
@@ -31,10 +30,7 @@ function singly({ port, frames }: Burst): Burst[] {
   return frames.map((bytes) => ({ port, frames: [bytes] }));
 }
 
-const suite = (label: string, body: () => void) =>
-  requireNamespaces()(label, () => requireTap()(label, () => requireKernelBridge(false)(label, body)));
-
-suite("the same frames through Linux's bridge", () => {
+requireKernelPorts(false)("the same frames through Linux's bridge", () => {
   const namespace = useNamespaces();
   const defer = useCleanup();
 

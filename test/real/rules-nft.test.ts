@@ -30,11 +30,10 @@ import {
 import { PlanRig } from "../dataplane/rules/plan-rig.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { BROADCAST, type Mac, mac, macText } from "../support/frames.ts";
-import { KernelBridge, requireKernelBridge } from "../support/kernel-bridge.ts";
-import { type Namespace, requireNamespaces, useNamespaces } from "../support/netns.ts";
+import { KernelBridge, requireKernelPorts } from "../support/kernel-bridge.ts";
+import { type Namespace, useNamespaces } from "../support/netns.ts";
 import { sized } from "../support/scale.ts";
 import { requirePeer, requirePrograms, type Suite } from "../support/skip.ts";
-import { requireTap } from "../support/tap.ts";
 
 const PORTS = 3;
 const IPS = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.128.0.1", "192.168.1.1"];
@@ -254,12 +253,7 @@ function requireNftables(): Suite {
   return requirePeer("nftables for bridges", trial.success, trial.stderr.toString().trim());
 }
 
-const suite = (label: string, body: () => void) =>
-  requireNamespaces()(label, () =>
-    requireTap()("ports", () => requireKernelBridge(false)("bridge", () => requireNftables()("filter", body))),
-  );
-
-suite("the same rules in nftables", () => {
+requireKernelPorts(false, requireNftables)("the same rules in nftables", () => {
   const namespace = useNamespaces();
   const defer = useCleanup();
 

@@ -15,12 +15,11 @@ import { ARP, arp, big, framed, IPV4, IPV6, ip4, ip6, type Tag, udp } from "../d
 import { PlanRig } from "../dataplane/rules/plan-rig.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { BROADCAST, type Mac, mac, macText } from "../support/frames.ts";
-import { KernelBridge, requireKernelBridge } from "../support/kernel-bridge.ts";
-import { type Namespace, requireNamespaces, useNamespaces } from "../support/netns.ts";
+import { KernelBridge, requireKernelPorts } from "../support/kernel-bridge.ts";
+import { type Namespace, useNamespaces } from "../support/netns.ts";
 import { anyBothRules, POOL } from "../support/random-tc-rules.ts";
 import { sized } from "../support/scale.ts";
 import { requirePeer, requirePrograms, type Suite } from "../support/skip.ts";
-import { requireTap } from "../support/tap.ts";
 import { PIT } from "../support/tc-filters.ts";
 import { PATIENCE } from "../support/until.ts";
 
@@ -115,12 +114,7 @@ function requireTc(): Suite {
   return requirePeer("tc with u32 and mirred", trial.success, `${trial.stderr.toString().trim()} (${OPTIONS_NEEDED})`);
 }
 
-const suite = (label: string, body: () => void) =>
-  requireNamespaces()(label, () =>
-    requireTap()("ports", () => requireKernelBridge(false)("bridge", () => requireTc()("filters", body))),
-  );
-
-suite("the same rules in tc", () => {
+requireKernelPorts(false, requireTc)("the same rules in tc", () => {
   const namespace = useNamespaces();
   const defer = useCleanup();
 

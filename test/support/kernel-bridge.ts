@@ -7,8 +7,9 @@
 
 import { readSync, writeSync } from "node:fs";
 import { closeTap, openTap, type TapDevice } from "../../src/ports/tap/device.ts";
-import type { Namespace } from "./netns.ts";
+import { type Namespace, requireNamespaces } from "./netns.ts";
 import { requirePeer, type Suite } from "./skip.ts";
+import { requireTap } from "./tap.ts";
 import { until } from "./until.ts";
 
 const HEADER_SIZE = 12;
@@ -41,6 +42,16 @@ export function requireKernelBridge(filtering: boolean): Suite {
     made.success && tool,
     tool ? made.stderr.toString().trim() : "apt install iproute2",
   );
+}
+
+/** `describe` where there can be a KernelBridge, with `filtering` as for its kernel, and what `more` asks for. */
+export function requireKernelPorts(filtering: boolean, more?: () => Suite): Suite {
+  return (label, body) =>
+    requireNamespaces()(label, () =>
+      requireTap()("ports", () =>
+        requireKernelBridge(filtering)("bridge", () => (more === undefined ? body() : more()("filters", body))),
+      ),
+    );
 }
 
 export class KernelBridge {

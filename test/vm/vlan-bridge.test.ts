@@ -17,11 +17,10 @@ import fc from "fast-check";
 import type { VlanMembership } from "../../src/dataplane/bridge/policy.ts";
 import { PlanRig } from "../dataplane/rules/plan-rig.ts";
 import { useCleanup } from "../support/cleanup.ts";
-import { KernelBridge, type KernelPort, requireKernelBridge } from "../support/kernel-bridge.ts";
-import { requireNamespaces, useNamespaces } from "../support/netns.ts";
+import { KernelBridge, type KernelPort, requireKernelPorts } from "../support/kernel-bridge.ts";
+import { useNamespaces } from "../support/netns.ts";
 import { anyOnWire, anyTrunk, anyVid } from "../support/random-vlans.ts";
 import { sized } from "../support/scale.ts";
-import { requireTap } from "../support/tap.ts";
 
 const PORTS = 5;
 const ROUNDS = sized(8, 500);
@@ -65,10 +64,7 @@ function asLinux(vlan: VlanMembership, bytes: Uint8Array): Uint8Array {
   return isNative ? Uint8Array.from([...bytes.subarray(0, 12), ...bytes.subarray(16)]) : bytes;
 }
 
-const suite = (label: string, body: () => void) =>
-  requireNamespaces()(label, () => requireTap()(label, () => requireKernelBridge(true)("the kernel's bridge", body)));
-
-suite("the same VLANs and the same frames", () => {
+requireKernelPorts(true)("the same VLANs and the same frames", () => {
   const namespace = useNamespaces();
   const defer = useCleanup();
 
