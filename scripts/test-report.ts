@@ -66,6 +66,16 @@ export class Results {
   readonly times: Timed[] = [];
   /** Of each file in which something failed, its name and what it said. */
   readonly failures: string[] = [];
+  /** Runs that count for nothing, since the file ran again, and why. */
+  readonly lost: string[] = [];
+
+  /** Notes a run that counts for nothing but its time; returns what to say of it. */
+  addLost(timed: Timed, why: string): string {
+    this.times.push(timed);
+    const line = `${timed.file} on ${timed.where}: ${why}`;
+    this.lost.push(line);
+    return line;
+  }
 
   /** Adds what a test process said. */
   add(timed: Timed, output: string, exitCode: number): void {

@@ -129,10 +129,13 @@ async function machineJobs(files: string[], live: boolean, results: Results): Pr
       const job = async () => {
         await ready;
         const lap = stopwatch();
-        for await (const { file, output, exitCode, skipped } of testGroup(kernel, group, settings)) {
+        for await (const { file, output, exitCode, skipped, lost } of testGroup(kernel, group, settings)) {
           if (skipped !== undefined) {
             console.error(`skip: ${file} on ${kernel}: ${skipped}`);
             results.total.skipped++;
+          } else if (lost !== undefined) {
+            const line = results.addLost({ file, where: kernel, seconds: lap() }, lost);
+            console.error(`\nRUNS ONCE MORE: ${line}\n`);
           } else results.add({ file, where: kernel, seconds: lap() }, output, exitCode);
         }
       };
@@ -164,7 +167,7 @@ function testFiles(patterns: string[]): string[] {
 
 async function main(patterns: string[]): Promise<number> {
   const results = new Results();
-  const { total, times, failures } = results;
+  const { total, times, failures, lost } = results;
   await setUp("test");
   const files = testFiles(patterns);
   const onHost = files.filter((file) => !file.startsWith(IN_VM));
@@ -181,6 +184,7 @@ async function main(patterns: string[]): Promise<number> {
   await work(jobsOf(true), 1);
   const ci = process.env.CI === "true";
   if (times.length > 1) console.error(`\nwhere the time went:\n${timeTable(times)}`);
+  if (lost.length > 0) console.error(`\nran once more, and only that counts:\n${lost.join("\n")}`);
   if (failures.length > 0) console.error(`\nfailed in:\n${failures.join("\n")}`);
   if (ci && total.skipped > 0) console.error(`${total.skipped} skipped, which CI counts as failed`);
   const { line, ok } = summary(total, ci);

@@ -16,7 +16,7 @@ import { RingyardError } from "../../src/core/errors.ts";
 import { PROGRAM_PATH } from "../packages.ts";
 import { beforeSignalsEnd } from "../signals.ts";
 import { cacheRoot } from "./cache.ts";
-import { bootFailure, bootsAgain, complaints, isEmulatorsFault } from "./console.ts";
+import { bootFailure, bootsAgain, complaints, type EmulatorsFault, emulatorsFault } from "./console.ts";
 import { vmInitramfs } from "./initramfs.ts";
 import { DEFAULT_KERNEL, findKernel, type Kernel } from "./kernels.ts";
 import { keepText, sweepFolders } from "./leftovers.ts";
@@ -66,8 +66,10 @@ export interface RunResult {
 export class VmGone extends Error {
   constructor(
     message: string,
-    /** Whether the emulator is to blame, and a new machine may do. */
-    readonly emulatorsFault: boolean,
+    /** The path of its console. */
+    readonly console: string,
+    /** Set where the emulator is to blame, and a new machine may do. */
+    readonly fault: EmulatorsFault | undefined,
   ) {
     super(message);
   }
@@ -229,7 +231,7 @@ export class Vm {
     this.process.kill("SIGKILL");
     const path = await this.keepConsole(`${what}: ${command}`);
     const message = `the virtual machine (${this.kernel.version}) ${what}; its console: ${path}\n${this.lastWords()}`;
-    throw new VmGone(message, isEmulatorsFault(this.console()));
+    throw new VmGone(message, path, emulatorsFault(this.console()));
   }
 
   /** Waits for what the guest will say: true when it came, false when the machine or the time ended before. */

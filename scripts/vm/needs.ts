@@ -3,6 +3,7 @@
 //   // VM: hugepages 256                      of 2 MiB, on /dev/hugepages
 //   // VM: memory 4096                        MiB
 //   // VM: processors 2                       where threads must race; runs alone, in the end; without this line one, but two in the long run
+//   // VM: nested                             nothing more, but it runs guests inside: once more where that kills the machine (console.ts)
 //   // VM: iommu
 //   // VM: nics                               the network devices of nics.ts, and an IOMMU
 //   // VM: qemu backports                     a newer QEMU (qemus.ts), whose NICs are igb, too
@@ -17,12 +18,14 @@ import { RingyardError } from "../../src/core/errors.ts";
 import { QEMU_NAMES, type QemuName } from "./qemus.ts";
 
 const NUMBERS = ["hugepages", "memory", "processors"] as const;
+const FLAGS = ["nested", "iommu", "nics"] as const;
 const USUAL_KERNELS: readonly string[] = ["6.12", "sid"];
 
 export interface Needs {
   hugepages?: number;
   memory?: number;
   processors?: number;
+  nested?: boolean;
   iommu?: boolean;
   nics?: boolean;
   qemu?: QemuName;
@@ -38,7 +41,7 @@ export function readNeeds(text: string, path: string): Needs {
   for (const [line, name, value] of text.matchAll(/^\/\/ VM: (\S+)[ \t]*(.*)$/gm)) {
     if (name === "prepare" && value !== "") prepare.push(value.trim());
     else if ((name === "kernels" || name === "also") && value !== "") needs[name] = value.trim().split(/[ ,]+/);
-    else if ((name === "iommu" || name === "nics") && value === "") needs[name] = true;
+    else if (isFlag(name) && value === "") needs[name] = true;
     else if (name === "qemu" && isQemu(value.trim())) needs.qemu = value.trim() as QemuName;
     else if (isNumber(name) && /^\d+$/.test(value)) needs[name] = Number(value);
     else throw new RingyardError("BAD_OPTION", `${path}: "${line}" is no need`, "see scripts/vm/needs.ts");
@@ -53,6 +56,10 @@ export function runsOn(kernel: string, { kernels = USUAL_KERNELS, also = [] }: N
 
 function isNumber(name: string): name is (typeof NUMBERS)[number] {
   return (NUMBERS as readonly string[]).includes(name);
+}
+
+function isFlag(name: string): name is (typeof FLAGS)[number] {
+  return (FLAGS as readonly string[]).includes(name);
 }
 
 function isQemu(value: string): value is QemuName {

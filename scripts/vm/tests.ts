@@ -1,10 +1,12 @@
 // The kernel tests, test/vm/**: each file a `bun test` process inside a virtual machine, one after the other, in one boot for each
 // kernel and kind of machine (needs.ts).
-// A file that takes the machine with it, or does not end in time, costs itself only: the others get a new boot.
+// A file that takes the machine with it, or does not end in time, costs itself only: the others get a new boot. One whose machine the
+// emulator lost (console.ts) runs again in a new one.
 // Read by scripts/test.ts, which counts.
 
 import { join } from "node:path";
 import { errorLine, RingyardError } from "../../src/core/errors.ts";
+import { runsAgain } from "./console.ts";
 import { KERNEL_NAMES } from "./kernels.ts";
 import { bootVm, closeOnSignals, type Vm, VmGone } from "./machine.ts";
 import { machineKind, type Needs, readNeeds, runsOn, together } from "./needs.ts";
@@ -15,8 +17,6 @@ export const IN_VM = "test/vm/";
 const TEST_LIMIT_MS = 60_000;
 /** What a machine may lack to run the tests; every other failure to boot is one. */
 const LACKING: ReadonlySet<string> = new Set(["MISSING", "UNREACHABLE", "PERMISSION"]);
-/** For a file whose machine the emulator lost. */
-const ATTEMPTS = 3;
 /**
  * Processors of a machine whose files name no number: an emulated one waits for another (to flush its tables, to let a lock go) with its host's
  * time, half of what starting a program takes; but only two run what runs at the same time elsewhere.
@@ -30,6 +30,8 @@ export interface FileResult {
   exitCode: number;
   /** Set where the file could not run: nothing is known of it. */
   skipped?: string;
+  /** Set where the emulator lost the machine: why. The file runs again, and this counts for nothing. */
+  lost?: string;
 }
 
 /** RINGYARD_VM_KERNELS=6.12,sid limits the kernels that the tests run on. */
@@ -72,7 +74,7 @@ export async function machineGroups(kernel: string, files: readonly string[]): P
   return [...Map.groupBy(await wantedOn(kernel, files), ({ needs }) => machineKind(needs)).values()];
 }
 
-/** Runs a group on its kernel: one result for each file. */
+/** Runs a group on its kernel: one result that counts for each file. */
 export async function* testGroup(
   kernel: string,
   group: readonly WantedFile[],
@@ -97,9 +99,9 @@ async function* testAlike(
   let failure: string | undefined;
   closeOnSignals();
   try {
-    const waiting = files.map(({ file }) => ({ file, attempt: 1 }));
+    const waiting = files.map(({ file, needs }) => ({ file, needs, attempt: 1 }));
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const { file, attempt } = next;
+      const { file, needs, attempt } = next;
       if (unavailable === undefined && vm === undefined) {
         vm = await bootVm({ kernel, nice: settings.nice, ...machine }).catch((error) => {
           if (!(error instanceof RingyardError && LACKING.has(error.code))) failure = errorLine(error);
@@ -117,30 +119,37 @@ async function* testAlike(
         continue;
       }
       if (settings.live) console.error(`\n${kernel}: ${file}`);
-      const { result, usable, emulatorsFault } = await testFile(vm, file, settings);
+      const { result, usable, gone } = await testFile(vm, file, settings);
       if (!usable) {
         await vm.close();
         vm = undefined;
       }
-      if (emulatorsFault && attempt < ATTEMPTS) {
-        console.error(
-          `${file}: the emulator lost the machine (attempt ${attempt} of ${ATTEMPTS}): once more in a new one`,
-        );
-        waiting.unshift({ file, attempt: attempt + 1 });
-      } else yield result;
+      const again = runsAgain({ fault: gone?.fault, output: result.output, attempt, nested: needs.nested === true });
+      if (again) waiting.unshift({ file, needs, attempt: attempt + 1 });
+      yield again ? { ...result, lost: reason(gone!) } : result;
     }
   } finally {
     await vm?.close();
   }
 }
 
-interface FileRun {
-  result: FileResult;
-  usable: boolean;
-  emulatorsFault: boolean;
+/** Why a file runs again. */
+function reason({ fault, console }: VmGone): string {
+  const how =
+    fault?.kind === "patching"
+      ? "met code that its kernel was patching"
+      : "failed to virtualise: its kernel died in the process (qemu-system) of a guest inside";
+  return `the emulated processor ${how}: "${fault?.line}"; the console: ${console}`;
 }
 
-/** `usable`: whether the machine is good for another file. */
+interface FileRun {
+  result: FileResult;
+  /** Whether the machine is good for another file. */
+  usable: boolean;
+  /** Set where the machine is no more. */
+  gone?: VmGone;
+}
+
 async function testFile(vm: Vm, file: string, { seconds, live }: RunSettings): Promise<FileRun> {
   let output = "";
   const sink = (stream: NodeJS.WriteStream) => {
@@ -168,11 +177,11 @@ async function testFile(vm: Vm, file: string, { seconds, live }: RunSettings): P
     // A test process that ends with 0 while its kernel does not is a failure that its summary does not tell.
     const exitCode = complaints.length > 0 ? 70 : code;
     const usable = !timedOut && complaints.length === 0;
-    return { result: { file, output, exitCode }, usable, emulatorsFault: false };
+    return { result: { file, output, exitCode }, usable };
   } catch (error) {
     // Whatever it was: the others have a machine of their own.
     say(`${file}: ${error instanceof VmGone ? error.message : errorLine(error)}`);
-    const emulatorsFault = error instanceof VmGone && error.emulatorsFault;
-    return { result: { file, output, exitCode: 70 }, usable: false, emulatorsFault };
+    const gone = error instanceof VmGone ? { gone: error } : {};
+    return { result: { file, output, exitCode: 70 }, usable: false, ...gone };
   }
 }

@@ -1,7 +1,7 @@
 // The test command's arithmetic: a run that crashed, ran nothing or skipped in CI must never look like a pass.
 
 import { expect, test } from "bun:test";
-import { lastWords, summary, type Timed, tally, timeTable } from "../../scripts/test-report.ts";
+import { lastWords, Results, summary, type Timed, tally, timeTable } from "../../scripts/test-report.ts";
 
 test("the summary of bun test is read, with and without colours", () => {
   const output =
@@ -51,4 +51,15 @@ test("what failed is said again, without what passed", () => {
 
 test("of a file that ended before it said what failed, its last lines are said again", () => {
   expect(lastWords("(pass) one\npanic: here\n")).toBe("(pass) one\npanic: here");
+});
+
+test("a run that the emulator lost counts for nothing, and is told in the end", () => {
+  const results = new Results();
+  const said = results.addLost({ file: "a.test.ts", where: "6.12", seconds: 5 }, "why");
+  expect(said).toBe("a.test.ts on 6.12: why");
+  results.add({ file: "a.test.ts", where: "6.12", seconds: 9 }, " 3 pass\n 0 fail\n", 0);
+  expect(results.lost).toEqual([said]);
+  expect(results.failures).toEqual([]);
+  expect(summary(results.total, true)).toEqual({ line: "3 passed, 0 failed", ok: true });
+  expect(results.times.map(({ seconds }) => seconds)).toEqual([5, 9]);
 });

@@ -2,8 +2,17 @@
 // kernel's messages mean.
 
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
-import { bootFailure, bootsAgain, complaints, isEmulatorsFault } from "../../scripts/vm/console.ts";
+import {
+  bootFailure,
+  bootsAgain,
+  complaints,
+  type EmulatorsFault,
+  emulatorsFault,
+  runsAgain,
+} from "../../scripts/vm/console.ts";
 import { MarkedStream } from "../../scripts/vm/marked-stream.ts";
 import { machineKind, readNeeds, runsOn, together } from "../../scripts/vm/needs.ts";
 import { parse } from "../../scripts/vm/options.ts";
@@ -150,18 +159,81 @@ describe("a kernel's messages", () => {
   test("a boot is tried again after a panic or a standstill, not for ever, and not where QEMU ends by itself", () => {
     const panic = "[    0.3] Oops: int3\n[    0.3] Kernel panic - not syncing: Fatal exception in interrupt";
     expect(bootFailure(panic, false)).toBe("panicked");
-    expect(isEmulatorsFault(panic)).toBe(true);
-    expect(
-      isEmulatorsFault("[ 9.1] Oops: stack guard page\n[ 9.1] RIP: 0010:__svm_vcpu_run+0xa0/0x220 [kvm_amd]"),
-    ).toBe(true);
-    expect(isEmulatorsFault("[ 9.1] RIP: 0010:__svm_vcpu_run+0xa0/0x220 [kvm_amd]\n[ 9.9] Kernel panic")).toBe(false);
-    expect(isEmulatorsFault("[ 9.1] Oops: general protection fault\n[ 9.1] Kernel panic")).toBe(false);
     expect(bootFailure("[    0.3] Oops: int3", true)).toBe("stood still");
     expect(bootFailure("qemu-system-x86_64: -device: unknown", false)).toBe("was ended");
     expect(bootsAgain("panicked", 1, 3)).toBe(true);
     expect(bootsAgain("stood still", 2, 3)).toBe(true);
     expect(bootsAgain("panicked", 3, 3)).toBe(false);
     expect(bootsAgain("was ended", 1, 3)).toBe(false);
+  });
+});
+
+describe("the death of a machine", () => {
+  /** As the console had it when it happened, shortened: of the second one the rest never came. */
+  const noise =
+    "[  137.1] kvm: kvm [449]: vcpu0, guest rIP: 0xffffffff81073744 Unhandled WRMSR(0xc0010007) = 0xffff\r\n";
+  const report = (what: string, comm: string) =>
+    `${what}\r\n[   58.2] CPU: 0 UID: 0 PID: 452 Comm: ${comm} Not tainted 6.12.117+deb12-amd64 #1  Debian 6.12.117-1\r\n`;
+  const overflow =
+    "[   58.2] BUG: TASK stack guard page was hit at 00000000290ff5f8\r\n[   58.2] Oops: stack guard page: 0000 [#1]";
+  const inEntry = "[   58.2] RIP: 0010:error_entry+0x10/0x170\r\n";
+  const inKvm =
+    "[ 58.2] RIP: 0010:__svm_vcpu_run+0xa0/0x220 [kvm_amd]\r\n[ 58.2]  ? vring_interrupt+0x1/0x2 [virtio_ring]\r\n";
+  const panic = "[  188.8] Kernel panic - not syncing: corrupted stack end detected inside scheduler\r\n";
+  const inGuest = report(overflow, "qemu-system-x86");
+  const kind = (console: string) => emulatorsFault(console)?.kind;
+
+  test("is the emulator's fault in the process that runs a guest inside", () => {
+    expect(emulatorsFault(noise + inGuest + inEntry + panic)).toEqual({
+      kind: "virtualisation",
+      line: "BUG: TASK stack guard page was hit at 00000000290ff5f8",
+    });
+    expect(kind(noise + inGuest + inEntry + inKvm + panic)).toBe("virtualisation");
+    expect(kind(report("[ 9.1] Kernel panic - not syncing: Fatal exception", "qemu-system-x86"))).toBe(
+      "virtualisation",
+    );
+  });
+
+  test("is a finding in any other process, and where the guest's was not the first to fail", () => {
+    expect(kind(report(overflow, "bun") + inEntry + panic)).toBeUndefined();
+    expect(kind(report(overflow, "bun") + inGuest + inKvm + panic)).toBeUndefined();
+    expect(kind(report("[ 3.1] WARNING: CPU: 1 PID: 300 at vduse_dev.c:900", "bun") + inGuest + panic)).toBeUndefined();
+    const faults = "[ 3.1] DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault addr 0x1000\r\n";
+    expect(kind(faults + inGuest + inEntry + panic)).toBeUndefined();
+    expect(kind(report("[ 3.1] BUG: Bad page state in process bun", "bun") + inGuest + panic)).toBeUndefined();
+  });
+
+  test("is a finding where another module than KVM's was at work, or the kernel lived on", () => {
+    const inVdpa = "[   58.2]  vhost_vdpa_unlocked_ioctl+0x3e/0x400 [vhost_vdpa]\r\n";
+    expect(kind(inGuest + inEntry + inVdpa + panic)).toBeUndefined();
+    expect(kind(`${inGuest}[ 58.2] RIP: 0010:vduse_vdpa_reset+0x1c/0x30 [vduse]\r\n${panic}`)).toBeUndefined();
+    expect(kind(inGuest + inEntry)).toBeUndefined();
+    expect(kind(noise)).toBeUndefined();
+    expect(kind("")).toBeUndefined();
+  });
+
+  test("is the emulator's fault, whatever ran, where the kernel patched its own code", () => {
+    expect(kind(`${report("[ 9.3] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", "kcompactd0")}${panic}`)).toBe("patching");
+    expect(kind(`${report("[ 9.3] Oops: general protection fault", "kcompactd0")}${panic}`)).toBeUndefined();
+  });
+
+  test("lets a file run once more that says it runs guests inside, and no other", () => {
+    const fault = emulatorsFault(inGuest + inEntry + panic);
+    const patching: EmulatorsFault = { kind: "patching", line: "" };
+    const first = { fault, attempt: 1, nested: true, output: "(pass) one [3ms]\n" };
+    expect(runsAgain(first)).toBe(true);
+    expect(runsAgain({ ...first, attempt: 2 })).toBe(false);
+    expect(runsAgain({ ...first, nested: false })).toBe(false);
+    expect(runsAgain({ ...first, fault: undefined })).toBe(false);
+    expect(runsAgain({ ...first, fault: patching, attempt: 2, nested: false })).toBe(true);
+    expect(runsAgain({ ...first, fault: patching, attempt: 3 })).toBe(false);
+  });
+
+  test("hides no test that had failed before", () => {
+    const fault = emulatorsFault(inGuest + inEntry + panic);
+    for (const output of ["(fail) two [2ms]\n", "\x1b[0m\x1b[31m✗\x1b[0m\x1b[1m two\x1b[0m [2ms]\n"]) {
+      expect(runsAgain({ fault, output: `(pass) one\n${output}`, attempt: 1, nested: true })).toBe(false);
+    }
   });
 });
 
@@ -172,6 +244,8 @@ describe("the needs of a test file", () => {
     expect(readNeeds(text, "x")).toEqual({ hugepages: 256, kernels: ["sid", "6.12"], prepare: ["test/support/a.ts"] });
     expect(() => readNeeds("// VM: hugepages many\n", "x.test.ts")).toThrow('x.test.ts: "// VM: hugepages many"');
     expect(() => readNeeds("// VM: iommus\n", "x")).toThrow("is no need");
+    expect(readNeeds("// VM: nested\n", "x")).toEqual({ nested: true, prepare: [] });
+    expect(() => readNeeds("// VM: nested 1\n", "x")).toThrow("is no need");
   });
 
   test("say on which kernels it runs", () => {
@@ -183,11 +257,19 @@ describe("the needs of a test file", () => {
     expect(on("// VM: kernels 6.12\n// VM: also sid, build\n", true)).toBe("6.12,sid,build");
   });
 
+  test("name the guests that the file runs inside", () => {
+    const root = join(import.meta.dir, "../..");
+    for (const file of new Bun.Glob("test/vm/**/*.test.ts").scanSync({ cwd: root })) {
+      const text = readFileSync(join(root, file), "utf8");
+      expect(`${file} ${readNeeds(text, file).nested}`).toBe(`${file} ${text.includes("/qemu/guest.ts") || undefined}`);
+    }
+  });
+
   test("of several files become one machine's", () => {
     const all = [
       { hugepages: 5, prepare: ["a"] },
       { prepare: ["b", "a"], iommu: true },
-      { hugepages: 9, prepare: [] },
+      { hugepages: 9, nested: true, prepare: [] },
     ];
     expect(together(all)).toEqual({ hugepages: 9, iommu: true, prepare: ["a", "b"] });
     expect(together([])).toEqual({ prepare: [] });

@@ -110,6 +110,9 @@ requirePeer(
       const path = await vm.keepConsole("asked for again");
       defer(() => rm(path, { force: true }));
       expect(gone.message).toContain(path);
+      expect(gone.console).toBe(path);
+      // The shell's doing, not that of a guest inside.
+      expect(gone.fault).toBeUndefined();
       expect(readFileSync(path, "utf8")).toContain("Kernel panic - not syncing: sysrq triggered crash");
       await vm.close();
       expect(existsSync(vm.results)).toBe(false);

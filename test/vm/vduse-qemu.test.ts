@@ -7,6 +7,7 @@
 //
 // VM: processors 2
 // VM: memory 3072
+// VM: nested
 // VM: prepare test/support/qemu/image.ts
 // VM: kernels 6.12
 // VM: also sid

@@ -8,6 +8,7 @@
 //
 // VM: processors 2
 // VM: nics
+// VM: nested
 // VM: prepare test/support/qemu/image.ts
 // VM: kernels 6.12
 // VM: also sid build
