@@ -24,9 +24,10 @@ import type { GuestMemory } from "../mem/guest-memory.ts";
 import { DELIVER_CALL, DELIVER_NEXT, DELIVER_STATUS, RING_BROKEN } from "../mem/lane-state.ts";
 import { enterStage, STAGE_COPY, STAGE_PUBLISH } from "../mem/stages.ts";
 import { VRING_DESC_F_WRITE } from "../uapi/virtio_ring.ts";
-import { CHAIN_FLAGS, walkChain } from "./chain.ts";
+import { walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, writeNetHeader } from "./net-header.ts";
 import { publishUsed } from "./notify.ts";
+import { placeBuffers, placeHead, placeOffset, placeRoom, placeWindow } from "./places.ts";
 import type { SplitRing } from "./split-ring.ts";
 
 /** Segments of the buffers of one frame: 64 KiB in merged 1526-byte buffers is 43; in single pages 18 each. */
@@ -55,34 +56,33 @@ export class Deliverer {
 
 /**
  * Copies frames `list[0..count)` of the batch into the ring. Returns how many were delivered; the rest is counted. The
- * common buffer (one descriptor, in one window, room for a frame in one piece) is handled in the loop itself, as in fetch.
+ * common buffer (one descriptor, in one window, room for the frame) is handled in the loop itself, as in fetch.
  */
 export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Array, count: number): number {
   const { ring, state, counters, memory, dataValid } = deliverer;
   const start = state[DELIVER_NEXT];
   let free = buffersWaiting(deliverer, start);
-  const { avail, desc, mask, size, usedRing } = ring;
+  const { avail, mask, usedRing } = ring;
   const windows = memory.windows;
   const views = windows.view;
   const { first, length: frameLength, pool, segments } = batch;
   const { length: segmentLength, offset: segmentOffset, window: segmentWindow } = pool;
+  const placed = Math.min(count, free);
+  placeBuffers(ring, memory, start, placed);
   let next = start;
+  let place = 0;
   let delivered = 0;
   let bytes = 0;
   let bad = 0;
   for (let k = 0; k < count; k++) {
     const i = list[k];
     const slot = next & mask;
-    const head = avail[2 + slot];
-    const entry = head << 2;
     const length = frameLength[i];
     const needed = NET_HEADER_SIZE + length;
-    const common =
-      free > 0 && head < size && (desc[entry + 3] & CHAIN_FLAGS) === VRING_DESC_F_WRITE && desc[entry + 2] >= needed;
     let taken: number;
-    if (common && memory.find(desc[entry], desc[entry + 1], needed) === needed) {
-      const window = memory.foundWindow;
-      const offset = memory.foundOffset;
+    if (place < placed && placeRoom[place] >= needed) {
+      const window = placeWindow[place];
+      const offset = placeOffset[place];
       let to = offset + NET_HEADER_SIZE;
       let s = first[i];
       // Mostly the whole frame; else the private header of one that rules judge, and what follows it.
@@ -93,11 +93,11 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
         copyBytes(windows, window, to, segmentWindow[s], segmentOffset[s], segmentLength[s]);
       }
       writeNetHeader(views[window], offset, batch, i, dataValid, 1);
-      usedRing[slot << 1] = head;
+      usedRing[slot << 1] = placeHead[place];
       usedRing[(slot << 1) + 1] = needed;
       taken = 1;
     } else {
-      taken = free === 0 ? 0 : deliverChain(deliverer, batch, i, next, free, head);
+      taken = free === 0 ? 0 : deliverChain(deliverer, batch, i, next, free, avail[2 + slot]);
     }
     if (taken > 0) {
       delivered++;
@@ -111,6 +111,7 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
         if (++bad === BURST) free = taken;
       }
     }
+    place += taken;
     next = (next + taken) & 0xffff;
     free = state[DELIVER_STATUS] === RING_BROKEN ? 0 : free - taken;
   }

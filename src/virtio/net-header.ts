@@ -89,6 +89,9 @@ export function plainNetHeader(batch: Batch, i: number): void {
 /**
  * Writes frame `i`'s header for a receiver that accepts its form. `dataValid` says whether the receiver negotiated
  * GUEST_CSUM, without which flags must be zero. `buffers` is num_buffers (1 unless merged, 5.1.6.4.1).
+ *
+ * A plain header that is there already, as it mostly is where a driver uses buffers again, is left alone: its line stays in the cache of
+ * the driver's processor as well, which storing the same once more would take it from.
  */
 export function writeNetHeader(
   view: DataView,
@@ -99,9 +102,13 @@ export function writeNetHeader(
   buffers: number,
 ): void {
   if (batch.needs[i] === 0) {
-    view.setInt32(offset, dataValid ? batch.flags[i] : 0, true);
+    const flags = dataValid ? batch.flags[i] : 0;
+    const last = buffers << 16;
+    const first = view.getInt32(offset, true) ^ flags;
+    if ((first | view.getInt32(offset + 4, true) | (view.getInt32(offset + 8, true) ^ last)) === 0) return;
+    view.setInt32(offset, flags, true);
     view.setInt32(offset + 4, 0, true);
-    view.setInt32(offset + 8, buffers << 16, true);
+    view.setInt32(offset + 8, last, true);
     return;
   }
   writeOffloadHeader(view, offset, batch, i, buffers);

@@ -123,3 +123,21 @@ describe("a header that is sound", () => {
     expect(pass(header, [])?.buffers).toBe(1);
   });
 });
+
+/** What is there already is compared, and left alone if it is the same. */
+describe("a header that the buffer has from before", () => {
+  test.each(Array.from({ length: 12 }, (_, byte) => byte))("and that differs in byte %d is written anew", (byte) => {
+    const rig = newRig();
+    const [sender, receiver] = [rig.guest(), rig.guest({ features: GUEST })];
+    const [{ address }] = receiver.postMany(1, 2048);
+    const plain = netHeader({});
+    plain[10] = 1;
+    receiver.put(
+      address,
+      plain.map((value, at) => (at === byte ? value ^ 0x80 : value)),
+    );
+    sender.send(frame(mac(2), mac(1), SIZE));
+    rig.drain(sender, receiver);
+    expect(receiver.get(address, 12)).toEqual(plain);
+  });
+});
