@@ -9,21 +9,25 @@ import type { Undo } from "../undo.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const READY_LIMIT_MS = 30_000;
-/** One reading a second; those of the first two are the switch's warming up. */
-const WARM_UP_READINGS = 2;
+export interface FlowOptions {
+  /** Frames have to arrive in the order in which they were sent. OVS, for one, may change that of different flows. */
+  readonly ordered: boolean;
+  /** Readings that do not count, one a second: the switch warms up. */
+  readonly warmUp: number;
+}
 
 export class FlowClient {
-  private constructor(private readonly program: Background) {}
+  private constructor(
+    private readonly program: Background,
+    private readonly warmUp: number,
+  ) {}
 
-  /**
-   * Connects to both sockets; no frame is sent yet. `ordered`: frames have to arrive in the order in which they were sent. OVS, for one, may
-   * change that of different flows.
-   */
+  /** Connects to both sockets; no frame is sent yet. */
   static async attach(
     sockets: readonly [string, string],
     size: number,
     undo: Undo,
-    ordered: boolean,
+    { ordered, warmUp }: FlowOptions,
   ): Promise<FlowClient> {
     const entry = [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "bench/peers/flow-client-entry.ts")];
     const program = undo.spawn([
@@ -36,13 +40,13 @@ export class FlowClient {
       ...(ordered ? ["ordered"] : []),
     ]);
     await program.says("ready", { timeoutMs: READY_LIMIT_MS });
-    return new FlowClient(program);
+    return new FlowClient(program, warmUp);
   }
 
   /** Sends new flows; returns millions of frames received per second, one reading a second. */
   async measure(seconds: number): Promise<number[]> {
     this.program.write("start\n");
-    const wanted = WARM_UP_READINGS + seconds;
+    const wanted = this.warmUp + seconds;
     const readings = () =>
       [...this.program.output.matchAll(/frames\/s (\d+)\n/g)].map((match) => Number(match[1]) / 1e6);
     await until(`${wanted} readings`, () => readings().length >= wanted || !this.program.running, {
@@ -50,7 +54,7 @@ export class FlowClient {
       context: () => this.program.output,
     });
     if (readings().length < wanted) throw new Error(`the client ended: ${this.program.output}`);
-    return readings().slice(WARM_UP_READINGS, wanted);
+    return readings().slice(this.warmUp, wanted);
   }
 
   async quit(): Promise<void> {
