@@ -1,5 +1,5 @@
 // HOT
-// Entries of the fdb as things to place, write and remove, and the lock that guards them.
+// Entries of the fdb as things to write, move and remove, and the lock that guards them.
 //
 // Each port's learned entries form a ring through the port's own node, in order of learning:
 //   port node -> oldest learned -> ... -> newest learned -> port node
@@ -8,7 +8,7 @@
 // The lock is one word. A worker tries a bounded number of times, and learns later where that fails; the control thread (fdb-table.ts)
 // naps between its tries, and holds it for some microseconds. All but the lock's own functions is called under it.
 
-import { fdbHash, fdbSalted, fdbSeal, fdbStep, vidOf } from "./fdb-find.ts";
+import { fdbSalted, fdbSeal } from "./fdb-find.ts";
 import {
   ENTRY_SEAL,
   ENTRY_STAMP,
@@ -74,45 +74,16 @@ export function removeEntry(fdb: Fdb, at: number): void {
   words[FDB_PORT_COUNT + ((tag >>> 16) & 0xff)]--;
 }
 
-/** Finds or makes a free slot in one of the two buckets of an address that is not in the table; -1 if there is none. */
-export function placeEntry(fdb: Fdb, lo: number, hi: number, vid: number): number {
-  const hash = fdbHash(fdb, fdbSalted(fdb, lo, vid), hi);
-  const first = hash >>> fdb.slotShift;
-  const second = first ^ (fdbStep(fdb, hash) << 2);
-  let at = freeSlot(fdb, first);
-  if (at < 0) at = freeSlot(fdb, second);
-  if (at < 0) at = pushOut(fdb, first >>> 2);
-  if (at < 0) at = pushOut(fdb, second >>> 2);
-  return at;
-}
-
-/** This slot or another one of its bucket. */
-function freeSlot(fdb: Fdb, slot: number): number {
+/** Moves an entry to a free slot, in its port's ring too. Written before it is removed: who comes by finds it twice rather than not at all. */
+export function moveEntry(fdb: Fdb, from: number, to: number): void {
   const words = fdb.words;
-  for (let turn = 0; turn < 4; turn++) {
-    const at = FDB_SLOTS + ((slot ^ turn) << 2);
-    if (words[at + ENTRY_TAG] === 0) return at;
-  }
-  return -1;
-}
-
-/** Moves an entry of a full bucket to that entry's other bucket (one step of cuckoo hashing); returns its slot. */
-function pushOut(fdb: Fdb, bucket: number): number {
-  const words = fdb.words;
-  const end = FDB_SLOTS + (bucket << 4) + 16;
-  for (let at = end - 16; at < end; at += 4) {
-    const lo = words[at];
-    const tag = words[at + ENTRY_TAG];
-    const vid = vidOf(fdb, at);
-    const step = fdbStep(fdb, fdbHash(fdb, fdbSalted(fdb, lo, vid), tag & 0xffff));
-    const to = freeSlot(fdb, (bucket ^ step) << 2);
-    if (to < 0) continue;
-    // Written before it is removed: a reader that comes by finds it twice rather than not at all.
-    writeEntry(fdb, to, lo, tag & 0xffff, vid, (tag >>> 16) & 0xff, tag & TAG_STATIC, words[at + ENTRY_STAMP]);
-    removeEntry(fdb, at);
-    return at;
-  }
-  return -1;
+  const tag = words[from + ENTRY_TAG];
+  words[to] = words[from];
+  words[to + ENTRY_SEAL] = words[from + ENTRY_SEAL];
+  words[to + ENTRY_STAMP] = words[from + ENTRY_STAMP];
+  words[to + ENTRY_TAG] = tag;
+  words[from + ENTRY_TAG] = 0;
+  if ((tag & TAG_STATIC) === 0) relink(fdb, (from - FDB_SLOTS) >> 2, (to - FDB_SLOTS) >> 2);
 }
 
 // Ring nodes: slot s is node s, port p is node slotCount + p. Word 0 is the next node, word 1 the previous one.
@@ -141,4 +112,15 @@ export function unlink(fdb: Fdb, slot: number): void {
   const previous = words[links + (slot << 1) + 1];
   words[links + (previous << 1)] = next;
   words[links + (next << 1) + 1] = previous;
+}
+
+/** `to` takes the place of `from`. */
+function relink(fdb: Fdb, from: number, to: number): void {
+  const { words, links } = fdb;
+  const next = words[links + (from << 1)];
+  const previous = words[links + (from << 1) + 1];
+  words[links + (to << 1)] = next;
+  words[links + (to << 1) + 1] = previous;
+  words[links + (previous << 1)] = to;
+  words[links + (next << 1) + 1] = to;
 }

@@ -2,9 +2,10 @@
 // Finding an address in the fdb: hash, two buckets, the seal. Takes no lock; any thread.
 //
 // An address lies in one of two buckets: `hash >>> shift`, or that one XOR `fdbStep(hash)`. A find therefore reads at
-// most two cache lines, whatever the table holds. A new address goes to its first bucket unless that is full, and there to the slot
-// that the next two bits of its hash say, unless that is taken. That slot is asked first: a loop over four, which ends in any of
-// them, is a branch that no processor foresees, and costs more than all the rest.
+// most two cache lines and a byte, whatever the table holds. A new address goes to its first bucket unless that is full, and there to the
+// slot that it prefers, which its hash and the bucket's pilot say. That slot is asked first: a loop over four, which ends in any of
+// them, is a branch that no processor foresees, and costs more than all the rest. The pilot is chosen such that all that are at home in the
+// bucket prefer different slots (fdb-place.ts): with two bits of the hash alone one address in ten did not lie where it was asked for first.
 //
 // The multipliers are random for each table: whoever does not know them cannot choose addresses that collide.
 // One multiplier for each part of the key makes a universal hash (Dietzfelbinger et al. 1997); a fixed bijective mixer
@@ -31,10 +32,16 @@
 // Left over beside such tables: three different writes within one reader's three loads, matching by a chance of 2^-32. Nobody who
 // does not know the multipliers can improve either chance, and the bridge lets no frame out of its VLAN for that. A torn entry counts
 // as not found: the frame is flooded once.
+//
+// An entry that is moved is in two slots before it is in one, but a reader may have passed the one before it came, and see the other when it
+// has gone. So who finds nothing looks whether entries were moved meanwhile, and if so, looks again. Who stands still in the middle of
+// moving holds nobody up: what is in the table is in some slot then, and what is not is asked for TRIES times.
 
-import { ENTRY_SEAL, ENTRY_TAG, FDB_SLOTS, FDB_VIDS, type Fdb, TAG_VALID } from "./fdb-layout.ts";
+import { ENTRY_SEAL, ENTRY_TAG, FDB_MOVING, FDB_SLOTS, FDB_VIDS, type Fdb, TAG_VALID } from "./fdb-layout.ts";
 
 const KEY_BITS = 0xffff | TAG_VALID;
+/** Looks at two buckets while entries are moved: some hundred nanoseconds, longer than that takes. */
+const TRIES = 16;
 
 // What a find returns: slot << 9 | static << 8 | port, taken from one reading of the entry, or -1.
 export const HIT_PORT = 0xff;
@@ -54,6 +61,17 @@ export function fdbHash(fdb: Fdb, salted: number, hi: number): number {
   const sum = (Math.imul(salted, fdb.mulA) + Math.imul(hi, fdb.mulB)) | 0;
   const mixed = Math.imul(sum ^ (sum >>> 16), 0x21f0aaad);
   return Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+}
+
+/** The place, in words, of the slot that the address of this hash prefers. */
+export function fdbPreferred(fdb: Fdb, hash: number): number {
+  const bucket = hash >>> fdb.shift;
+  return FDB_SLOTS + (bucket << 4) + slotBy(fdb.pilots[bucket], hash);
+}
+
+/** What a pilot makes of a hash: the slot of its bucket, as the words before it. */
+export function slotBy(pilot: number, hash: number): number {
+  return (Math.imul(hash, pilot) >>> 8) & 12;
 }
 
 /** What to XOR to one of an address's buckets to get the other; odd, so they differ. */
@@ -78,7 +96,7 @@ export function fdbFind(fdb: Fdb, lo: number, hi: number, vid = 0): number {
   const salted = lo ^ Math.imul(vid, fdb.mulC);
   const hash = fdbHash(fdb, salted, hi);
   const words = fdb.words;
-  const at = FDB_SLOTS + ((hash >>> fdb.slotShift) << 2);
+  const at = fdbPreferred(fdb, hash);
   const tag = words[at + ENTRY_TAG];
   if (
     words[at] === lo &&
@@ -91,9 +109,16 @@ export function fdbFind(fdb: Fdb, lo: number, hi: number, vid = 0): number {
 }
 
 function findElsewhere(fdb: Fdb, hash: number, lo: number, hi: number, salted: number): number {
-  const bucket = hash >>> fdb.shift;
-  const hit = findInBucket(fdb, bucket, lo, hi, salted);
-  return hit >= 0 ? hit : findInBucket(fdb, bucket ^ fdbStep(fdb, hash), lo, hi, salted);
+  const words = fdb.words;
+  const first = hash >>> fdb.shift;
+  const second = first ^ fdbStep(fdb, hash);
+  for (let tries = 1; ; tries++) {
+    const moving = Atomics.load(words, FDB_MOVING);
+    let hit = findInBucket(fdb, first, lo, hi, salted);
+    if (hit < 0) hit = findInBucket(fdb, second, lo, hi, salted);
+    if (hit >= 0 || tries === TRIES) return hit;
+    if ((moving & 1) === 0 && Atomics.load(words, FDB_MOVING) === moving) return -1;
+  }
 }
 
 function findInBucket(fdb: Fdb, bucket: number, lo: number, hi: number, salted: number): number {

@@ -11,10 +11,11 @@
 //            +----------+--------------------------------------------+------+---------+
 //            the entry's VLAN is in the seal (fdb-find.ts)
 //   links    next, prev for each slot, then for each port: the port's learned entries as a ring, in order of learning
+//   pilots   for each bucket a byte, odd: which slot of the bucket an address prefers (fdb-find.ts)
 //
-// Limits: 256 ports, because the port shares a word with half of the key; 1,048,576 addresses (96 MiB), where a hit's
-// packed form ends. There are at least four times as many slots as addresses: a full table's still lie in their first bucket (995 of
-// 1000) and in the slot of it that they prefer (nine of ten), so a look-up is one line and one guess that is right. VLAN ids up to 4095; 0 where there are no VLANs. The control thread allocates; every thread makes its
+// Limits: 256 ports, because the port shares a word with half of the key; 1,048,576 addresses (97 MiB), where a hit's
+// packed form ends. There are at least four times as many slots as addresses: a full table's still lie in their first bucket and in the slot of it that they prefer
+// (995 of 1000), so a look-up is one line and one guess that is right. VLAN ids up to 4095; 0 where there are no VLANs. The control thread allocates; every thread makes its
 // own view of the buffer.
 
 import { RingyardError } from "../core/errors.ts";
@@ -42,6 +43,8 @@ export const FDB_PORTS_SEEN = 18;
 export const FDB_SWEEP_BUCKET = 19;
 /** How many moves were noted; the next one goes to this place of the ring. Free-running. */
 export const FDB_MOVES_NOTED = 20;
+/** Odd while entries are moved from slot to slot. Free-running. */
+export const FDB_MOVING = 21;
 const COUNTERS = 32;
 export const FDB_PORT_COUNT = 48 + 2 * FDB_PORTS_MAX;
 export const FDB_PORT_LIMIT = FDB_PORT_COUNT + FDB_PORTS_MAX;
@@ -86,7 +89,7 @@ export const FDB_STAYS = 7;
 /** With FdbRules: the port has as many as it may, and gives none of them up. */
 export const FDB_PORT_FULL = 8;
 
-const MAGIC_VALUE = 0x66646232; // "fdb2"
+const MAGIC_VALUE = 0x66646233; // "fdb3"
 const SLOTS_MIN = 64;
 
 /** One thread's view. The fields below `buffer` repeat the header, so that hot code finds them in one object. */
@@ -99,8 +102,8 @@ export interface Fdb {
   readonly links: number;
   /** `hash >>> shift` is a bucket. */
   readonly shift: number;
-  /** `hash >>> slotShift` is the slot of that bucket which the address prefers. */
-  readonly slotShift: number;
+  /** One for each bucket. */
+  readonly pilots: Uint8Array;
   readonly mulA: number;
   readonly mulB: number;
   readonly mulC: number;
@@ -128,8 +131,8 @@ export function allocateFdb(limit = FDB_ADDRESSES_DEFAULT, seed = randomSeed()):
     throw new RingyardError("BAD_OPTION", `fdb limit ${limit} is not in 1..${FDB_ADDRESSES_MAX}`, "choose one that is");
   }
   const slotCount = Math.max(SLOTS_MIN, 2 ** Math.ceil(Math.log2(4 * limit)));
-  const wordCount = FDB_SLOTS + 4 * slotCount + 2 * (slotCount + FDB_PORTS_MAX);
-  const words = new Int32Array(new SharedArrayBuffer(wordCount * Int32Array.BYTES_PER_ELEMENT));
+  const bytes = pilotsStart(slotCount) + slotCount / 4;
+  const words = new Int32Array(new SharedArrayBuffer(bytes));
   words[FDB_LIMIT] = limit;
   words.fill(FDB_AGEING_DEFAULT_S, FDB_AGEING, FDB_AGEING + FDB_VIDS);
   words[SLOT_COUNT] = slotCount;
@@ -141,7 +144,14 @@ export function allocateFdb(limit = FDB_ADDRESSES_DEFAULT, seed = randomSeed()):
   for (let node = slotCount; node < slotCount + FDB_PORTS_MAX; node++)
     words.fill(node, links + 2 * node, links + 2 * node + 2);
   words[MAGIC] = MAGIC_VALUE;
-  return viewFdb(words.buffer as SharedArrayBuffer);
+  const fdb = viewFdb(words.buffer as SharedArrayBuffer);
+  fdb.pilots.fill(1);
+  return fdb;
+}
+
+/** In bytes from the buffer's. */
+function pilotsStart(slotCount: number): number {
+  return (FDB_SLOTS + 4 * slotCount + 2 * (slotCount + FDB_PORTS_MAX)) * Int32Array.BYTES_PER_ELEMENT;
 }
 
 /** A thread's own view of a table that another thread allocated. */
@@ -158,7 +168,7 @@ export function viewFdb(buffer: SharedArrayBuffer): Fdb {
     slotCount,
     links: FDB_SLOTS + 4 * slotCount,
     shift: 32 - Math.log2(slotCount / 4),
-    slotShift: 32 - Math.log2(slotCount),
+    pilots: new Uint8Array(buffer, pilotsStart(slotCount), slotCount / 4),
     mulA: words[MUL_A],
     mulB: words[MUL_B],
     mulC: words[MUL_C],

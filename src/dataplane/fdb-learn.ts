@@ -7,7 +7,7 @@
 // table's limit, not the port's. Which entry: the longest unseen of the EVICT_SAMPLE learned first.
 //
 // Work of one learn, at most: a find, 256 port counts, EVICT_SAMPLE entries, 10 buckets (its own two, and one for each
-// entry in them). Called by workers through fdb.ts.
+// entry in them), 128 pilots for four hashes (five are tried mostly, fdb-place.ts). Called by workers through fdb.ts.
 //
 // Ports' policies (FdbRules) come with the call, since they change with a worker's plan. A port's addresses count until the sweep takes
 // them away, at most 16 s after they aged; where they stay, they do so until they age.
@@ -18,7 +18,6 @@ import {
   linkNewest,
   nextNode,
   oldestNode,
-  placeEntry,
   removeEntry,
   unlink,
   writeEntry,
@@ -54,6 +53,7 @@ import {
   MOVE_WORDS,
   MOVES_KEPT,
 } from "./fdb-layout.ts";
+import { placeEntry } from "./fdb-place.ts";
 
 const EVICT_SAMPLE = 4;
 

@@ -1,6 +1,6 @@
 // Reading the fdb for people and metrics: entries, counts, counters. Takes no lock, so it never disturbs a worker; it
 // shows every entry whole (by its seal and its place, see fdb-find.ts), but not all entries of one instant: an entry that another
-// thread moves to its other bucket meanwhile may show twice or not at all. Control thread; any thread may.
+// thread moves to another slot meanwhile may show twice or not at all. Control thread; any thread may.
 
 import { formatMac } from "../core/mac.ts";
 import { fdbFind, hitAt, vidOf } from "./fdb-find.ts";

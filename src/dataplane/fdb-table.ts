@@ -6,7 +6,7 @@
 
 import { RingyardError } from "../core/errors.ts";
 import { isGroupMac, parseMac } from "../core/mac.ts";
-import { fdbTryLock, fdbUnlock, placeEntry, removeEntry, writeEntry } from "./fdb-entry.ts";
+import { fdbTryLock, fdbUnlock, removeEntry, writeEntry } from "./fdb-entry.ts";
 import { fdbFind, hitAt, vidOf } from "./fdb-find.ts";
 import {
   COUNTER_AGED,
@@ -27,6 +27,7 @@ import {
   TAG_STATIC,
 } from "./fdb-layout.ts";
 import { fdbEvict, fdbHeaviestPort } from "./fdb-learn.ts";
+import { placeEntry } from "./fdb-place.ts";
 
 const STRETCH_BUCKETS = 64;
 const LOCK_TRIES = 2000;

@@ -36,7 +36,8 @@ export function fdbLearn(
 ): number {
   const hit = fdbFind(fdb, lo, hi, vid);
   if (hit >= 0 && (hit & (HIT_STATIC | HIT_PORT)) === port) {
-    // Without the lock: should the slot have changed hands meanwhile, its new owner was seen in this second too.
+    // Without the lock: should the slot have changed hands meanwhile, its new owner was seen in this second too, or was moved there and
+    // ages later than it should. The address itself is refreshed by its next frame then.
     const at = hitAt(hit) + ENTRY_STAMP;
     if (fdb.words[at] !== nowS) fdb.words[at] = nowS;
     return FDB_KNOWN;

@@ -1,4 +1,4 @@
-// The thread of fdb-torn.test.ts; what it does is in fdb-stress-task.ts.
+// The thread of fdb-stress.ts; what it does is in fdb-stress-task.ts.
 
 import { runStress, type StressTask } from "./fdb-stress-task.ts";
 

@@ -1,16 +1,17 @@
 // A reader that comes by in the middle of a write: every state that a rewritten entry can show, one by one, and then
 // real threads that write while this one reads.
 
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { fdbLearn, fdbLookup } from "../../src/dataplane/fdb.ts";
 import { fdbPortAt } from "../../src/dataplane/fdb-burst.ts";
-import { fdbFind, fdbHash, fdbSalted, fdbStep, hitAt } from "../../src/dataplane/fdb-find.ts";
+import { fdbFind, fdbHash, fdbPreferred, fdbSalted, fdbStep, hitAt } from "../../src/dataplane/fdb-find.ts";
 import { allocateFdb, FDB_LEARNED, FDB_LOCK, FDB_SLOTS, type Fdb } from "../../src/dataplane/fdb-layout.ts";
 import { fdbEntries } from "../../src/dataplane/fdb-show.ts";
 import { sized } from "../support/scale.ts";
 import { until } from "../support/until.ts";
 import { checkFdb, macAt, macText, seedAt } from "./fdb-check.ts";
-import { CHANGES, OWN_PORTS, STOP, STRANGER_PORT, type StressTask } from "./fdb-stress-task.ts";
+import { neighbours, startStress } from "./fdb-stress.ts";
+import { CHANGES, OWN_PORTS, STOP, STRANGER_PORT } from "./fdb-stress-task.ts";
 
 interface Key {
   index: number;
@@ -33,7 +34,7 @@ function entryWords(fdb: Fdb, { index, vid }: Key, port: number): Int32Array {
 function believedMixtures(fdb: Fdb, writes: readonly Key[], key: Key, turn: number): void {
   const [first, second] = writes.map((write, turn) => entryWords(fdb, write, turn + 1));
   const { lo, hi } = macAt(key.index);
-  const at = FDB_SLOTS + ((fdbHash(fdb, fdbSalted(fdb, lo, key.vid), hi) >>> fdb.slotShift) ^ turn) * 4;
+  const at = fdbPreferred(fdb, fdbHash(fdb, fdbSalted(fdb, lo, key.vid), hi)) ^ (turn << 2);
   for (let mixture = 0; mixture < 8; mixture++) {
     for (let word = 0; word < 3; word++) fdb.words[at + word] = (mixture >> word) & 1 ? second[word] : first[word];
     const shown = fdb.words.slice(at, at + 3);
@@ -95,32 +96,6 @@ test("what passes for an entry and lies in the wrong bucket is not shown", () =>
   }
 });
 
-const workers: Worker[] = [];
-afterEach(() => {
-  for (const worker of workers.splice(0)) worker.terminate();
-});
-
-/** Starts a thread; the promise ends when the thread has. */
-function start(task: StressTask): Promise<void> {
-  const worker = new Worker(new URL("./fdb-stress-worker.ts", import.meta.url));
-  workers.push(worker);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  worker.onmessage = () => resolve();
-  worker.onerror = (event) => reject(new Error(event.message));
-  worker.postMessage(task);
-  return promise;
-}
-
-/** Addresses of a VLAN that share hi and the first bucket with address 0 of none, so that they take and leave the same slots. */
-function neighbours(fdb: Fdb, count: number, vid: number): number[] {
-  const home = (index: number, of: number) =>
-    fdbHash(fdb, fdbSalted(fdb, macAt(index).lo, of), macAt(index).hi) >>> fdb.shift;
-  const found: number[] = [];
-  for (let index = 1 << 16; found.length < count; index += 1 << 16)
-    if (home(index, vid) === home(0, 0)) found.push(index);
-  return found;
-}
-
 test.each([0, 2048])(
   "while two threads, one of them in VLAN %i, rewrite its bucket, an address is on one of its ports or unknown, never on another's",
   async (vid) => {
@@ -128,8 +103,15 @@ test.each([0, 2048])(
     const { lo, hi } = macAt(0);
     const state = new Int32Array(new SharedArrayBuffer(12));
     const ended = Promise.all([
-      start({ buffer: fdb.buffer, state, thread: 0, vid: 0, indices: [0], ports: OWN_PORTS }),
-      start({ buffer: fdb.buffer, state, thread: 1, vid, indices: neighbours(fdb, 8, vid), ports: [STRANGER_PORT] }),
+      startStress({ buffer: fdb.buffer, state, thread: 0, vid: 0, indices: [0], ports: OWN_PORTS }),
+      startStress({
+        buffer: fdb.buffer,
+        state,
+        thread: 1,
+        vid,
+        indices: neighbours(fdb, 8, vid),
+        ports: [STRANGER_PORT],
+      }),
     ]);
     const seen = new Map<number, number>();
     const allowed = [-1, ...OWN_PORTS];
