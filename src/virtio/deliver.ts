@@ -27,7 +27,7 @@ import { VRING_DESC_F_WRITE } from "../uapi/virtio_ring.ts";
 import { walkChain } from "./chain.ts";
 import { NET_HEADER_SIZE, writeNetHeader } from "./net-header.ts";
 import { publishUsed } from "./notify.ts";
-import { placeBuffers, placeHead, placeOffset, placeRoom, placeWindow } from "./places.ts";
+import { placeFrames, placeHead, placeOffset, placeWindow } from "./places.ts";
 import type { SplitRing } from "./split-ring.ts";
 
 /** Segments of the buffers of one frame: 64 KiB in merged 1526-byte buffers is 43; in single pages 18 each. */
@@ -55,63 +55,41 @@ export class Deliverer {
 }
 
 /**
- * Copies frames `list[0..count)` of the batch into the ring. Returns how many were delivered; the rest is counted. The
- * common buffer (one descriptor, in one window, room for the frame) is handled in the loop itself, as in fetch.
+ * Copies frames `list[0..count)` of the batch into the ring. Returns how many were delivered; the rest is counted. Common buffers (one
+ * descriptor, in one window, room for the frame) are taken in runs, any other by itself.
  */
 export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Array, count: number): number {
-  const { ring, state, counters, memory, dataValid } = deliverer;
+  const { ring, state, counters, memory } = deliverer;
+  const { length } = batch;
   const start = state[DELIVER_NEXT];
   let free = buffersWaiting(deliverer, start);
-  const { avail, mask, usedRing } = ring;
-  const windows = memory.windows;
-  const views = windows.view;
-  const { first, length: frameLength, pool, segments } = batch;
-  const { length: segmentLength, offset: segmentOffset, window: segmentWindow } = pool;
-  const placed = Math.min(count, free);
-  placeBuffers(ring, memory, start, placed);
   let next = start;
-  let place = 0;
   let delivered = 0;
   let bytes = 0;
   let bad = 0;
-  for (let k = 0; k < count; k++) {
-    const i = list[k];
-    const slot = next & mask;
-    const length = frameLength[i];
-    const needed = NET_HEADER_SIZE + length;
-    let taken: number;
-    if (place < placed && placeRoom[place] >= needed) {
-      const window = placeWindow[place];
-      const offset = placeOffset[place];
-      let to = offset + NET_HEADER_SIZE;
-      let s = first[i];
-      // Mostly the whole frame; else the private header of one that rules judge, and what follows it.
-      const piece = segments[i] === 1 ? length : segmentLength[s];
-      copyBytes(windows, window, to, segmentWindow[s], segmentOffset[s], piece);
-      for (let left = segments[i]; left > 1; left--) {
-        to += segmentLength[s++];
-        copyBytes(windows, window, to, segmentWindow[s], segmentOffset[s], segmentLength[s]);
-      }
-      writeNetHeader(views[window], offset, batch, i, dataValid, 1);
-      usedRing[slot << 1] = placeHead[place];
-      usedRing[(slot << 1) + 1] = needed;
-      taken = 1;
-    } else {
-      taken = free === 0 ? 0 : deliverChain(deliverer, batch, i, next, free, avail[2 + slot]);
+  for (let k = 0; k < count; ) {
+    const placed = placeFrames(ring, memory, next, length, list, k, Math.min(count - k, free));
+    if (placed > 0) {
+      bytes += copyPlaced(deliverer, batch, list, k, placed, next);
+      k += placed;
+      delivered += placed;
+      next = (next + placed) & 0xffff;
+      free -= placed;
+      continue;
     }
+    const i = list[k];
+    let taken = free === 0 ? 0 : deliverChain(deliverer, batch, i, next, free);
     if (taken > 0) {
+      k++;
       delivered++;
-      bytes += length;
+      bytes += length[i];
     } else {
       taken = refuse(deliverer, taken, next);
-      if (taken !== 0) {
-        // A buffer that is of no use is out of the way now: the same frame tries the next one. But a ring full of them
-        // may not hold up the ports served after this one, so the rest waits for the next burst.
-        k--;
-        if (++bad === BURST) free = taken;
-      }
+      // A buffer that is of no use is out of the way now: the same frame tries the next one. But a ring full of them
+      // may not hold up the ports served after this one, so the rest waits for the next burst.
+      if (taken === 0) k++;
+      else if (++bad === BURST) free = taken;
     }
-    place += taken;
     next = (next + taken) & 0xffff;
     free = state[DELIVER_STATUS] === RING_BROKEN ? 0 : free - taken;
   }
@@ -120,6 +98,45 @@ export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Arra
   counters[TX_FRAMES] += delivered;
   counters[TX_BYTES] += bytes;
   return delivered;
+}
+
+/** Copies the `count` frames from `list[from]` on to their places (places.ts), the buffers from `next` on. Returns their bytes. */
+function copyPlaced(
+  deliverer: Deliverer,
+  batch: Batch,
+  list: Int32Array,
+  from: number,
+  count: number,
+  next: number,
+): number {
+  const { ring, memory, dataValid } = deliverer;
+  const { mask, usedRing } = ring;
+  const { windows } = memory;
+  const views = windows.view;
+  const { first, length: frameLength, pool, segments } = batch;
+  const { length: segmentLength, offset: segmentOffset, window: segmentWindow } = pool;
+  let bytes = 0;
+  for (let k = 0; k < count; k++) {
+    const i = list[from + k];
+    const length = frameLength[i];
+    const window = placeWindow[k];
+    const offset = placeOffset[k];
+    let to = offset + NET_HEADER_SIZE;
+    let s = first[i];
+    // Mostly the whole frame; else the private header of one that rules judge, and what follows it.
+    const piece = segments[i] === 1 ? length : segmentLength[s];
+    copyBytes(windows, window, to, segmentWindow[s], segmentOffset[s], piece);
+    for (let left = segments[i]; left > 1; left--) {
+      to += segmentLength[s++];
+      copyBytes(windows, window, to, segmentWindow[s], segmentOffset[s], segmentLength[s]);
+    }
+    writeNetHeader(views[window], offset, batch, i, dataValid, 1);
+    const used = ((next + k) & mask) << 1;
+    usedRing[used] = placeHead[k];
+    usedRing[used + 1] = NET_HEADER_SIZE + length;
+    bytes += length;
+  }
+  return bytes;
 }
 
 /** Buffers that the driver has given, and that hold no frame yet; none in a ring that is broken. */
@@ -164,11 +181,12 @@ function breakRing(deliverer: Deliverer, fault: number): void {
 }
 
 /** Any buffer and any frame. Returns the buffers used (>= 1), 0 for too few, or TOO_SMALL, BAD_BUFFER, BAD_HEAD. */
-function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: number, free: number, head: number): number {
-  const buffers = deliverer.buffers;
+function deliverChain(deliverer: Deliverer, batch: Batch, i: number, next: number, free: number): number {
+  const { buffers, ring } = deliverer;
+  const head = ring.avail[2 + (next & ring.mask)];
   buffers.count = 0;
-  if (head >= deliverer.ring.size) return BAD_HEAD;
-  if (walkChain(deliverer.ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
+  if (head >= ring.size) return BAD_HEAD;
+  if (walkChain(ring, deliverer.memory, head, VRING_DESC_F_WRITE, buffers) !== 0) return BAD_BUFFER;
   return deliverScattered(deliverer, batch, i, next, free, head);
 }
 

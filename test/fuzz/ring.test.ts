@@ -26,6 +26,7 @@ const CHAIN = "src/virtio/chain.ts";
 const FETCH = "src/virtio/fetch.ts";
 const RELEASE = "src/virtio/release.ts";
 const DELIVER = "src/virtio/deliver.ts";
+const PLACES = "src/virtio/places.ts";
 const HEADER = "src/virtio/net-header.ts";
 
 const mistakes: Mistake[] = [
@@ -123,10 +124,18 @@ const mistakes: Mistake[] = [
   },
   {
     name: "buffers one byte too short",
-    file: DELIVER,
+    file: PLACES,
     from: "desc[entry + 2] >= needed;",
     to: "desc[entry + 2] >= needed - 1;",
   },
+  {
+    name: "a place that the driver only lets read",
+    file: PLACES,
+    from: "(desc[entry + 3] & CHAIN_FLAGS) === VRING_DESC_F_WRITE && ",
+    to: "",
+  },
+  { name: "places behind the frames", file: PLACES, from: "list[from + placed]", to: "list[placed]" },
+  { name: "frames in the places of others", file: DELIVER, from: "list[from + k]", to: "list[k]" },
   { name: "all pieces but the last", file: DELIVER, from: "left > 1; left--", to: "left > 2; left--" },
   { name: "the first piece once more", file: DELIVER, from: "segmentLength[s++]", to: "segmentLength[s]" },
   {

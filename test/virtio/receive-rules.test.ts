@@ -59,6 +59,9 @@ const broken: Record<string, (guest: TestGuest) => void> = {
   },
 };
 
+/** Where the rule is only seen when the whole buffer is looked at, a frame that fits before the end goes in unharmed. */
+const HARMLESS = new Set(["a buffer that ends outside the memory, after room for the frame"]);
+
 for (const features of [PLAIN, MERGEABLE]) {
   const how = features.length > 0 ? "merged" : "single";
   for (const [name, setup] of Object.entries(broken)) {
@@ -73,9 +76,15 @@ for (const features of [PLAIN, MERGEABLE]) {
       rig.drain(sender, hostile);
 
       const ids = new Int32Array(hostile.receiveq.used.buffer, hostile.receiveq.used.byteOffset + 4);
-      expect(hostile.reasons).toEqual({ bad_buffer: 1 });
-      expect([hostile.receiveq.used[1], ids[0], ids[1], ids[2], ids[3]]).toEqual([2, BAD, 0, head, 212]);
-      expect(hostile.get(address + 12, 200)).toEqual(sent);
+      if (HARMLESS.has(name)) {
+        expect(hostile.reasons).toEqual({});
+        expect([hostile.receiveq.used[1], ids[0], ids[1]]).toEqual([1, BAD, 212]);
+        expect(hostile.get(BASE + MIB - 2048 + 12, 200)).toEqual(sent);
+      } else {
+        expect(hostile.reasons).toEqual({ bad_buffer: 1 });
+        expect([hostile.receiveq.used[1], ids[0], ids[1], ids[2], ids[3]]).toEqual([2, BAD, 0, head, 212]);
+        expect(hostile.get(address + 12, 200)).toEqual(sent);
+      }
       expect(sender.reasons).toEqual({});
 
       const [good] = other.postMany(1, 2048);
