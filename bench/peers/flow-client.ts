@@ -9,6 +9,7 @@ import type { Undo } from "../undo.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const READY_LIMIT_MS = 30_000;
+
 export interface FlowOptions {
   /** Frames have to arrive in the order in which they were sent. OVS, for one, may change that of different flows. */
   readonly ordered: boolean;

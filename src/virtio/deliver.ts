@@ -55,8 +55,8 @@ export class Deliverer {
 }
 
 /**
- * Copies frames `list[0..count)` of the batch into the ring. Returns how many were delivered; the rest is counted. Common buffers (one
- * descriptor, in one window, room for the frame) are taken in runs, any other by itself.
+ * Copies frames `list[0..count)` of the batch, BURST at most, into the ring. Returns how many were delivered; the rest is counted. Common
+ * buffers (one descriptor, in one window, room for the frame) are taken in runs, any other by itself.
  */
 export function deliverBurst(deliverer: Deliverer, batch: Batch, list: Int32Array, count: number): number {
   const { ring, state, counters, memory } = deliverer;

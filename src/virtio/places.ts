@@ -22,8 +22,9 @@ export const placeWindow = new Int32Array(BURST);
 export const placeOffset = new Int32Array(BURST);
 
 /**
- * Finds the buffers from `next` on for frames `list[from]`, `list[from + 1]`, … of these lengths, `count` at most, up to the first that is not
- * one descriptor with room for its frame in one window. Returns how many.
+ * Finds the buffers from `next` on for frames `list[from]`, `list[from + 1]`, … up to the first that is not one descriptor with room for its
+ * frame in one window. `length`: bytes by frame; `count`: frames, no more than the driver has buffers waiting, nor than BURST. Returns how
+ * many it found; the caller delivers all of those. Any worker, under the lane's lock.
  */
 export function placeFrames(
   ring: SplitRing,
