@@ -5,6 +5,7 @@
 //   checked  for each word of a key its bits that matter for any key: those that checks look at, and spare tuples
 //   words    for each word of a key | cells | shift |: of all slices of that word
 //   cells    at `product of the slice >>> shift` a word, in which two bits are set for a slice that some entry has
+//   prefixes | source tree | target tree |, then what their ways end in (compile-prefixes.ts); the trees lie behind all else
 //   groups   | best rank |, then for each of its tuples | best rank | slots | shift | filter | shift | four indices of slices |
 //   filters  the bit at `hash of a tuple's first four slices >>> shift` is set where an entry has these
 //   slots    open addressing from `hash of all slices >>> shift`, at least half of them SLOT_EMPTY: | answer | slices |
@@ -45,7 +46,13 @@ export const WORD_LENGTH = 2;
 export const WORD_CELLS = 0;
 export const WORD_SHIFT = 1;
 export const SECOND_BIT = 5;
-export const TABLES_GROUPS = TABLES_WORDS + WORD_LENGTH * KEY_WORDS;
+/** Of source and target: where the tree of prefixes begins (compile-prefixes.ts). */
+export const TABLES_SOURCES = TABLES_WORDS + WORD_LENGTH * KEY_WORDS;
+export const TABLES_TARGETS = TABLES_SOURCES + 1;
+/** What those end in: PREFIX_END_WORDS for each length, 0 to 32. */
+export const TABLES_ENDS = TABLES_SOURCES + 2;
+export const PREFIX_END_WORDS = 16;
+export const TABLES_GROUPS = TABLES_ENDS + 33 * PREFIX_END_WORDS;
 
 export const GROUP_BEST = 0;
 export const GROUP_TUPLES = 1;

@@ -18,7 +18,7 @@ import {
   TUPLE_LENGTH,
   WORD_LENGTH,
 } from "./compile-layout.ts";
-import { KEY_CLASS, KEY_WORDS } from "./key.ts";
+import { CLASS_IP4, CLASS_TCP, CLASS_UDP, KEY_CLASS, KEY_WORDS } from "./key.ts";
 
 /** Upper half of the class word: what headers there are. The lower is the port. */
 export const CLASS_BITS = -0x10000;
@@ -119,6 +119,13 @@ export interface Group {
   readonly shapes: readonly Shape[];
   /** Where in the tables it is. */
   readonly at: number;
+}
+
+const PLAIN_CLASSES = [CLASS_IP4 | CLASS_TCP, CLASS_IP4 | CLASS_UDP];
+
+/** Whether frames of TCP or UDP in plain IPv4 may match tuples of the group. */
+export function isOfPlain({ classMask, classValue }: Group): boolean {
+  return PLAIN_CLASSES.some((classes) => (classes & classMask) === classValue);
 }
 
 /** What tables and source of some shapes have in common. */

@@ -32,6 +32,8 @@ import {
   TABLES_AT_SPARES,
   TABLES_CHECKED,
   TABLES_MAGIC,
+  TABLES_SOURCES,
+  TABLES_TARGETS,
   TUPLE_BEST,
   TUPLE_FILTER,
   TUPLE_FILTER_SHIFT,
@@ -40,10 +42,11 @@ import {
   WORD_SHIFT,
 } from "./compile-layout.ts";
 import type { Expansion } from "./compile-match.ts";
-import { type Group, type Plan, type Shape, type Slice, tupleAt, wordAt } from "./compile-shape.ts";
+import { Prefixes, writeEnds } from "./compile-prefixes.ts";
+import { type Group, isOfPlain, type Plan, type Shape, type Slice, tupleAt, wordAt } from "./compile-shape.ts";
 import { bestNow, bitsFor, TupleSlots } from "./compile-slots.ts";
 import { TableWords } from "./compile-words.ts";
-import { KEY_CLASS, KEY_WORDS } from "./key.ts";
+import { KEY_CLASS, KEY_IP_DST, KEY_IP_SRC, KEY_WORDS } from "./key.ts";
 
 /** Bits for each entry. Of slices that are not there, one in 60 to 250 finds both bits of its cell; of tuples, one in 32 to 64. */
 const CELL_BITS = 16;
@@ -84,6 +87,9 @@ interface Place {
     readonly filter: Filter;
     /** Of the word of each slice. */
     readonly cells: readonly Filter[];
+    readonly slices: readonly Slice[];
+    /** Whether plain frames (compile-shape.ts) may match. */
+    readonly isOfPlain: boolean;
   };
 }
 
@@ -106,6 +112,8 @@ export class RuleTables {
   /** Where they are. */
   readonly #groups: readonly number[];
   readonly #chains = new Chains();
+  /** By the word of the key. */
+  readonly #prefixes = new Map<number, Prefixes>();
   /** With those of spare tuples. */
   #shapes: number;
   #spares = 0;
@@ -122,6 +130,7 @@ export class RuleTables {
     const byShape = new Map(tuples.map((tuple) => [tuple.shape, tuple]));
     const cells = placeCells(tuples, take);
     for (const group of plan.groups) {
+      const plain = isOfPlain(group);
       group.shapes.forEach(({ index, slices }, i) => {
         const { count } = byShape.get(group.shapes[i])!;
         const filterBits = bitsFor(TUPLE_FILTER_BITS * count, 5);
@@ -131,11 +140,16 @@ export class RuleTables {
             group: group.at,
             filter: { at: take(2 ** (filterBits - 5)), shift: 32 - filterBits },
             cells: slices.map(({ word }) => cells.get(word)!),
+            slices,
+            isOfPlain: plain,
           },
         };
       });
     }
     this.#words = new TableWords(size);
+    writeEnds(this.#words.all);
+    this.#prefixes.set(KEY_IP_SRC, new Prefixes(this.#words, TABLES_SOURCES));
+    this.#prefixes.set(KEY_IP_DST, new Prefixes(this.#words, TABLES_TARGETS));
     const { all } = this.#words;
     for (const [word, { at, shift }] of cells) {
       all[wordAt(word) + WORD_CELLS] = at;
@@ -202,10 +216,15 @@ export class RuleTables {
     return true;
   }
 
-  /** Sets an entry's bits in the cells of its words and in its tuple's filter. */
+  /** Sets an entry's bits in the cells of its words and in its tuple's filter, and adds its prefixes. */
   #mark({ slots, planned }: Place, values: readonly number[], from: number): void {
     if (planned === undefined) return;
-    const { filter, cells } = planned;
+    const { filter, cells, slices } = planned;
+    if (planned.isOfPlain) {
+      slices.forEach(({ word, mask, shift }, i) => {
+        this.#prefixes.get(word)?.add(values[from + i] << shift, mask);
+      });
+    }
     const { all } = this.#words;
     let hash = 0;
     for (let i = 0; i < slots.length; i++) {

@@ -19,7 +19,7 @@ import { int } from "./emit-int.ts";
 import { KEY_CLASS } from "./key.ts";
 
 /** Slices in one function, so that the JIT's last tier takes it. */
-const SLICES_MAX = 32;
+export const SLICES_MAX = 32;
 
 /** Functions, and the calls of them. */
 export interface Looks {
@@ -63,7 +63,7 @@ export function emitNarrowLooks(
 }
 
 /** 1 if both bits of a cell are set, else 0. */
-const IS_THERE = `w >>> m & w >>> (m >>> ${int(SECOND_BIT)}) & 1`;
+export const IS_THERE = `w >>> m & w >>> (m >>> ${int(SECOND_BIT)}) & 1`;
 
 /** What a function has before its slices, for each of them, and behind them. */
 interface Texts {
@@ -102,9 +102,8 @@ function lookUp(slice: Slice): string[] {
   ];
 }
 
-/** The same as sliceOf in compile-shape.ts; an AND that the shift does anyhow is left out. */
-export function sliceText({ word, mask, shift }: Slice): string {
-  const k = `K[${int(word)}]`;
+/** The same as sliceOf in compile-shape.ts, of the text for the word; an AND that the shift does anyhow is left out. */
+export function sliceText({ word, mask, shift }: Slice, k = `K[${int(word)}]`): string {
   if (mask === -1) return k;
   if (mask === -1 << shift) return `${k} >>> ${int(shift)}`;
   return shift === 0 ? `${k} & ${int(mask)}` : `(${k} & ${int(mask)}) >>> ${int(shift)}`;

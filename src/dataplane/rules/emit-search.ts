@@ -156,7 +156,7 @@ function emitGroup(group: Group, index: number, indexes: ReadonlyMap<Slice, numb
     const found =
       slices.length === 0
         ? `follow(p, T[${int(at + TUPLE_SLOTS)}], best)`
-        : `hit${int(slices.length)}(p, T, ${int(at)}, ${sum(hash)}, best, ${slices.map(sliceText).join(", ")})`;
+        : `hit${int(slices.length)}(p, T, ${int(at)}, ${sum(hash)}, best, ${slices.map((slice) => sliceText(slice)).join(", ")})`;
     return `    case ${int(i)}: best = ${found}; break;`;
   });
   return `function group${int(index)}(p, T, best, alive) {

@@ -3,6 +3,7 @@
 //
 //   look0() … pick0() … group0() … find(p)           the search through all tuples (emit-search.ts)
 //   probe(p), write(at), broad(p), writeBroad(at)    the caches of flows (emit-flow.ts)
+//   matterPorts(T, k)                                what matters of the ports of a plain frame (emit-matter.ts)
 //
 // Names in the text, beside those functions: p the RuleProgram, K its key, F its caches, S the seeds of those, T the tables; M, N
 // and B what was found of a key (emit-look.ts).
@@ -15,6 +16,7 @@
 import type { Plan } from "./compile-shape.ts";
 import { emitFlows } from "./emit-flow.ts";
 import { int } from "./emit-int.ts";
+import { emitMatter } from "./emit-matter.ts";
 
 /**
  * `search` is emitSearch of the plan, which is most of the text. `asked` are all bits of a key that rules look at, `checked` those of
@@ -28,6 +30,7 @@ export function emit(plan: Plan, search: string, asked: Int32Array, checked: Int
     `const M = new Int32Array(${int(plan.slices.length + 1)}), N = new Int32Array(${int(plan.slices.length + 1)});`,
     search,
     flows.text,
-    `return { find, probe, write, broad, writeBroad, ${sizes.join(", ")} };`,
+    emitMatter(plan, checked),
+    `return { find, probe, write, broad, writeBroad, matterPorts, asked: [${[...asked].map(int).join(", ")}], ${sizes.join(", ")} };`,
   ].join("\n");
 }

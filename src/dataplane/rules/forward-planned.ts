@@ -14,11 +14,6 @@ import type { Fallback } from "../fallback.ts";
 import { deliverTo } from "../forward.ts";
 import { MAX_PORTS, PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
-import { applyActions, kindsOf } from "./apply-actions.ts";
-import { beginBurst, isBadSource } from "./burst.ts";
-import { headerFields, SLOT_WORDS, slotStart, takeBurst } from "./header-arena.ts";
-import { reachesHeader } from "./offload-guard.ts";
-import { parseKey } from "./parse.ts";
 import {
   ANSWER_LONG,
   ANSWER_RANKS,
@@ -28,8 +23,13 @@ import {
   answerKinds,
   answers,
   answerWords,
-  askFrames,
-} from "./plain-flows.ts";
+} from "./answers.ts";
+import { applyActions, kindsOf } from "./apply-actions.ts";
+import { beginBurst, isBadSource } from "./burst.ts";
+import { headerFields, SLOT_WORDS, slotStart, takeBurst } from "./header-arena.ts";
+import { reachesHeader } from "./offload-guard.ts";
+import { parseKey } from "./parse.ts";
+import { askFrames } from "./plain-flows.ts";
 import type { Plan } from "./plan.ts";
 import { ROW_BYTES, ROW_FRAMES, ROW_LAST_S, ROW_LENGTH } from "./plan-layout.ts";
 import { list, settle } from "./plan-verdict.ts";

@@ -44,6 +44,10 @@ interface Functions {
   broad(p: RuleProgram): number;
   write(at: number): void;
   writeBroad(at: number): void;
+  /** Which bits of both ports matter for a frame of TCP or UDP in plain IPv4. */
+  matterPorts(tables: Int32Array, ports: number): number;
+  /** For each word of a key the bits that rules look at. */
+  readonly asked: readonly number[];
   /** Words of an entry of the flow cache, where an answer starts in entries of both, and how many ranks fit. */
   readonly entrySize: number;
   readonly entryAnswer: number;
@@ -68,6 +72,7 @@ export class RuleProgram {
   find: Functions["find"];
   probe: Functions["probe"];
   broad: Functions["broad"];
+  matterPorts: Functions["matterPorts"];
   // Of a key that `probe`, or `broad`, did not find: its hash, the first tag of its set, and the tag of another with that hash, or -1.
   hash = 0;
   set = 0;
@@ -87,6 +92,7 @@ export class RuleProgram {
     this.find = this.functions.find;
     this.probe = this.functions.probe;
     this.broad = this.functions.broad;
+    this.matterPorts = this.functions.matterPorts;
     this.swap(tables, source);
   }
 
@@ -103,6 +109,7 @@ export class RuleProgram {
     this.find = this.functions.find;
     this.probe = this.functions.probe;
     this.broad = this.functions.broad;
+    this.matterPorts = this.functions.matterPorts;
     this.tables = tables;
     forgetFlows(this.flows, this.seeds);
   }
@@ -137,14 +144,18 @@ export function decide(program: RuleProgram): number {
   return at >= 0 ? at : decideNew(program);
 }
 
-/** The same for a caller that keeps known flows itself (plain-flows.ts): the flow cache is neither asked nor told. */
-export function decideApart(program: RuleProgram): number {
-  const known = program.broad(program);
-  return known >= 0 ? known : search(program);
+/** The same for a caller that has caches of its own (plain-broad.ts): those here are neither asked nor told. */
+export function decideAlone(program: RuleProgram): number {
+  program.noted = 0;
+  const best = program.find(program);
+  const flows = program.flows;
+  flows[FLOW_SCRATCH] = program.noted === 0 ? put(flows, 0, best) : settle(flows, program.noted, best);
+  return FLOW_SCRATCH;
 }
 
 function decideNew(program: RuleProgram): number {
-  const from = decideApart(program);
+  const known = program.broad(program);
+  const from = known >= 0 ? known : search(program);
   const { entrySize, entryAnswer, entryRanks } = program.functions;
   if (program.flows[from] > entryRanks) return from;
   const place = takePlace(program.flows, program.seeds, program.set, program.hash, program.twin, roll(program));
@@ -156,13 +167,10 @@ function decideNew(program: RuleProgram): number {
 
 /** Searches the rules; the answer is in the broad cache, or in scratch space if that does not take it. */
 function search(program: RuleProgram): number {
-  program.noted = 0;
-  const best = program.find(program);
+  decideAlone(program);
   const flows = program.flows;
-  const count = program.noted === 0 ? put(flows, 0, best) : settle(flows, program.noted, best);
-  flows[FLOW_SCRATCH] = count;
   const { broadAnswer, broadRanks } = program.functions;
-  if (count > broadRanks) return FLOW_SCRATCH;
+  if (flows[FLOW_SCRATCH] > broadRanks) return FLOW_SCRATCH;
   const place = takePlace(flows, program.seeds, program.setBroad, program.hashBroad, program.twinBroad, roll(program));
   if (place < 0) return FLOW_SCRATCH;
   const at = BROAD_ENTRIES + (place - BROAD_TAGS) * BROAD_ENTRY_WORDS;

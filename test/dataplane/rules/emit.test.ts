@@ -48,7 +48,10 @@ const WORDS = [
     "before",
   ],
   ...["probeWide", "broadWide", "writeWide", "writeBroad", "writeBroadWide"],
-  ...["look", "narrow", "narrowWide", "pick", "group", "hit", "a", "b", "c", "f", "s"].map((name) => `${name}[0-9]+`),
+  ...["matterPorts", "asked"],
+  ...["look", "narrow", "narrowWide", "part", "pick", "group", "hit", "a", "b", "c", "f", "s"].map(
+    (name) => `${name}[0-9]+`,
+  ),
   ...[
     "tables",
     "hash",
@@ -70,7 +73,7 @@ const WORDS = [
     "count",
     "continue",
   ],
-  ...["shift", "tag", "sum", "set", "at", "K", "F", "S", "M", "N", "B", "T", "p", "t", "h", "i", "s", "m", "w"],
+  ...["shift", "tag", "sum", "set", "at", "K", "F", "S", "M", "N", "B", "T", "p", "t", "h", "i", "k", "s", "m", "w"],
 ];
 const TOKENS = new RegExp(`^(?:(?:${WORDS.join("|")})\\b|[0-9]+\\b|[-+~!=<>&|^,;:.(){}[\\]"\\s])*$`);
 

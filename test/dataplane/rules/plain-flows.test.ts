@@ -4,30 +4,18 @@
 
 import { beforeEach, expect, test } from "bun:test";
 import fc from "fast-check";
+import { answering, answers as answerPlaces } from "../../../src/dataplane/rules/answers.ts";
 import { flowSeeds } from "../../../src/dataplane/rules/flow-words.ts";
 import { slotStart } from "../../../src/dataplane/rules/header-arena.ts";
-import { HEADER_BYTES, KEY_CLASS, KEY_TYPE } from "../../../src/dataplane/rules/key.ts";
-import { parseKey } from "../../../src/dataplane/rules/parse.ts";
-import {
-  ANSWER_LONG,
-  ANSWER_RANKS,
-  ANSWERED,
-  answerClass,
-  answerCount,
-  answerKinds,
-  answers as answerPlaces,
-  answerWords,
-  askFrames,
-  plainFlows,
-} from "../../../src/dataplane/rules/plain-flows.ts";
+import { HEADER_BYTES } from "../../../src/dataplane/rules/key.ts";
+import { askFrames } from "../../../src/dataplane/rules/plain-flows.ts";
 import type { Plan } from "../../../src/dataplane/rules/plan.ts";
-import { RANK_LENGTH, RANK_ROW } from "../../../src/dataplane/rules/plan-layout.ts";
-import { decide } from "../../../src/dataplane/rules/program.ts";
 import { BURST } from "../../../src/mem/batch.ts";
 import { complete, mac } from "../../support/frames.ts";
 import { anyFrame } from "../../support/random-frames.ts";
 import { sized } from "../../support/scale.ts";
 import { pattern, spec4 } from "../offload/reference.ts";
+import { askedAnswer, keptAnswer } from "./kept-answers.ts";
 import { usePlanRig } from "./plan-rig.ts";
 import { rulesOf } from "./rules-of.ts";
 
@@ -63,24 +51,6 @@ function lay({ arena }: Plan, frames: readonly Uint8Array[]): void {
     arena.bytes.set(bytes.subarray(0, HEADER_BYTES), slotStart(i));
     arena.judged.length[i] = bytes.length;
   }
-}
-
-/** What rules say of frame `i`, asked by its key; what of that was kept for the burst. */
-function answers(plan: Plan, i: number): [expected: unknown, kept: unknown] {
-  const { arena, program, ranks } = plan;
-  parseKey(arena.view, slotStart(i), arena.judged.length[i], plan.port, program.key);
-  const from = decide(program);
-  const asked = [...program.flows.subarray(from + 1, from + 1 + program.flows[from])];
-  const at = answerPlaces[i];
-  const kinds = answerKinds[at];
-  const word = (program.key[KEY_CLASS] & ~0xffff) | (program.key[KEY_TYPE] >>> 16);
-  if ((kinds & ANSWER_LONG) !== 0) return [asked.length > 4, true];
-  const listed = [...answerWords.subarray(at + ANSWERED + 1, at + ANSWERED + 1 + answerCount[at])];
-  const rows = asked.map((rank) => ranks[rank * RANK_LENGTH + RANK_ROW]);
-  return [
-    { word, listed: (kinds & ANSWER_RANKS) !== 0 ? asked : rows },
-    { word: answerClass[at], listed },
-  ];
 }
 
 const anyPlain = fc
@@ -125,8 +95,7 @@ test.each([
       askFrames(plan, frames.length);
       shared += frames.length - new Set(answerPlaces.subarray(0, frames.length)).size;
       for (const i of frames.keys()) {
-        const [expected, kept] = answers(plan, i);
-        expect(kept).toEqual(expected);
+        expect(keptAnswer(i)).toEqual(askedAnswer(plan, i));
       }
     }),
     { numRuns: sized(3_000, 300_000) },
@@ -183,10 +152,10 @@ test("other rules forget what was known, also when generations begin anew", () =
   const got = () => rig.send(0, flow(1), flow(2))[1].length;
   rig.rules(rulesOf([1, { "udp.dport": 1 }, { do: "drop" }]));
   expect([got(), got()]).toEqual([1, 1]);
-  plainFlows.generation = -FIRST_GENERATION;
+  answering.generation = -FIRST_GENERATION;
   rig.rules(rulesOf([1, { "udp.dport": 3 }, { do: "drop" }]));
   expect([got(), got()]).toEqual([2, 2]);
-  expect(plainFlows.generation).toBe(FIRST_GENERATION);
+  expect(answering.generation).toBe(FIRST_GENERATION);
   rig.rules(rulesOf([1, { udp: 1 }, { do: "drop" }]));
   expect(got()).toBe(0);
 });
