@@ -23,7 +23,7 @@ import { KEY_WORDS } from "./key.ts";
 export const RULES_MAX = 65_536;
 /** What one rule's lists may multiply to. */
 export const RULE_ENTRIES_MAX = 4096;
-/** Four for each rule; 4 to 44 MiB of tables, by how much of the key they ask for. */
+/** Four for each rule; 4 to 44 MiB of tables, by how much of the key they ask for, and up to 32 MiB of trees for prefixes. */
 export const ENTRIES_MAX = 262_144;
 /** Measured with 867: 290 ns for a new flow, 126 KB of source. */
 export const SHAPES_MAX = 1024;

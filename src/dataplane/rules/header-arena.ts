@@ -45,6 +45,8 @@ export class HeaderArena {
   moved = 1;
   /** The frame that was kept last, or -1. */
   kept = -1;
+  /** Of no meaning: a load whose value goes nowhere is none. */
+  touched = 0;
   readonly window: number;
   readonly words = headerWords;
   readonly bytes = new Uint8Array(SLOTS);
@@ -82,6 +84,7 @@ export function takeBurst(arena: HeaderArena): void {
   arena.kept = -1;
   judged.anyNeeds = fetched.anyNeeds;
   const count = fetched.count;
+  touchFrames(arena, count);
   for (let i = 0; i < count; i++) {
     if (pieceCount[i] !== 1) {
       takePieces(arena, i);
@@ -112,6 +115,23 @@ export function takeBurst(arena: HeaderArena): void {
     pool.length[to + 1] = whole - taken;
     segments[i] = 2;
   }
+}
+
+/**
+ * Has the first lines of the frames brought near: they are in their sender's processor. In a loop with nothing else in it many of them are
+ * under way at once.
+ */
+function touchFrames(arena: HeaderArena, count: number): void {
+  const { fetched, windows } = arena;
+  const { first, pool } = fetched;
+  const { offset, window } = pool;
+  const views = windows.view;
+  let touched = 0;
+  for (let i = 0; i < count; i++) {
+    const s = first[i];
+    touched ^= views[window[s]].getUint8(offset[s]);
+  }
+  arena.touched = touched;
 }
 
 /**

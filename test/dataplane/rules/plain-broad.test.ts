@@ -241,6 +241,27 @@ test("other rules forget what was known, also when generations begin anew", () =
   askEach(rig.plan as Plan, [{}, { sport: 1 }, { sport: 2 }, { to: 0x0a000003 }]);
 });
 
+/** A rule for sources in a network, that counts. */
+const fromNetwork = (id: number, address: number, length: number): Rule => ({
+  id,
+  priority: 1000,
+  match: [{ field: "ip4.src", oneOf: [{ value: BigInt(address), mask: BigInt((-1 << (32 - length)) >>> 0) }] }],
+  actions: [{ do: "count" }],
+});
+
+test("rules that come and go one by one among hundreds: of a known shape, of a new one, and one less", () => {
+  const first = Array.from({ length: 300 }, (_, k) => fromNetwork(k + 1, 0x0a000000 + 256 * k, 24));
+  const { plan, rig } = planOf(first);
+  const sources = [0x0a000001, 0x0b000001, 0x0c000001, 0x0c000011, 0x0d000001].map((from) => ({ from }));
+  askEach(plan, sources);
+  const known = [...first, fromNetwork(301, 0x0b000000, 24)];
+  const spare = [...known, fromNetwork(302, 0x0c000010, 28)];
+  for (const rules of [known, spare, spare.slice(1), first]) {
+    rig.rules(rules);
+    askEach(rig.plan as Plan, sources);
+  }
+});
+
 const anyFlow: fc.Arbitrary<Flow> = fc.record(
   {
     transport: fc.constantFrom<"tcp" | "udp">("tcp", "udp"),
