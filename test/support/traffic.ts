@@ -23,7 +23,10 @@ export interface Host {
   readonly ip6: string;
 }
 
-/** A neighbour is asked for once a second: for as long as a ping waits. The kernel's three are too few on a busy emulated machine. */
+/**
+ * A neighbour is asked for once a second: for as long as a ping waits. The kernel's three are too few on a busy machine, and where they began
+ * before neighbours could hear one another, there may be none left when they can.
+ */
 export async function askNeighbours(inside: Namespace, device: string, seconds: number): Promise<void> {
   const settings = ["ipv4", "ipv6"].map((ip) => `net.${ip}.neigh.${device}.mcast_solicit=${seconds}`);
   await inside.run(["sysctl", "-q", "-w", ...settings]);
@@ -34,7 +37,7 @@ export async function address(inside: Namespace, number: number): Promise<Host> 
   const host = { inside, ip: `10.78.0.${number}`, ip6: `fd78::${number}` };
   await inside.configure("eth0", `${host.ip}/24`);
   await inside.ip(`addr add ${host.ip6}/64 dev eth0 nodad`);
-  if (process.env.RINGYARD_VM !== undefined) await askNeighbours(inside, "eth0", PING_WAIT_S);
+  await askNeighbours(inside, "eth0", PING_WAIT_S);
   return host;
 }
 
