@@ -10,7 +10,7 @@
 //
 // Of what rules may do, the most is to count and to let pass or drop: such an answer has the rows of its rules' counters, any
 // other (ANSWER_RANKS) their ranks. `used` is the burst that met the entry last: what one of its frames is to be judged by stays
-// until the burst is over. Hashes and places: flow-cache.ts says why.
+// until the burst is over. Sets, tags and generations: flow-cache.ts says why.
 //
 // All of it is the thread's, as constants of the module (mem/fields.ts). Where a thread runs several plans, as tests do, the caches are the
 // one's that asked last.
@@ -81,7 +81,7 @@ export function roll(): number {
 }
 
 /**
- * An entry of the cache for what is new in `set`, its tag written, or -1. `twin` is the tag of another one that has this hash, or -1: two of
+ * For plain-broad.ts: an entry for what is new in `set`, its tag written, or -1; where places are taken for one in TAKE_OVER_ONE_IN. `twin` is the tag of another one that has this hash, or -1: two of
  * them in one set would hide one another.
  */
 export function takeEntry(set: number, tag: number, twin: number): number {

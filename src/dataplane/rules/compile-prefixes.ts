@@ -9,7 +9,7 @@
 // entry says where the next node is, so that all ways are six loads and no jump:
 //
 //   root | 256 nodes |   node | 256 nodes |   node | 16 nodes |  …  node | 16 ends |
-//   ends      one node of 16 for each length, 0 to 32, all of whose entries are itself; for lengths up to 8 one of 256, too
+//   ends      one node of 16 for each length, 0 to 32, all of whose entries are itself; behind the root one of 256, whose entries are that
 //
 // What is taken away stays, as with the bits of cells: too much matters then, never too little. The same where a tree would be larger than
 // WORDS_MAX: there all bits matter. Cold; control thread.
@@ -87,7 +87,10 @@ export class Prefixes {
     const entry = this.words.all[at];
     const now = this.#lengthOf(entry, level);
     if (now < 0) this.#raiseAll(entry, level + 1, length);
-    else if (now < length) this.words.all[at] = this.#leaf(level, length);
+    if (now < 0 || now >= length) return;
+    // First, since it may make the words another array.
+    const leaf = this.#leaf(level, length);
+    this.words.all[at] = leaf;
   }
 
   #raiseAll(node: number, level: number, length: number): void {

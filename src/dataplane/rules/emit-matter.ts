@@ -4,7 +4,7 @@
 //   matterPorts(T, k)    bits that checks look at | bits of those of the word's slices that some entry has
 //
 //   function part0(T, k) {
-//     const f6 = T[44], s6 = T[45];
+//     const f6 = T[36], s6 = T[37];
 //     let m = 0, w = 0, b0 = 0;
 //     m = Math.imul(k >>> 16, 668265263); w = T[f6 + (m >>> s6) | 0]; b0 |= Math.imul(w >>> m & w >>> (m >>> 5) & 1, -65536);
 //     return b0;

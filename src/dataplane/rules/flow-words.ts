@@ -23,8 +23,8 @@ const [flow0, flow1, flow2, flow3, flow4, flow5, flow6, flow7] = flowFields;
 /** 1 where the frame is plain, else 0. */
 export const plains = new Int32Array(BURST);
 export const hashes = new Int32Array(BURST);
-/** Multipliers of the hash, one for each word: no guest knows where flows are kept. */
-export const flowSeeds = crypto.getRandomValues(new Int32Array(FLOW_SIZE)).map((seed) => seed | 1);
+/** Multipliers of hashes, one for each word and one more for plain-columns.ts: no guest knows where flows are kept. */
+export const flowSeeds = crypto.getRandomValues(new Int32Array(FLOW_SIZE + 1)).map((seed) => seed | 1);
 
 /** Reads the headers of the first `count` frames of the arena, of these lengths, which came in on `port`. */
 export function readFlows(length: Int32Array, port: number, count: number): void {

@@ -2,7 +2,7 @@
 // `forward` where there are rules: every frame is judged by its private header, changed as its rules say, and listed for the
 // ports it goes to.
 //
-//   fetched burst -> header-arena (private headers) -> plain-flows (what rules say: known flows, or key and ranks)
+//   fetched burst -> header-arena (private headers) -> plain-flows (what rules say)
 //       -> apply-actions (rewrite, mirror, meter, log) -> plan-verdict (where to) -> lists per port -> deliver
 //
 // Each step is a loop of its own over the burst: small loops are what the engine compiles well. Frames of bad sources meet no

@@ -81,13 +81,14 @@ export function readColumns(program: RuleProgram, view: DataView, frames: Int32A
     const at = slotStart(frames[k]);
     const flow = frames[k] * FLOW_SIZE;
     const both = lengths[k];
+    const matter = portsMatter[k];
     const c0 = flow0[flow] & asks[0];
     const c1 = flow1[flow] & asks[1];
     const c2 = flow2[flow] & asks[2];
     const c3 = (flow3[flow] & asks[3]) | both;
     const c4 = view.getInt32(at + SOURCE_AT) | ~(prefixMasks[both >>> LENGTH_BITS] | asks[CHECKED_SOURCE]);
     const c5 = view.getInt32(at + TARGET_AT) | ~(prefixMasks[both & LENGTH_MASK] | asks[CHECKED_TARGET]);
-    const c6 = view.getInt32(at + PORTS_AT) | ~portsMatter[k];
+    const c6 = view.getInt32(at + PORTS_AT) | ~matter;
     const c7 = flow7[flow] & asks[ASKED_7];
     column0[to] = c0;
     column1[to] = c1;
@@ -106,6 +107,8 @@ export function readColumns(program: RuleProgram, view: DataView, frames: Int32A
     sum = (sum + Math.imul(c5 ^ (c5 >>> 16), flowSeeds[5])) | 0;
     sum = (sum + Math.imul(c6 ^ (c6 >>> 16), flowSeeds[6])) | 0;
     sum = (sum + Math.imul(c7 ^ (c7 >>> 16), flowSeeds[7])) | 0;
+    // Ports in a range that ends with the last one have the same column as those of which nothing matters.
+    sum = (sum + Math.imul(matter ^ (matter >>> 16), flowSeeds[8])) | 0;
     columnHashes[k] = Math.imul(sum ^ (sum >>> 15), FLOW_MIXER);
   }
 }

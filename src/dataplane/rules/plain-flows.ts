@@ -2,7 +2,8 @@
 // What rules say of each frame of a burst. Flows of plain IPv4, which most frames are, are found by the words of their headers
 // (flow-words.ts), without a key: one comparison with the frame before, or one look into the cache of flows (answers.ts).
 //
-//   plain -> the flow before? -> a known flow? -> one of known ones that no rule tells apart (plain-broad.ts)? -> key -> search
+//   plain -> the flow before? -> a known flow? -> TCP and UDP: one of those that no rule tells apart (plain-broad.ts)? -> key -> search
+//                                            \-> fragments, other protocols: key -> program.ts
 //   other -> key -> program.ts
 //
 // All of it is the thread's, as answers.ts says.

@@ -6,7 +6,7 @@
 //   in 8 and 9        11 TCP flags
 //
 // Lengths decide which headers are present. With 20 bytes behind the IPv4 header, every L4 header of a key is; so of frames that have
-// those no more is asked. Whoever adds a field to the key (key.ts) adds its bits here. Any worker thread.
+// those no more is asked. Whoever adds a field to the key (key.ts) adds its bits here and in plain-columns.ts. Any worker thread.
 
 import { IPPROTO_TCP } from "../../uapi/in.ts";
 

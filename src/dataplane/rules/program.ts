@@ -37,7 +37,7 @@ const SOURCES_KEPT = 4;
 
 /** What the source makes. */
 interface Functions {
-  /** The rank that ends the search, or RANK_NONE; ranks that continue are noted. `broad` comes before it. */
+  /** The rank that ends the search, or RANK_NONE; ranks that continue are noted. */
   find(p: RuleProgram): number;
   /** Where the answer for the key is, or -1. */
   probe(p: RuleProgram): number;

@@ -57,6 +57,14 @@ test("no prefix: nothing matters, for the first and the last address too", () =>
   expect([0, -1, 0x7fffffff, -0x80000000].map(lengthOf)).toEqual([0, 0, 0, 0]);
 });
 
+test("prefixes are kept where the tables have to grow for them", () => {
+  for (let networks = 1; networks < 40; networks++) {
+    const first = Array.from({ length: networks }, (_, k) => ({ address: (k + 1) << 24, length: 16 }));
+    const { lengthOf } = treeOf([...first, { address: 0x64000000, length: 8 }]);
+    expect([networks, lengthOf(0x64010203), lengthOf(0x01000001)]).toEqual([networks, 8, 16]);
+  }
+});
+
 test("a prefix that is there already takes no room", () => {
   const { tree, words } = treeOf([{ address: 0x0a000001, length: 32 }]);
   const { end } = words;
