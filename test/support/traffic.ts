@@ -28,8 +28,8 @@ export interface Host {
  * before neighbours could hear one another, there may be none left when they can.
  */
 export async function askNeighbours(inside: Namespace, device: string, seconds: number): Promise<void> {
-  const settings = ["ipv4", "ipv6"].map((ip) => `net.${ip}.neigh.${device}.mcast_solicit=${seconds}`);
-  await inside.run(["sysctl", "-q", "-w", ...settings]);
+  const settings = ["ipv4", "ipv6"].map((ip) => `/proc/sys/net/${ip}/neigh/${device}/mcast_solicit`);
+  await inside.run(["sh", "-c", settings.map((file) => `echo ${seconds} >${file}`).join(" && ")]);
 }
 
 /** Gives host `number` its addresses: 10.78.0.NUMBER and fd78::NUMBER. */

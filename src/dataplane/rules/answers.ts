@@ -17,7 +17,7 @@
 
 import { BURST } from "../../mem/batch.ts";
 import { fieldViews } from "../../mem/fields.ts";
-import { FLOW_GENERATION, FLOW_TAG_BITS, FLOW_WAYS, TAKE_OVER_ONE_IN } from "./flow-cache.ts";
+import { FLOW_GENERATION, FLOW_WAYS } from "./flow-cache.ts";
 import { FLOW_SIZE } from "./flow-words.ts";
 import { KEY_CLASS, KEY_TYPE } from "./key.ts";
 import type { Plan } from "./plan.ts";
@@ -35,7 +35,6 @@ export const BROAD_TAGS = COUNT;
 /** The entry of a tag: this, and the tag's place times ENTRY_WORDS. */
 export const ENTRIES = COUNT + BROAD_COUNT;
 const OWN = ENTRIES + ENTRIES * ENTRY_WORDS;
-const WAY_SHIFT = Math.log2(FLOW_WAYS);
 // Of kinds: there are ranks, not rows; there are more than an entry has room for, and have to be asked for again.
 export const ANSWER_RANKS = 1 << 30;
 export const ANSWER_LONG = 1 << 29;
@@ -55,7 +54,9 @@ export const answerUsed = answerFields[FLOW_SIZE];
 export const [answerKinds, answerClass, answerCount, listed0, listed1, listed2, listed3] = answerFields.slice(
   FLOW_SIZE + 1,
 );
-const [tags] = answerFields;
+/** By place. */
+export const [answerTags] = answerFields;
+const [, tag1, tag2, tag3] = answerFields;
 
 /** What changes. `burst` is a number for each burst. */
 export const answering = { asking: null as Plan | null, generation: FLOW_GENERATION, burst: 0, dice: 1 };
@@ -80,22 +81,14 @@ export function roll(): number {
   return answering.dice >>> 16;
 }
 
-/**
- * For plain-broad.ts: an entry for what is new in `set`, its tag written, or -1; where places are taken for one in TAKE_OVER_ONE_IN. `twin` is the tag of another one that has this hash, or -1: two of
- * them in one set would hide one another.
- */
-export function takeEntry(set: number, tag: number, twin: number): number {
-  const { burst, generation } = answering;
-  const dice = roll();
-  const place = twin >= 0 ? twin : set + (dice & (FLOW_WAYS - 1));
-  const entry = ENTRIES + (place << ENTRY_SHIFT);
-  if ((tags[place] & ~FLOW_TAG_BITS) === generation) {
-    if (twin < 0 && (dice >>> WAY_SHIFT) % TAKE_OVER_ONE_IN !== 0) return -1;
-    if (answerUsed[entry] === burst) return -1;
-  }
-  tags[place] = tag;
-  answerUsed[entry] = burst;
-  return entry;
+/** The tag of `set`, which is its first, that is `tag`; where none is, the first. A set's tags differ from one another, so no branch is needed. */
+export function placeOf(set: number, tag: number): number {
+  return (
+    set +
+    (Math.clz32(tag1[set] ^ tag) >>> 5) +
+    ((Math.clz32(tag2[set] ^ tag) >>> 5) << 1) +
+    (Math.clz32(tag3[set] ^ tag) >>> 5) * 3
+  );
 }
 
 /** Writes what the answer at `from` in the program's words comes to, for its key, into the entry at `to`. Returns that. */

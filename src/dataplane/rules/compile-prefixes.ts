@@ -27,8 +27,7 @@ const LEVELS = [
   { bits: 4, behind: 4 },
   { bits: 4, behind: 0 },
 ] as const;
-const LAST = LEVELS.length - 1;
-/** Of one tree: 16 MiB, for some 65,536 single addresses that have nothing in common. */
+/** Of one tree: 16 MiB, for some 65,536 single addresses that have nothing in common. The root's ends may come on top. */
 const WORDS_MAX = 2 ** 22;
 
 /** Writes the ends that all trees share. */
@@ -48,7 +47,7 @@ export class Prefixes {
   readonly #known = new Set<number>();
   #taken = 0;
 
-  /** An empty tree of at most so many words; `at` is the word of the tables that says where it begins. */
+  /** An empty tree, to which nodes are added up to so many words; `at` is the word of the tables that says where it begins. */
   constructor(
     private readonly words: TableWords,
     at: number,
@@ -60,7 +59,7 @@ export class Prefixes {
 
   /** A rule asks for the bits `mask` of an address, at least one, and that they are `value`. What is no prefix is one that reaches as far, of any address. */
   add(value: number, mask: number): void {
-    const length = 32 - (31 - Math.clz32(mask & -mask));
+    const length = Math.clz32(mask & -mask) + 1;
     const isPrefix = mask === -1 << (32 - length);
     const id = (isPrefix ? (value >>> 0) * 64 : 2 ** 40) + length;
     if (this.#known.has(id)) return;
@@ -126,6 +125,6 @@ export class Prefixes {
   #lengthOf(entry: number, level: number): number {
     if (level === 0) return this.#broadEnds.indexOf(entry);
     const length = (entry - TABLES_ENDS) / PREFIX_END_WORDS;
-    return level === LAST || length < LENGTHS ? length : -1;
+    return length < LENGTHS ? length : -1;
   }
 }

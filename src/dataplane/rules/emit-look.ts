@@ -94,10 +94,11 @@ function emitFunctions(name: string, all: readonly Tested[], textsOf: (index: nu
   return { text: functions.join("\n"), calls: functions.map((_, i) => `  ${name}${int(i)}(T);`) };
 }
 
-function lookUp(slice: Slice): string[] {
+/** The product of a slice of `k`, which is the text for its word, and its cell. */
+export function lookUp(slice: Slice, k?: string): string[] {
   const word = int(slice.word);
   return [
-    `  m = Math.imul(${sliceText(slice)}, ${int(slice.multiplier)});`,
+    `  m = Math.imul(${sliceText(slice, k)}, ${int(slice.multiplier)});`,
     `  w = T[f${word} + (m >>> s${word}) | 0];`,
   ];
 }

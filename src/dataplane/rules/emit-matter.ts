@@ -15,7 +15,7 @@
 import { TABLES_CHECKED, WORD_CELLS, WORD_SHIFT } from "./compile-layout.ts";
 import { isOfPlain, type Plan, type Slice, wordAt } from "./compile-shape.ts";
 import { int } from "./emit-int.ts";
-import { chunks, IS_THERE, SLICES_MAX, sliceText } from "./emit-look.ts";
+import { chunks, IS_THERE, lookUp, SLICES_MAX } from "./emit-look.ts";
 import { KEY_PORTS } from "./key.ts";
 
 const WORD = int(KEY_PORTS);
@@ -37,11 +37,7 @@ function emitPart(slices: readonly Slice[], index: number): string {
     `function part${int(index)}(T, k) {`,
     `  const f${WORD} = T[${int(wordAt(KEY_PORTS) + WORD_CELLS)}], s${WORD} = T[${int(wordAt(KEY_PORTS) + WORD_SHIFT)}];`,
     "  let m = 0, w = 0, b0 = 0;",
-    ...slices.flatMap((slice) => [
-      `  m = Math.imul(${sliceText(slice, "k")}, ${int(slice.multiplier)});`,
-      `  w = T[f${WORD} + (m >>> s${WORD}) | 0];`,
-      `  b0 |= Math.imul(${IS_THERE}, ${int(slice.mask)});`,
-    ]),
+    ...slices.flatMap((slice) => [...lookUp(slice, "k"), `  b0 |= Math.imul(${IS_THERE}, ${int(slice.mask)});`]),
     "  return b0;\n}",
   ].join("\n");
 }

@@ -11,16 +11,18 @@ import {
   answerFields,
   answering,
   answers,
+  answerTags,
   answerUsed,
   BROAD_SETS,
   BROAD_TAGS,
   ENTRIES,
   ENTRY_SHIFT,
   ownEntry,
+  placeOf,
   putAnswer,
-  takeEntry,
+  roll,
 } from "./answers.ts";
-import { FLOW_TAG_BITS, FLOW_WAYS } from "./flow-cache.ts";
+import { FLOW_TAG_BITS, FLOW_WAYS, TAKE_OVER_ONE_IN } from "./flow-cache.ts";
 import { FLOW_SIZE } from "./flow-words.ts";
 import { slotStart } from "./header-arena.ts";
 import { parseKey } from "./parse.ts";
@@ -32,9 +34,7 @@ const SET_SHIFT = 32 - Math.log2(BROAD_SETS);
 const WAY_SHIFT = Math.log2(FLOW_WAYS);
 const [column0, column1, column2, column3, column4, column5, column6, column7] = columnFields;
 const [entry0, entry1, entry2, entry3, entry4, entry5, entry6, entry7] = answerFields;
-// The tags of a set.
-const [tag0, tag1, tag2, tag3] = answerFields;
-/** Of each entry. */
+/** Of each entry: which bits of its ports matter. */
 const entryMatter = new Int32Array(FLOW_WAYS * BROAD_SETS);
 
 /** Asks the rules about `frames`, the first `count` of them, all of which have columns. */
@@ -48,15 +48,10 @@ function lookUp(plan: Plan, i: number, k: number): number {
   const hash = columnHashes[k];
   const tag = (hash & FLOW_TAG_BITS) | answering.generation;
   const set = BROAD_TAGS + ((hash >>> SET_SHIFT) << WAY_SHIFT);
-  // Without a branch, as in plain-flows.ts.
-  const way =
-    (Math.clz32(tag1[set] ^ tag) >>> 5) +
-    ((Math.clz32(tag2[set] ^ tag) >>> 5) << 1) +
-    (Math.clz32(tag3[set] ^ tag) >>> 5) * 3;
-  const place = set + way;
+  const place = placeOf(set, tag);
   const entry = ENTRIES + (place << ENTRY_SHIFT);
-  const isTagged = tag0[place] === tag;
-  if (isTagged && hasColumns(entry, k * FLOW_SIZE) && entryMatter[place - BROAD_TAGS] === portsMatter[k]) {
+  const isTagged = answerTags[place] === tag;
+  if (isTagged && sameColumns(entry, k * FLOW_SIZE) && entryMatter[place - BROAD_TAGS] === portsMatter[k]) {
     answerUsed[entry] = answering.burst;
     return entry;
   }
@@ -64,7 +59,7 @@ function lookUp(plan: Plan, i: number, k: number): number {
 }
 
 /** First what mostly differs between flows. */
-function hasColumns(entry: number, at: number): boolean {
+function sameColumns(entry: number, at: number): boolean {
   return (
     entry4[entry] === column4[at] &&
     entry6[entry] === column6[at] &&
@@ -94,4 +89,22 @@ function search(plan: Plan, i: number, k: number, set: number, tag: number, twin
   entry7[entry] = column7[at];
   entryMatter[((entry - ENTRIES) >> ENTRY_SHIFT) - BROAD_TAGS] = portsMatter[k];
   return putAnswer(plan, from, entry);
+}
+
+/**
+ * An entry for what is new in `set`, its tag written, or -1; where places are taken for one in TAKE_OVER_ONE_IN. `twin` is the tag of another one that has this hash, or -1: two of
+ * them in one set would hide one another.
+ */
+function takeEntry(set: number, tag: number, twin: number): number {
+  const { burst, generation } = answering;
+  const dice = roll();
+  const place = twin >= 0 ? twin : set + (dice & (FLOW_WAYS - 1));
+  const entry = ENTRIES + (place << ENTRY_SHIFT);
+  if ((answerTags[place] & ~FLOW_TAG_BITS) === generation) {
+    if (twin < 0 && (dice >>> WAY_SHIFT) % TAKE_OVER_ONE_IN !== 0) return -1;
+    if (answerUsed[entry] === burst) return -1;
+  }
+  answerTags[place] = tag;
+  answerUsed[entry] = burst;
+  return entry;
 }

@@ -114,7 +114,7 @@ export function readColumns(program: RuleProgram, view: DataView, frames: Int32A
 }
 
 function readMatter(program: RuleProgram, view: DataView, frames: Int32Array, count: number): void {
-  const { tables } = program;
+  const { functions, tables } = program;
   const sources = tables[TABLES_SOURCES];
   const targets = tables[TABLES_TARGETS];
   for (let k = 0; k < count; k++) {
@@ -122,7 +122,7 @@ function readMatter(program: RuleProgram, view: DataView, frames: Int32Array, co
     const source = prefixLength(tables, sources, view.getInt32(at + SOURCE_AT));
     const target = prefixLength(tables, targets, view.getInt32(at + TARGET_AT));
     lengths[k] = (source << LENGTH_BITS) | target;
-    portsMatter[k] = program.matterPorts(tables, view.getInt32(at + PORTS_AT));
+    portsMatter[k] = functions.matterPorts(tables, view.getInt32(at + PORTS_AT));
   }
 }
 

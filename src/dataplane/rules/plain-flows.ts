@@ -13,12 +13,14 @@ import {
   answerFields,
   answering,
   answers,
+  answerTags,
   answerUsed,
   copyAnswer,
   ENTRIES,
   ENTRY_SHIFT,
   forgetAnswers,
   ownEntry,
+  placeOf,
   putAnswer,
   roll,
   SETS,
@@ -37,8 +39,6 @@ const WAY_SHIFT = Math.log2(FLOW_WAYS);
 
 const [entry0, entry1, entry2, entry3, entry4, entry5, entry6, entry7] = answerFields;
 const [flow0, flow1, flow2, flow3, flow4, flow5, flow6, flow7] = flowFields;
-// The tags of a set.
-const [tag0, tag1, tag2, tag3] = answerFields;
 
 /**
  * Of new flows where places are taken: a power of two. What is written lies in a line that nobody had near, and whoever is not kept
@@ -85,13 +85,9 @@ function findKnown(count: number): number {
     lastHash = hash;
     const tag = (hash & FLOW_TAG_BITS) | generation;
     const set = (hash >>> SET_SHIFT) << WAY_SHIFT;
-    // Which of the four has the tag, without a branch: a set's tags differ from one another. Where none has, the first.
-    const way =
-      (Math.clz32(tag1[set] ^ tag) >>> 5) +
-      ((Math.clz32(tag2[set] ^ tag) >>> 5) << 1) +
-      (Math.clz32(tag3[set] ^ tag) >>> 5) * 3;
-    const entry = ENTRIES + ((set + way) << ENTRY_SHIFT);
-    const isTagged = tag0[set + way] === tag;
+    const place = placeOf(set, tag);
+    const entry = ENTRIES + (place << ENTRY_SHIFT);
+    const isTagged = answerTags[place] === tag;
     if (isTagged && isFlow(entry, flow)) {
       answerUsed[entry] = burst;
       last = entry;
@@ -100,7 +96,7 @@ function findKnown(count: number): number {
       last = -1;
       missing[missed] = i;
       sets[missed] = set;
-      twins[missed] = isTagged ? set + way : NONE;
+      twins[missed] = isTagged ? place : NONE;
       missed++;
     }
   }
@@ -135,7 +131,7 @@ function keepFlows(missed: number): void {
     const twin = twins[k];
     const place = twin >= 0 ? twin : set + way;
     const entry = ENTRIES + (place << ENTRY_SHIFT);
-    if ((tag0[place] & ~FLOW_TAG_BITS) === generation) {
+    if ((answerTags[place] & ~FLOW_TAG_BITS) === generation) {
       if (twin < 0 && ((k + luck) & (KEPT_ONE_IN - 1)) !== 0) continue;
       if (answerUsed[entry] === burst) continue;
     }
@@ -145,7 +141,7 @@ function keepFlows(missed: number): void {
 
 function keep(i: number, place: number, entry: number): void {
   const { burst, generation } = answering;
-  tag0[place] = (hashes[i] & FLOW_TAG_BITS) | generation;
+  answerTags[place] = (hashes[i] & FLOW_TAG_BITS) | generation;
   answerUsed[entry] = burst;
   writeFlow(entry, i * FLOW_SIZE);
   copyAnswer(answers[i], entry);

@@ -72,7 +72,6 @@ export class RuleProgram {
   find: Functions["find"];
   probe: Functions["probe"];
   broad: Functions["broad"];
-  matterPorts: Functions["matterPorts"];
   // Of a key that `probe`, or `broad`, did not find: its hash, the first tag of its set, and the tag of another with that hash, or -1.
   hash = 0;
   set = 0;
@@ -92,7 +91,6 @@ export class RuleProgram {
     this.find = this.functions.find;
     this.probe = this.functions.probe;
     this.broad = this.functions.broad;
-    this.matterPorts = this.functions.matterPorts;
     this.swap(tables, source);
   }
 
@@ -109,7 +107,6 @@ export class RuleProgram {
     this.find = this.functions.find;
     this.probe = this.functions.probe;
     this.broad = this.functions.broad;
-    this.matterPorts = this.functions.matterPorts;
     this.tables = tables;
     forgetFlows(this.flows, this.seeds);
   }

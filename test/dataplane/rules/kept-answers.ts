@@ -1,5 +1,5 @@
-// What the caches of plain flows keep for the frames of a burst (answers.ts), and what rules say of a frame's key, in the same form: so
-// that one can be held against the other.
+// Frames put where rules judge them; what the caches of plain flows keep for them (answers.ts), and what rules say of a frame's key, in the
+// same form: so that one can be held against the other.
 
 import {
   ANSWER_LONG,
@@ -12,7 +12,7 @@ import {
   answerWords,
 } from "../../../src/dataplane/rules/answers.ts";
 import { slotStart } from "../../../src/dataplane/rules/header-arena.ts";
-import { KEY_CLASS, KEY_TYPE } from "../../../src/dataplane/rules/key.ts";
+import { HEADER_BYTES, KEY_CLASS, KEY_TYPE } from "../../../src/dataplane/rules/key.ts";
 import { parseKey } from "../../../src/dataplane/rules/parse.ts";
 import type { Plan } from "../../../src/dataplane/rules/plan.ts";
 import { RANK_LENGTH, RANK_ROW } from "../../../src/dataplane/rules/plan-layout.ts";
@@ -25,6 +25,15 @@ interface Answer {
   word: number;
   /** Rows of counters, or ranks; of an answer that is too long to keep, none. */
   listed: readonly number[] | "too long";
+}
+
+/** Lays frames where takeBurst would have; behind each there is noise. */
+export function lay({ arena }: Plan, frames: readonly Uint8Array[]): void {
+  for (const [i, bytes] of frames.entries()) {
+    arena.bytes.fill(0x77, slotStart(i), slotStart(i) + HEADER_BYTES);
+    arena.bytes.set(bytes.subarray(0, HEADER_BYTES), slotStart(i));
+    arena.judged.length[i] = bytes.length;
+  }
 }
 
 /** What is kept for frame `i`. */

@@ -12,8 +12,6 @@ import {
   ownEntry,
 } from "../../../src/dataplane/rules/answers.ts";
 import { flowSeeds } from "../../../src/dataplane/rules/flow-words.ts";
-import { slotStart } from "../../../src/dataplane/rules/header-arena.ts";
-import { HEADER_BYTES } from "../../../src/dataplane/rules/key.ts";
 import { askFrames } from "../../../src/dataplane/rules/plain-flows.ts";
 import type { Plan } from "../../../src/dataplane/rules/plan.ts";
 import type { MeterSpec, Rule } from "../../../src/dataplane/rules/rule.ts";
@@ -23,7 +21,7 @@ import { POOL } from "../../support/random-frames.ts";
 import { anyRules } from "../../support/random-rules.ts";
 import { sized } from "../../support/scale.ts";
 import { pattern, spec4 } from "../offload/reference.ts";
-import { askedAnswer, keptAnswer } from "./kept-answers.ts";
+import { askedAnswer, keptAnswer, lay } from "./kept-answers.ts";
 import { PlanRig, usePlanRig } from "./plan-rig.ts";
 import { rulesOf } from "./rules-of.ts";
 
@@ -63,13 +61,6 @@ function frameOf({ transport = "udp", from = 0x0a000001, to = 0x0a000002, sport 
   if (flow.protocol !== undefined) view.setUint8(23, flow.protocol);
   if (transport === "tcp") view.setUint16(46, 0x5000 | (flow.flags ?? 0x10));
   return bytes;
-}
-
-function lay({ arena }: Plan, frames: readonly Uint8Array[]): void {
-  for (const [i, bytes] of frames.entries()) {
-    arena.bytes.set(bytes.subarray(0, HEADER_BYTES), slotStart(i));
-    arena.judged.length[i] = bytes.length;
-  }
 }
 
 /** A plan with these rules, and how often it has searched for any of them. */

@@ -6,8 +6,6 @@ import { beforeEach, expect, test } from "bun:test";
 import fc from "fast-check";
 import { answering, answers as answerPlaces } from "../../../src/dataplane/rules/answers.ts";
 import { flowSeeds, hashes } from "../../../src/dataplane/rules/flow-words.ts";
-import { slotStart } from "../../../src/dataplane/rules/header-arena.ts";
-import { HEADER_BYTES } from "../../../src/dataplane/rules/key.ts";
 import { askFrames } from "../../../src/dataplane/rules/plain-flows.ts";
 import type { Plan } from "../../../src/dataplane/rules/plan.ts";
 import { BURST } from "../../../src/mem/batch.ts";
@@ -15,7 +13,7 @@ import { complete, mac } from "../../support/frames.ts";
 import { anyFrame } from "../../support/random-frames.ts";
 import { sized } from "../../support/scale.ts";
 import { pattern, spec4 } from "../offload/reference.ts";
-import { askedAnswer, keptAnswer } from "./kept-answers.ts";
+import { askedAnswer, keptAnswer, lay } from "./kept-answers.ts";
 import { usePlanRig } from "./plan-rig.ts";
 import { rulesOf } from "./rules-of.ts";
 
@@ -43,15 +41,6 @@ const eachField = () =>
     [11, { "eth.src": macNumber(mac(1)) }, { do: "count" }],
     [10, { "udp.dport": 0x0600 }, { do: "drop" }],
   );
-
-/** Lays frames where takeBurst would have; behind each there is noise. */
-function lay({ arena }: Plan, frames: readonly Uint8Array[]): void {
-  for (const [i, bytes] of frames.entries()) {
-    arena.bytes.fill(0x77, slotStart(i), slotStart(i) + HEADER_BYTES);
-    arena.bytes.set(bytes.subarray(0, HEADER_BYTES), slotStart(i));
-    arena.judged.length[i] = bytes.length;
-  }
-}
 
 const anyPlain = fc
   .record({
