@@ -3,7 +3,7 @@
 //   // VM: hugepages 256                      of 2 MiB, on /dev/hugepages
 //   // VM: memory 4096                        MiB
 //   // VM: processors 2                       where threads must race; runs alone, in the end; without this line one, but two in the long run
-//   // VM: nested                             nothing more, but it runs guests inside: once more where that kills the machine (console.ts)
+//   // VM: nested                             nothing more, but it runs guests inside: once more where that spoils the run (console.ts)
 //   // VM: iommu
 //   // VM: nics                               the network devices of nics.ts, and an IOMMU
 //   // VM: qemu backports                     a newer QEMU (qemus.ts), whose NICs are igb, too

@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { errorLine, RingyardError } from "../../src/core/errors.ts";
-import { runsAgain } from "./console.ts";
+import { type EmulatorsFault, runsAgain, standstill } from "./console.ts";
 import { KERNEL_NAMES } from "./kernels.ts";
 import { bootVm, closeOnSignals, type Vm, VmGone } from "./machine.ts";
 import { machineKind, type Needs, readNeeds, runsOn, together } from "./needs.ts";
@@ -119,27 +119,39 @@ async function* testAlike(
         continue;
       }
       if (settings.live) console.error(`\n${kernel}: ${file}`);
-      const { result, usable, gone } = await testFile(vm, file, settings);
-      if (!usable) {
+      const nested = needs.nested === true;
+      const { result, usable, gone } = await testFile(vm, file, settings, guestSettings(nested && attempt > 1));
+      const fault = gone === undefined ? standstill(result.output) : gone.fault;
+      const again = runsAgain({ fault, output: result.output, attempt, nested });
+      if (!usable || again) {
         await vm.close();
         vm = undefined;
       }
-      const again = runsAgain({ fault: gone?.fault, output: result.output, attempt, nested: needs.nested === true });
       if (again) waiting.unshift({ file, needs, attempt: attempt + 1 });
-      yield again ? { ...result, lost: reason(gone!) } : result;
+      yield again ? { ...result, lost: reason(fault!, gone) } : result;
     }
   } finally {
     await vm?.close();
   }
 }
 
+/** RINGYARD_GUESTS=tcg: guests inside do without the machine's KVM (test/support/qemu/guest.ts). */
+function guestSettings(emulated: boolean): Record<string, string> {
+  const setting = emulated ? "tcg" : process.env.RINGYARD_GUESTS;
+  return setting === undefined ? {} : { RINGYARD_GUESTS: setting };
+}
+
+const FAULTS: Readonly<Record<EmulatorsFault["kind"], string>> = {
+  patching: "met code that its kernel was patching",
+  virtualisation: "failed to virtualise: its kernel died in the process (qemu-system) of a guest inside",
+  standstill: "failed to virtualise: a guest inside does nothing any more",
+};
+
 /** Why a file runs again. */
-function reason({ fault, console }: VmGone): string {
-  const how =
-    fault?.kind === "patching"
-      ? "met code that its kernel was patching"
-      : "failed to virtualise: its kernel died in the process (qemu-system) of a guest inside";
-  return `the emulated processor ${how}: "${fault?.line}"; the console: ${console}`;
+function reason({ kind, line }: EmulatorsFault, gone: VmGone | undefined): string {
+  const more = gone === undefined ? "" : `; the console: ${gone.console}`;
+  const how = kind === "patching" ? "" : "; without KVM now";
+  return `the emulated processor ${FAULTS[kind]}: "${line}"${more}${how}`;
 }
 
 interface FileRun {
@@ -150,7 +162,12 @@ interface FileRun {
   gone?: VmGone;
 }
 
-async function testFile(vm: Vm, file: string, { seconds, live }: RunSettings): Promise<FileRun> {
+async function testFile(
+  vm: Vm,
+  file: string,
+  { seconds, live }: RunSettings,
+  settings: Record<string, string>,
+): Promise<FileRun> {
   let output = "";
   const sink = (stream: NodeJS.WriteStream) => {
     const decoder = new TextDecoder();
@@ -164,7 +181,7 @@ async function testFile(vm: Vm, file: string, { seconds, live }: RunSettings): P
     if (live) console.error(line);
     output += `${line}\n`;
   };
-  const env: Record<string, string> = process.stderr.isTTY ? { FORCE_COLOR: "1" } : {};
+  const env: Record<string, string> = { ...settings, ...(process.stderr.isTTY ? { FORCE_COLOR: "1" } : {}) };
   try {
     const argv = [process.execPath, "test", "--no-orphans", "--timeout", `${TEST_LIMIT_MS}`, `./${file}`];
     const { code, timedOut } = await vm.run(argv, { seconds, env, ...sinks });

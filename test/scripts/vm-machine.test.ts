@@ -12,6 +12,7 @@ import {
   type EmulatorsFault,
   emulatorsFault,
   runsAgain,
+  standstill,
 } from "../../scripts/vm/console.ts";
 import { MarkedStream } from "../../scripts/vm/marked-stream.ts";
 import { machineKind, readNeeds, runsOn, together } from "../../scripts/vm/needs.ts";
@@ -234,6 +235,35 @@ describe("the death of a machine", () => {
     for (const output of ["(fail) two [2ms]\n", "\x1b[0m\x1b[31m✗\x1b[0m\x1b[1m two\x1b[0m [2ms]\n"]) {
       expect(runsAgain({ fault, output: `(pass) one\n${output}`, attempt: 1, nested: true })).toBe(false);
     }
+  });
+});
+
+describe("a guest inside that stands still", () => {
+  const still = 'error: guest vm1 stands still: waited 120000 ms for the end of "cat answer"';
+  const failed = "(fail) two [2ms]\n";
+  const run = (output: string) => ({ fault: standstill(output), output, attempt: 1, nested: true });
+
+  test("lets its file run once more, and no file without guests inside", () => {
+    const first = run(`(pass) one\n${still}\n${failed}error: port vm1 has no carrier\n${failed}`);
+    expect(first.fault).toEqual({ kind: "standstill", line: still });
+    expect(runsAgain(first)).toBe(true);
+    expect(runsAgain({ ...first, attempt: 2 })).toBe(false);
+    expect(runsAgain({ ...first, nested: false })).toBe(false);
+  });
+
+  test("hides no test that failed for another reason before", () => {
+    const other = "error: expect(received).toBe(expected)";
+    expect(runsAgain(run(`${other}\n${failed}${still}\n${failed}`))).toBe(false);
+    expect(runsAgain(run(`${other}\n${failed}`))).toBe(false);
+    expect(runsAgain(run(`${still}\n(pass) one\n`))).toBe(false);
+    expect(runsAgain(run(`${still.replace("guest", "port")}\n${failed}`))).toBe(false);
+  });
+
+  test("may have the machine's kernel die behind it", () => {
+    const fault: EmulatorsFault = { kind: "virtualisation", line: "" };
+    expect(runsAgain({ ...run(`${still}\n${failed}`), fault })).toBe(true);
+    expect(runsAgain({ ...run(`${still}\n${failed}`), fault, nested: false })).toBe(false);
+    expect(runsAgain({ ...run(`${still}\n${failed}`), fault: undefined })).toBe(false);
   });
 });
 

@@ -15,7 +15,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Attached } from "../../src/ports/port.ts";
 import { useNamespaces } from "../support/netns.ts";
-import { type Guest, useGuests } from "../support/qemu/guest.ts";
+import { type Guest, TWICE_EMULATED, useGuests } from "../support/qemu/guest.ts";
 import { guestImage } from "../support/qemu/image.ts";
 import { HASH_PORT, measureTcp, randomFile, slowTransfer, transfer } from "../support/qemu/traffic.ts";
 import { type SwitchProcess, useSwitch } from "../support/switch.ts";
@@ -28,7 +28,7 @@ const LIMIT_MS = 800_000;
 const TRANSFER_LIMIT_MS = 50_000;
 /** Linux takes added memory in blocks of 128 MiB. */
 const MEMORY_MB = 256;
-const FILE_MB = 8;
+const FILE_MB = TWICE_EMULATED ? 2 : 8;
 /** TCP, however long it takes a busy host's guest in a guest, and of it what has surely arrived when all is sent. */
 const STREAM = "-n 2M -w 128K";
 const ARRIVED = 500_000;

@@ -22,7 +22,7 @@ import { removeLeftovers } from "../../src/ports/vduse/leftovers.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { useNamespaces } from "../support/netns.ts";
 import { nics, partnerHost, requireNics } from "../support/nics.ts";
-import { type Guest, type GuestOptions, useGuests } from "../support/qemu/guest.ts";
+import { type Guest, type GuestOptions, TWICE_EMULATED, useGuests } from "../support/qemu/guest.ts";
 import { guestImage } from "../support/qemu/image.ts";
 import { HASH_PORT, randomFile, slowTransfer, transfer } from "../support/qemu/traffic.ts";
 import { sized } from "../support/scale.ts";
@@ -34,7 +34,7 @@ import { deviceName } from "../support/vduse.ts";
 const LIMIT_MS = 800_000;
 const MODELS = ["virtio-net-pci", "e1000e"] as const;
 const MEMORY_MB = 128;
-const FILE_MB = 4;
+const FILE_MB = TWICE_EMULATED ? 2 : 4;
 const GUEST_IP = "10.78.0.2/24";
 
 // First, so that they end first, whatever happened: the kernel waits for the switch with a guest's last word, and cannot be stopped.

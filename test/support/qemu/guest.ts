@@ -6,7 +6,7 @@
 //   QMP   <-> qmp.ts         where `slots` asks for memory that can be added later
 //
 // Under software emulation, but inside the virtual machine of `npm run vm`: that one emulates a processor with virtualisation,
-// and a guest on its KVM is emulated once, not twice.
+// and a guest on its KVM is emulated once, not twice. RINGYARD_GUESTS=tcg does without: the runner sets it where KVM there has failed.
 //
 // The emulator loses a race with the kernel's patching of its own code in one boot of 25 or so, and the kernel panics before
 // init runs. `panic=-1` makes it reboot at once: panics before init's ready line are forgiven up to a limit, one after
@@ -16,6 +16,7 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { STANDS_STILL } from "../../../scripts/vm/console.ts";
 import { useCleanup } from "../cleanup.ts";
 import { type Background, useProcesses } from "../process.ts";
 import { PATIENCE, until } from "../until.ts";
@@ -33,6 +34,10 @@ const GRACE_MS = 10_000;
 const SHOWN_LENGTH = 3_000;
 const READY = "guest-is-ready";
 const MEMORY_MB = 256;
+const IN_MACHINE = process.env.RINGYARD_VM !== undefined;
+const ACCELERATOR = IN_MACHINE && process.env.RINGYARD_GUESTS !== "tcg" && existsSync("/dev/kvm") ? "kvm" : "tcg";
+/** Guests are emulated inside an emulated machine: many times slower than on its KVM. */
+export const TWICE_EMULATED = IN_MACHINE && ACCELERATOR === "tcg";
 
 export interface GuestOptions {
   name: string;
@@ -61,6 +66,8 @@ export class Guest {
   #panics = 0;
   #modules = 0;
   #turn: Promise<unknown> = Promise.resolve();
+  /** What was not answered: then nothing will be. */
+  #standstill: Error | undefined;
 
   /** Use `useGuests`. */
   constructor(
@@ -90,6 +97,7 @@ export class Guest {
    */
   run(command: string, limitMs = 10_000): Promise<CommandResult> {
     const result = this.#turn.then(() => {
+      if (this.#standstill !== undefined) throw this.#standstill;
       const answer = this.commands.send(command, limitMs * PATIENCE);
       return this.#wait(`the end of "${command}"`, limitMs + GRACE_MS, 0, answer);
     });
@@ -100,7 +108,7 @@ export class Guest {
   /** Runs a command that must succeed; returns its output. */
   async check(command: string, limitMs?: number): Promise<string> {
     const { code, output } = await this.run(command, limitMs);
-    if (code !== 0) throw this.#error(`"${command}" ends with ${code}: ${output}`);
+    if (code !== 0) throw this.#error(`says that "${command}" ends with ${code}: ${output}`);
     return output;
   }
 
@@ -142,13 +150,13 @@ export class Guest {
   async #wait<T>(what: string, limitMs: number, forgiven: number, probe: () => T | undefined) {
     const trouble = () => {
       const { exitCode, signalCode } = this.qemu.child;
-      if (!this.qemu.running) return this.#error(`QEMU ended (${signalCode ?? exitCode}) before ${what}`);
-      if (this.#panicCount() > this.#panics + forgiven) return this.#error(`kernel panic before ${what}`);
+      if (!this.qemu.running) return this.#error(`is gone: QEMU ended (${signalCode ?? exitCode}) before ${what}`);
+      if (this.#panicCount() > this.#panics + forgiven) return this.#error(`is gone: kernel panic before ${what}`);
       return undefined;
     };
-    const found = await until(`${what} in ${this.name}`, () => probe() || trouble(), {
-      timeoutMs: limitMs,
-      context: () => this.shown(),
+    const found = await until(what, () => probe() || trouble(), { timeoutMs: limitMs }).catch((error: Error) => {
+      this.#standstill = this.#error(`${STANDS_STILL}: ${error.message}`);
+      throw this.#standstill;
     });
     if (found instanceof Error) throw found;
     return found;
@@ -159,7 +167,7 @@ export class Guest {
   }
 
   #error(message: string): Error {
-    return new Error(`guest ${this.name}: ${message}\n${this.shown()}`);
+    return new Error(`guest ${this.name} ${message}\n${this.shown()}`);
   }
 
   /** For an error's text: the end of the console, and of the evidence. */
@@ -200,13 +208,8 @@ export function useGuests(): BootGuest {
   const spawn = useProcesses();
   const defer = useCleanup();
   // Now, while nothing else runs.
-  if (accelerator() === "kvm") keepKvmInUse();
+  if (ACCELERATOR === "kvm") keepKvmInUse();
   return (image, options) => bootGuest(image, options, { spawn, defer });
-}
-
-/** What QEMU has to run guests on: KVM where it is of use, as inside the virtual machine of the tests. */
-function accelerator(): string {
-  return process.env.RINGYARD_VM !== undefined && existsSync("/dev/kvm") ? "kvm" : "tcg";
 }
 
 function qemuCommand(options: GuestOptions, image: GuestImage, commandSocket: string, qmpSocket: string): string[] {
@@ -218,7 +221,7 @@ function qemuCommand(options: GuestOptions, image: GuestImage, commandSocket: st
   const later = slots === 0 ? "" : `,slots=${slots},maxmem=${memoryMb * (slots + 1)}M`;
   return [
     "qemu-system-x86_64",
-    ...["-accel", accelerator(), "-cpu", "max", "-smp", `${queues}`, "-m", `${memoryMb}M${later}`],
+    ...["-accel", ACCELERATOR, "-cpu", "max", "-smp", `${queues}`, "-m", `${memoryMb}M${later}`],
     ...["-machine", "q35", "-nodefaults", "-display", "none"],
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ...["-chardev", `socket,id=commands,path=${commandSocket}`, "-serial", "chardev:commands"],

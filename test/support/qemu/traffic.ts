@@ -64,13 +64,22 @@ export async function slowTransfer(from: Guest, to: Target, path: string, sizeMb
     done | nc ${to.ip} ${HASH_PORT} >answer) >/dev/null 2>&1 &`);
   return {
     sent: async () => Number((await from.run("cat progress")).output),
-    received: (timeoutMs) =>
-      until("the answer to the transfer", async () => hashOf((await from.run("cat answer")).output) || false, {
-        timeoutMs,
-        everyMs: 200,
-        context: () => from.shown(),
-      }),
+    received: async (timeoutMs) => {
+      const answered = async () => hashOf((await from.run("cat answer")).output) || false;
+      try {
+        return await until("the answer to the transfer", answered, { timeoutMs, everyMs: 200 });
+      } catch (error) {
+        throw new Error(`${(error as Error).message}\n${await seenInside(from, to)}\n${from.shown()}`);
+      }
+    },
   };
+}
+
+/** For the error of a transfer that stands still: where, as its sender sees it, and whether anything else still moves. */
+async function seenInside(from: Guest, to: Target): Promise<string> {
+  const looks = ["cat progress", "cat /proc/net/tcp", "grep virtio /proc/interrupts", "ip -s link show eth0"];
+  looks.push("ip neigh", `ping -c 3 -W 2 ${to.ip}`, "grep virtio /proc/interrupts", "cat /proc/net/tcp");
+  return (await from.run(looks.map((look) => `echo "+ ${look}"; ${look}`).join("\n"), 20_000)).output;
 }
 
 /** The first word of what sha256sum prints. */
