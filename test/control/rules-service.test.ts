@@ -172,6 +172,26 @@ describe("a replacement", () => {
   });
 });
 
+describe("a list of thousands", () => {
+  const texts = Array.from({ length: 1200 }, (_, n) => `prio ${n} in vm1 tcp dport ${n} drop`);
+
+  test("is given to the dataplane once, and what is rehearsed behind it leaves nothing", async () => {
+    await put(...texts);
+    expect([table.replaced, table.rules.length, listed().length]).toEqual([1, 1200, 1200]);
+    expect((await add("in web drop")).id).toBe(1201);
+    expect([table.replaced, table.rules.length]).toEqual([2, 1201]);
+  });
+
+  test("takes effect where its next change could not be made", async () => {
+    await service.portGoes("vm1");
+    await service.put({ ...service.number(texts.map(parseRule)), meters: [] }, "wait");
+    expect([table.replaced, listed().length]).toEqual([1, 1200]);
+    await put();
+    await put("id 2147483647 drop", ...texts.map((text, n) => `id ${n + 1} ${text.replace("vm1", "web")}`));
+    expect([table.replaced, listed().length]).toEqual([3, 1201]);
+  });
+});
+
 describe("a meter", () => {
   test("is set, shown with the rules that use it, changed and deleted", async () => {
     expect(await meter("up", "100 Mbit/s", "1 Mbit")).toEqual({
