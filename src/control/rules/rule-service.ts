@@ -10,18 +10,16 @@
 
 import { RingyardError } from "../../core/errors.ts";
 import type { MeterSpec, Rule } from "../../dataplane/rules/rule.ts";
-import { RuleLimitError } from "../../dataplane/rules/rule-limit.ts";
 import type { RuleTable } from "../../dataplane/rules/table.ts";
 import type { SwitchLog } from "../api.ts";
-import { suggest } from "../nearest.ts";
-import { quoted, word } from "../quote.ts";
-import { formatBurst, formatRate } from "./meter-spec.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { RuleLookup } from "./resolve.ts";
+import { checkMeters, checkRule, indexOf, meterInUse, namesOf, noMeter, ruleExists, withText } from "./rule-checks.ts";
 import { lookupOf, RuleEntry } from "./rule-entry.ts";
+import { changeOf, logged, meterInfo, meterText, ruleInfo } from "./rule-info.ts";
 import { freshId, numberRules, ruleText } from "./rule-numbers.ts";
+import { inOrder, withEntry } from "./rule-order.ts";
 import { testRule } from "./rule-test.ts";
-import { waitsFor } from "./rule-waiting.ts";
 import type {
   AbsentPorts,
   FrameSample,
@@ -35,12 +33,8 @@ import type {
 } from "./rules-api.ts";
 import { traceInfo, wholeFrame } from "./trace-info.ts";
 
-/** A rule's text goes over the control socket in one frame (control/frame.ts), with what is said of it. */
-const RULE_TEXT_MAX = 15_000;
-
 /** Of one line of the log. */
 const LOGGED_IDS = 20;
-const LOGGED_TEXT = 200;
 
 /** Lists of which the next change is rehearsed, and how often: the engine compiles a loop over so many after one or two. */
 const REHEARSED_MIN = 1_000;
@@ -83,7 +77,7 @@ export class RuleService implements RulesApi {
     return this.alone(async () => {
       const before = { rules: this.#entries, meters: this.#meters };
       await this.#put(set, absent);
-      this.#logChange(before);
+      this.log?.info(changeOf(before, { rules: this.#entries, meters: this.#meters }), "rules replaced");
       if (this.#entries.length >= REHEARSED_MIN) this.#rehearse();
     });
   }
@@ -119,11 +113,11 @@ export class RuleService implements RulesApi {
   /** The rules with one more, in their order. Throws where it cannot come. */
   #with(rule: NamedRule): { entry: RuleEntry; entries: readonly RuleEntry[] } {
     const id = rule.id ?? freshId(this.#greatestId());
-    if (this.#entries.some((other) => other.id === id)) throw exists(id);
+    if (this.#entries.some((other) => other.id === id)) throw ruleExists(id);
     const entry = new RuleEntry(id, rule);
-    this.#check(entry, "refuse");
-    this.#checkMeters(entry, this.#meters, namesOf(this.#meters));
-    return { entry, entries: this.#entries.toSpliced(placeFor(entry, this.#entries), 0, entry) };
+    checkRule(entry, this.#ports, "refuse");
+    checkMeters(entry, this.#meters);
+    return { entry, entries: withEntry(this.#entries, entry) };
   }
 
   delete(ids: readonly number[]): Promise<void> {
@@ -148,7 +142,7 @@ export class RuleService implements RulesApi {
         ? this.#meters.map((old) => (old.name === meter.name ? meter : old))
         : [...this.#meters, meter];
       await this.#put({ rules: this.#entries, meters }, "refuse");
-      this.log?.info({ meter: meter.name, rate: formatRate(meter), burst: formatBurst(meter) }, "meter set");
+      this.log?.info({ meter: meter.name, ...meterText(meter) }, "meter set");
       return this.#meterInfo(meter);
     });
   }
@@ -156,19 +150,16 @@ export class RuleService implements RulesApi {
   deleteMeter(name: string): Promise<void> {
     return this.alone(async () => {
       const meters = this.#meters.filter((meter) => meter.name !== name);
-      if (meters.length === this.#meters.length) throw this.#noMeter(name, this.#meters);
+      if (meters.length === this.#meters.length) throw noMeter(name, this.#meters);
       const users = this.#users(name);
-      if (users.length > 0) {
-        const rules = users.length === 1 ? `rule ${users[0]}` : `rules ${users.join(", ")}`;
-        throw new RingyardError("BUSY", `meter ${word(name)} is used by ${rules}`, "delete what uses it first");
-      }
+      if (users.length > 0) throw meterInUse(name, users);
       await this.#put({ rules: this.#entries, meters }, "refuse");
       this.log?.info({ meter: name }, "meter deleted");
     });
   }
 
   test(rule: NamedRule, port: string, frame: FrameSample): RuleTest {
-    return testRule(rule, { name: port, index: this.#index(port) }, frame);
+    return testRule(rule, { name: port, index: indexOf(port, this.#ports) }, frame);
   }
 
   trace(port: string, frame: FrameSample): TraceInfo[] {
@@ -178,7 +169,7 @@ export class RuleService implements RulesApi {
       const rule = id === null ? undefined : texts.get(id);
       return rule && ruleText(rule);
     };
-    const steps = this.table.trace(this.#index(port), wholeFrame(frame));
+    const steps = this.table.trace(indexOf(port, this.#ports), wholeFrame(frame));
     return steps.map((step) => traceInfo(step, (index) => names.get(index) ?? String(index), textOf));
   }
 
@@ -212,13 +203,13 @@ export class RuleService implements RulesApi {
     const ids = new Set<number>();
     const known = namesOf(meters);
     const entries = rules.map(({ id, rule }) => {
-      if (ids.has(id)) throw exists(id);
+      if (ids.has(id)) throw ruleExists(id);
       ids.add(id);
       const old = now.get(id);
       const entry = old?.says(rule) ? old.with(rule) : new RuleEntry(id, rule);
       // A rule that is there already may have lost its port meanwhile.
-      if (!old?.says(rule)) this.#check(entry, absent);
-      this.#checkMeters(entry, meters, known);
+      if (!old?.says(rule)) checkRule(entry, this.#ports, absent);
+      checkMeters(entry, meters, known);
       return entry;
     });
     entries.sort(inOrder);
@@ -231,7 +222,7 @@ export class RuleService implements RulesApi {
     try {
       await this.table.replace(this.#resolved(entries, lookup), meters);
     } catch (error) {
-      throw this.#withText(error, entries);
+      throw withText(error, entries, this.#entries);
     }
     this.#stale = false;
     this.#entries = entries;
@@ -242,50 +233,9 @@ export class RuleService implements RulesApi {
     }
   }
 
-  /** Nobody has seen the id of a rule that was just to come. */
-  #withText(error: unknown, entries: readonly RuleEntry[]): unknown {
-    if (!(error instanceof RuleLimitError) || this.#entries.some(({ id }) => id === error.rule)) return error;
-    const entry = entries.find(({ id }) => id === error.rule);
-    return entry === undefined ? error : ofRule(entry.rule, new RingyardError(error.code, error.problem, error.next));
-  }
-
-  #logChange(before: RuleSet): void {
-    const texts = new Map(before.rules.map(({ id, rule }) => [id, ruleText(rule)]));
-    const kept = this.#entries.filter(({ id, rule }) => texts.get(id) === ruleText(rule)).length;
-    const [rules, meters] = [this.#entries.length, this.#meters.length];
-    const facts = { rules, meters, added: rules - kept, removed: before.rules.length - kept };
-    this.log?.info(facts, "rules replaced");
-  }
-
   /** A rule that comes gets an id behind this one: not one that was given before, and behind all that are there. */
   #greatestId(): number {
     return this.#entries.reduce((greatest, { id }) => Math.max(greatest, id), this.#greatestGiven);
-  }
-
-  #check({ rule, names }: RuleEntry, absent: AbsentPorts): void {
-    if (ruleText(rule).length > RULE_TEXT_MAX) throw ofRule(rule, tooLong);
-    const port = names.ports.find((name) => !this.#ports.has(name));
-    if (port !== undefined && absent === "refuse") throw ofRule(rule, this.#noPort(port));
-  }
-
-  #checkMeters({ rule, names }: RuleEntry, meters: readonly MeterSpec[], known: ReadonlySet<string>): void {
-    const unknown = names.meters.find((name) => !known.has(name));
-    if (unknown !== undefined) throw ofRule(rule, this.#noMeter(unknown, meters));
-  }
-
-  #index(port: string): number {
-    const index = this.#ports.get(port);
-    if (index === undefined) throw this.#noPort(port);
-    return index;
-  }
-
-  #noPort(name: string): RingyardError {
-    return new RingyardError("NOT_FOUND", `no port ${word(name)}`, suggest(name, "ports:", this.#ports.keys()));
-  }
-
-  #noMeter(name: string, meters: readonly MeterSpec[]): RingyardError {
-    const names = meters.map((meter) => meter.name);
-    return new RingyardError("NOT_FOUND", `no meter ${word(name)}`, suggest(name, "meters:", names));
   }
 
   #users(meter: string): number[] {
@@ -293,60 +243,10 @@ export class RuleService implements RulesApi {
   }
 
   #info(entry: RuleEntry): RuleInfo {
-    const { id, rule } = entry;
-    const { frames, bytes, lastHitS } = this.table.counters(id);
-    const inactive = waitsFor(entry, this.#lookup);
-    return {
-      ...{ id, priority: rule.priority, text: ruleText(rule), frames, bytes },
-      ...(lastHitS < 0 ? {} : { lastHitS }),
-      ...(inactive === undefined ? {} : { inactive }),
-    };
+    return ruleInfo(entry, this.table.counters(entry.id), this.#lookup);
   }
 
   #meterInfo(meter: MeterSpec): MeterInfo {
-    const { name } = meter;
-    const { frames, bytes, dropped } = this.table.meterCounters(name);
-    const rules = this.#users(name);
-    return { name, rate: formatRate(meter), burst: formatBurst(meter), frames, bytes, dropped, rules };
+    return meterInfo(meter, this.table.meterCounters(meter.name), this.#users(meter.name));
   }
-}
-
-/** As `byRank` has it: nothing else says in which order rules of one priority are tried. */
-function inOrder(a: RuleEntry, b: RuleEntry): number {
-  return b.rule.priority - a.rule.priority || a.id - b.id;
-}
-
-/** Where it stands among those in order. Sorting thousands for one that comes would cost more than all else of it. */
-function placeFor(entry: RuleEntry, entries: readonly RuleEntry[]): number {
-  let [low, high] = [0, entries.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (inOrder(entries[middle], entry) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function exists(id: number): RingyardError {
-  return new RingyardError("EXISTS", `rule ${id} exists`, "choose another id, or delete it first");
-}
-
-function logged(rule: NamedRule): string {
-  const text = ruleText(rule);
-  return text.length <= LOGGED_TEXT ? text : `${text.slice(0, LOGGED_TEXT)}…`;
-}
-
-const tooLong = new RingyardError(
-  "LIMIT",
-  `longer than ${RULE_TEXT_MAX} characters`,
-  "spread its lists over several rules",
-);
-
-/** Among many rules the one that is meant has to be there too. */
-function ofRule(rule: NamedRule, error: RingyardError): RingyardError {
-  return new RingyardError(error.code, `rule ${quoted(ruleText(rule))}: ${error.message}`, error.next);
-}
-
-function namesOf(meters: readonly MeterSpec[]): ReadonlySet<string> {
-  return new Set(meters.map(({ name }) => name));
 }
