@@ -1,7 +1,7 @@
 // The kernel tests, test/vm/**: each file a `bun test` process inside a virtual machine, one after the other, in one boot for each
 // kernel and kind of machine (needs.ts).
-// A file that takes the machine with it, or does not end in time, costs itself only: the others get a new boot. One whose machine the
-// emulator lost (console.ts) runs again in a new one.
+// A file that takes the machine with it, or does not end in time, costs itself only: the others get a new boot. One whose run the emulator
+// spoilt (console.ts) runs again in a new one.
 // Read by scripts/test.ts, which counts.
 
 import { join } from "node:path";
@@ -23,6 +23,9 @@ const LACKING: ReadonlySet<string> = new Set(["MISSING", "UNREACHABLE", "PERMISS
  */
 const USUAL_PROCESSORS = { small: 1, full: 2 };
 const FULL = process.env.RINGYARD_TEST_SCALE === "full";
+/** Guests inside do without the machine's KVM, by hand (test/support/qemu/guest.ts): what they take is five times as long. */
+const GUESTS_EMULATED = process.env.RINGYARD_GUESTS === "tcg";
+const EMULATED_TIMES = 3;
 
 export interface FileResult {
   file: string;
@@ -30,7 +33,7 @@ export interface FileResult {
   exitCode: number;
   /** Set where the file could not run: nothing is known of it. */
   skipped?: string;
-  /** Set where the emulator lost the machine: why. The file runs again, and this counts for nothing. */
+  /** Set where the emulator spoilt the run: how. The file runs again, and this counts for nothing. */
   lost?: string;
 }
 
@@ -99,9 +102,9 @@ async function* testAlike(
   let failure: string | undefined;
   closeOnSignals();
   try {
-    const waiting = files.map(({ file, needs }) => ({ file, needs, attempt: 1 }));
+    const waiting = files.map(({ file, needs }) => ({ file, needs, attempt: 1, emulated: GUESTS_EMULATED }));
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const { file, needs, attempt } = next;
+      const { file, needs, attempt, emulated } = next;
       if (unavailable === undefined && vm === undefined) {
         vm = await bootVm({ kernel, nice: settings.nice, ...machine }).catch((error) => {
           if (!(error instanceof RingyardError && LACKING.has(error.code))) failure = errorLine(error);
@@ -120,25 +123,24 @@ async function* testAlike(
       }
       if (settings.live) console.error(`\n${kernel}: ${file}`);
       const nested = needs.nested === true;
-      const { result, usable, gone } = await testFile(vm, file, settings, guestSettings(nested && attempt > 1));
+      const { result, usable, complained, gone } = await testFile(vm, file, settings, emulated);
       const fault = gone === undefined ? standstill(result.output) : gone.fault;
-      const again = runsAgain({ fault, output: result.output, attempt, nested });
+      const again = runsAgain({ fault, output: result.output, complained, attempt, nested, emulated });
+      const lost = again
+        ? reason(fault!, gone?.console ?? (await vm.keepConsole(`${file}: ${fault!.line}`)))
+        : undefined;
       if (!usable || again) {
         await vm.close();
         vm = undefined;
       }
-      if (again) waiting.unshift({ file, needs, attempt: attempt + 1 });
-      yield again ? { ...result, lost: reason(fault!, gone) } : result;
+      if (again) {
+        waiting.unshift({ file, needs, attempt: attempt + 1, emulated: emulated || fault!.kind !== "patching" });
+      }
+      yield lost === undefined ? result : { ...result, lost };
     }
   } finally {
     await vm?.close();
   }
-}
-
-/** RINGYARD_GUESTS=tcg: guests inside do without the machine's KVM (test/support/qemu/guest.ts). */
-function guestSettings(emulated: boolean): Record<string, string> {
-  const setting = emulated ? "tcg" : process.env.RINGYARD_GUESTS;
-  return setting === undefined ? {} : { RINGYARD_GUESTS: setting };
 }
 
 const FAULTS: Readonly<Record<EmulatorsFault["kind"], string>> = {
@@ -148,26 +150,22 @@ const FAULTS: Readonly<Record<EmulatorsFault["kind"], string>> = {
 };
 
 /** Why a file runs again. */
-function reason({ kind, line }: EmulatorsFault, gone: VmGone | undefined): string {
-  const more = gone === undefined ? "" : `; the console: ${gone.console}`;
+function reason({ kind, line }: EmulatorsFault, console_: string): string {
   const how = kind === "patching" ? "" : "; without KVM now";
-  return `the emulated processor ${FAULTS[kind]}: "${line}"${more}${how}`;
+  return `the emulated processor ${FAULTS[kind]}: "${line}"; the console: ${console_}${how}`;
 }
 
 interface FileRun {
   result: FileResult;
   /** Whether the machine is good for another file. */
   usable: boolean;
+  /** Whether its kernel said that something is wrong with it. */
+  complained: boolean;
   /** Set where the machine is no more. */
   gone?: VmGone;
 }
 
-async function testFile(
-  vm: Vm,
-  file: string,
-  { seconds, live }: RunSettings,
-  settings: Record<string, string>,
-): Promise<FileRun> {
+async function testFile(vm: Vm, file: string, { seconds, live }: RunSettings, emulated: boolean): Promise<FileRun> {
   let output = "";
   const sink = (stream: NodeJS.WriteStream) => {
     const decoder = new TextDecoder();
@@ -181,11 +179,15 @@ async function testFile(
     if (live) console.error(line);
     output += `${line}\n`;
   };
-  const env: Record<string, string> = { ...settings, ...(process.stderr.isTTY ? { FORCE_COLOR: "1" } : {}) };
+  const env: Record<string, string> = {
+    ...(emulated ? { RINGYARD_GUESTS: "tcg" } : {}),
+    ...(process.stderr.isTTY ? { FORCE_COLOR: "1" } : {}),
+  };
   try {
     const argv = [process.execPath, "test", "--no-orphans", "--timeout", `${TEST_LIMIT_MS}`, `./${file}`];
-    const { code, timedOut } = await vm.run(argv, { seconds, env, ...sinks });
-    if (timedOut) say(`${file} took more than ${seconds / 60} minutes`);
+    const limit = emulated ? EMULATED_TIMES * seconds : seconds;
+    const { code, timedOut } = await vm.run(argv, { seconds: limit, env, ...sinks });
+    if (timedOut) say(`${file} took more than ${limit / 60} minutes`);
     const complaints = await vm.complaints();
     if (complaints.length > 0) {
       const console_ = await vm.keepConsole(`${file}: ${complaints[0]}`);
@@ -194,11 +196,11 @@ async function testFile(
     // A test process that ends with 0 while its kernel does not is a failure that its summary does not tell.
     const exitCode = complaints.length > 0 ? 70 : code;
     const usable = !timedOut && complaints.length === 0;
-    return { result: { file, output, exitCode }, usable };
+    return { result: { file, output, exitCode }, usable, complained: complaints.length > 0 };
   } catch (error) {
     // Whatever it was: the others have a machine of their own.
     say(`${file}: ${error instanceof VmGone ? error.message : errorLine(error)}`);
     const gone = error instanceof VmGone ? { gone: error } : {};
-    return { result: { file, output, exitCode: 70 }, usable: false, ...gone };
+    return { result: { file, output, exitCode: 70 }, usable: false, complained: false, ...gone };
   }
 }

@@ -1,8 +1,9 @@
 // The rules and meters of a switch: added, removed and replaced, all of a change or nothing, and what is refused.
 
-import { beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { meterFromObject } from "../../src/control/rules/meter-spec.ts";
 import { parseRule } from "../../src/control/rules/parse-rule.ts";
+import { RuleEntry } from "../../src/control/rules/rule-entry.ts";
 import { RuleService } from "../../src/control/rules/rule-service.ts";
 import { RingyardError } from "../../src/core/errors.ts";
 import { RuleLimitError } from "../../src/dataplane/rules/rule-limit.ts";
@@ -180,6 +181,19 @@ describe("a list of thousands", () => {
     expect([table.replaced, table.rules.length, listed().length]).toEqual([1, 1200, 1200]);
     expect((await add("in web drop")).id).toBe(1201);
     expect([table.replaced, table.rules.length]).toEqual([2, 1201]);
+  });
+
+  test("has its next change rehearsed where all came at once, and else not", async () => {
+    const resolve = spyOn(RuleEntry.prototype, "resolve");
+    try {
+      await put(...texts);
+      expect(resolve.mock.calls.length).toBeGreaterThan(2 * texts.length);
+      resolve.mockClear();
+      await put("id 1201 in web drop", ...texts.map((text, n) => `id ${n + 1} ${text}`));
+      expect(resolve.mock.calls.length).toBe(texts.length + 1);
+    } finally {
+      resolve.mockRestore();
+    }
   });
 
   test("takes effect where its next change could not be made", async () => {

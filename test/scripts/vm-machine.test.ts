@@ -11,7 +11,9 @@ import {
   complaints,
   type EmulatorsFault,
   emulatorsFault,
+  type LostRun,
   runsAgain,
+  standsStill,
   standstill,
 } from "../../scripts/vm/console.ts";
 import { MarkedStream } from "../../scripts/vm/marked-stream.ts";
@@ -20,6 +22,10 @@ import { parse } from "../../scripts/vm/options.ts";
 import { DEFAULT_OPTIONS, qemuCommand } from "../../scripts/vm/qemu.ts";
 import { guestEnvironment, script } from "../../scripts/vm/script.ts";
 import { testKernels } from "../../scripts/vm/tests.ts";
+import { threadWaitingForUs, waitsForUs } from "../support/qemu/waits.ts";
+
+/** A file's first run, with guests inside on the machine's KVM. */
+const FIRST = { complained: false, attempt: 1, nested: true, emulated: false };
 
 describe("the command line", () => {
   const quiet = (argv: string[]) =>
@@ -221,34 +227,56 @@ describe("the death of a machine", () => {
   test("lets a file run once more that says it runs guests inside, and no other", () => {
     const fault = emulatorsFault(inGuest + inEntry + panic);
     const patching: EmulatorsFault = { kind: "patching", line: "" };
-    const first = { fault, attempt: 1, nested: true, output: "(pass) one [3ms]\n" };
+    const first: LostRun = { ...FIRST, fault, output: "(pass) one [3ms]\n" };
     expect(runsAgain(first)).toBe(true);
-    expect(runsAgain({ ...first, attempt: 2 })).toBe(false);
+    expect(runsAgain({ ...first, attempt: 2 })).toBe(true);
+    expect(runsAgain({ ...first, emulated: true })).toBe(false);
     expect(runsAgain({ ...first, nested: false })).toBe(false);
     expect(runsAgain({ ...first, fault: undefined })).toBe(false);
     expect(runsAgain({ ...first, fault: patching, attempt: 2, nested: false })).toBe(true);
+    expect(runsAgain({ ...first, fault: patching, attempt: 2, emulated: true })).toBe(true);
     expect(runsAgain({ ...first, fault: patching, attempt: 3 })).toBe(false);
   });
 
   test("hides no test that had failed before", () => {
     const fault = emulatorsFault(inGuest + inEntry + panic);
     for (const output of ["(fail) two [2ms]\n", "\x1b[0m\x1b[31m✗\x1b[0m\x1b[1m two\x1b[0m [2ms]\n"]) {
-      expect(runsAgain({ fault, output: `(pass) one\n${output}`, attempt: 1, nested: true })).toBe(false);
+      expect(runsAgain({ ...FIRST, fault, output: `(pass) one\n${output}` })).toBe(false);
     }
   });
 });
 
 describe("a guest inside that stands still", () => {
-  const still = 'error: guest vm1 stands still: waited 120000 ms for the end of "cat answer"';
+  const still = `error: ${standsStill("vm1", 'waited 120000 ms for the end of "cat answer"')}`;
   const failed = "(fail) two [2ms]\n";
-  const run = (output: string) => ({ fault: standstill(output), output, attempt: 1, nested: true });
+  const run = (output: string) => ({ ...FIRST, fault: standstill(output), output });
 
   test("lets its file run once more, and no file without guests inside", () => {
     const first = run(`(pass) one\n${still}\n${failed}error: port vm1 has no carrier\n${failed}`);
     expect(first.fault).toEqual({ kind: "standstill", line: still });
     expect(runsAgain(first)).toBe(true);
-    expect(runsAgain({ ...first, attempt: 2 })).toBe(false);
+    expect(runsAgain({ ...first, emulated: true })).toBe(false);
     expect(runsAgain({ ...first, nested: false })).toBe(false);
+  });
+
+  test("hides no complaint of the machine's kernel", () => {
+    const first = run(`${still}\n${failed}x: the kernel complained:\n  DMAR: DRHD: handling fault\n`);
+    expect(runsAgain(first)).toBe(true);
+    expect(runsAgain({ ...first, complained: true })).toBe(false);
+  });
+
+  test("is none where its QEMU waits for ringyard", () => {
+    const waits = (lines: string[]) => waitsForUs(lines.map((line) => `[<0>] ${line}\n`).join(""));
+    const [message, ioctl] = [
+      "vduse_dev_msg_sync+0x1a5/0x2d0 [vduse]",
+      "vhost_vdpa_unlocked_ioctl+0x5a/0xd70 [vhost_vdpa]",
+    ];
+    expect(waits(["schedule+0x27/0xf0", message, ioctl])).toBe(`[<0>] ${message}`);
+    expect(waits(["schedule+0x27/0xf0", "unix_stream_connect+0x317/0x6f0"])).toContain("unix_stream_connect");
+    expect(waits(["do_sys_poll+0x4ba/0x5e0", "__x64_sys_ppoll+0xe9/0x130"])).toBeUndefined();
+    expect(waits(["kvm_vcpu_block+0x45/0xc0 [kvm]", "kvm_vcpu_ioctl+0x135/0x690 [kvm]"])).toBeUndefined();
+    expect(threadWaitingForUs(process.pid)).toBeUndefined();
+    expect(threadWaitingForUs(2 ** 30)).toBeUndefined();
   });
 
   test("hides no test that failed for another reason before", () => {

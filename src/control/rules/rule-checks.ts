@@ -67,7 +67,7 @@ export function ruleExists(id: number): RingyardError {
  * What the dataplane said of `entries`, which were to take the place of `before`: of a rule that was just to come nobody has seen the id, so its
  * text stands there.
  */
-export function withText(error: unknown, entries: readonly RuleEntry[], before: readonly RuleEntry[]): unknown {
+export function namingTheRule(error: unknown, entries: readonly RuleEntry[], before: readonly RuleEntry[]): unknown {
   if (!(error instanceof RuleLimitError) || before.some(({ id }) => id === error.rule)) return error;
   const entry = entries.find(({ id }) => id === error.rule);
   return entry === undefined ? error : ofRule(entry.rule, new RingyardError(error.code, error.problem, error.next));

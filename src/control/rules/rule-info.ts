@@ -42,7 +42,7 @@ export function logged(rule: NamedRule): string {
 }
 
 /** What a replacement changed: how many there are now, how many came and how many went. */
-export function changeOf(before: RuleSet, now: RuleSet): Record<"rules" | "meters" | "added" | "removed", number> {
+export function replacedFacts(before: RuleSet, now: RuleSet): Record<"rules" | "meters" | "added" | "removed", number> {
   const texts = new Map(before.rules.map(({ id, rule }) => [id, ruleText(rule)]));
   const kept = now.rules.filter(({ id, rule }) => texts.get(id) === ruleText(rule)).length;
   const rules = now.rules.length;

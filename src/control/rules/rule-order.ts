@@ -2,7 +2,7 @@
 
 import type { RuleEntry } from "./rule-entry.ts";
 
-/** As `byRank` has it: nothing else says in which order rules of one priority are tried. */
+/** The same order as `byRank` (dataplane/rules/rule.ts), which needs resolved rules. */
 export function inOrder(a: RuleEntry, b: RuleEntry): number {
   return b.rule.priority - a.rule.priority || a.id - b.id;
 }

@@ -14,9 +14,18 @@ import type { RuleTable } from "../../dataplane/rules/table.ts";
 import type { SwitchLog } from "../api.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { RuleLookup } from "./resolve.ts";
-import { checkMeters, checkRule, indexOf, meterInUse, namesOf, noMeter, ruleExists, withText } from "./rule-checks.ts";
+import {
+  checkMeters,
+  checkRule,
+  indexOf,
+  meterInUse,
+  namesOf,
+  namingTheRule,
+  noMeter,
+  ruleExists,
+} from "./rule-checks.ts";
 import { lookupOf, RuleEntry } from "./rule-entry.ts";
-import { changeOf, logged, meterInfo, meterText, ruleInfo } from "./rule-info.ts";
+import { logged, meterInfo, meterText, replacedFacts, ruleInfo } from "./rule-info.ts";
 import { freshId, numberRules, ruleText } from "./rule-numbers.ts";
 import { inOrder, withEntry } from "./rule-order.ts";
 import { testRule } from "./rule-test.ts";
@@ -36,7 +45,7 @@ import { traceInfo, wholeFrame } from "./trace-info.ts";
 /** Of one line of the log. */
 const LOGGED_IDS = 20;
 
-/** Lists of which the next change is rehearsed, and how often: the engine compiles a loop over so many after one or two. */
+/** Of rules that come at once: so many have the next change rehearsed. And how often: the engine compiles a loop over so many after one or two. */
 const REHEARSED_MIN = 1_000;
 const REHEARSALS = 4;
 
@@ -77,23 +86,25 @@ export class RuleService implements RulesApi {
     return this.alone(async () => {
       const before = { rules: this.#entries, meters: this.#meters };
       await this.#put(set, absent);
-      this.log?.info(changeOf(before, { rules: this.#entries, meters: this.#meters }), "rules replaced");
-      if (this.#entries.length >= REHEARSED_MIN) this.#rehearse();
+      const facts = replacedFacts(before, { rules: this.#entries, meters: this.#meters });
+      this.log?.info(facts, "rules replaced");
+      if (facts.added >= REHEARSED_MIN) this.#rehearse();
     });
   }
 
   /**
-   * Behind a list of thousands, as the dataplane does with its part (plan-builder.ts): the first rule that comes then finds the code that goes
-   * through all of them compiled. Nothing changes.
+   * Behind thousands of rules that came at once, as the dataplane does with its part (plan-builder.ts): the next one that comes finds the code
+   * that goes through all of them compiled. Nothing changes.
    */
   #rehearse(): void {
     const present = this.#entries.find(({ names }) => names.ports.every((name) => this.#ports.has(name)));
     if (present === undefined) return;
     try {
       const rule = { ...present.rule, id: undefined };
-      for (let n = 0; n < REHEARSALS; n++) this.#resolved(this.#with(rule).entries, this.#lookup);
-    } catch {
+      for (let n = 0; n < REHEARSALS; n++) this.#resolved(this.#withRule(rule).entries, this.#lookup);
+    } catch (error) {
       // No id left, say: whoever adds a rule will hear of it.
+      if (!(error instanceof RingyardError)) throw error;
     }
   }
 
@@ -103,7 +114,7 @@ export class RuleService implements RulesApi {
 
   add(rule: NamedRule): Promise<RuleInfo> {
     return this.alone(async () => {
-      const { entry, entries } = this.#with(rule);
+      const { entry, entries } = this.#withRule(rule);
       await this.#run(entries, this.#meters);
       this.log?.info({ rule: entry.id, text: logged(rule) }, "rule added");
       return this.#info(entry);
@@ -111,7 +122,7 @@ export class RuleService implements RulesApi {
   }
 
   /** The rules with one more, in their order. Throws where it cannot come. */
-  #with(rule: NamedRule): { entry: RuleEntry; entries: readonly RuleEntry[] } {
+  #withRule(rule: NamedRule): { entry: RuleEntry; entries: readonly RuleEntry[] } {
     const id = rule.id ?? freshId(this.#greatestId());
     if (this.#entries.some((other) => other.id === id)) throw ruleExists(id);
     const entry = new RuleEntry(id, rule);
@@ -222,7 +233,7 @@ export class RuleService implements RulesApi {
     try {
       await this.table.replace(this.#resolved(entries, lookup), meters);
     } catch (error) {
-      throw withText(error, entries, this.#entries);
+      throw namingTheRule(error, entries, this.#entries);
     }
     this.#stale = false;
     this.#entries = entries;

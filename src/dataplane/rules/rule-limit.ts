@@ -1,5 +1,5 @@
 // A rule that is too much for the compiler, alone or with those before it. By its id it means something to whoever has seen that; of a
-// rule that has just been given one, its text does (control/rules/rule-service.ts). Control thread.
+// rule that has just been given one, its text does (control/rules/rule-checks.ts). Control thread.
 
 import { RingyardError } from "../../core/errors.ts";
 

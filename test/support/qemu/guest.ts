@@ -16,7 +16,7 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { STANDS_STILL } from "../../../scripts/vm/console.ts";
+import { standsStill } from "../../../scripts/vm/console.ts";
 import { useCleanup } from "../cleanup.ts";
 import { type Background, useProcesses } from "../process.ts";
 import { PATIENCE, until } from "../until.ts";
@@ -24,6 +24,7 @@ import { CommandChannel, type CommandResult } from "./commands.ts";
 import type { GuestImage } from "./image.ts";
 import { keepKvmInUse } from "./kvm.ts";
 import { qmp } from "./qmp.ts";
+import { threadWaitingForUs } from "./waits.ts";
 
 /** Boots take 3 to 6 s on an idle machine of two cores; the limit leaves room for a busy one and for panics. */
 const BOOT_LIMIT_MS = 60_000;
@@ -155,12 +156,22 @@ export class Guest {
       return undefined;
     };
     const found = await until(what, () => probe() || trouble(), { timeoutMs: limitMs }).catch((error: Error) => {
-      const standstill = this.#error(`${STANDS_STILL}: ${error.message}`);
-      if (ACCELERATOR === "kvm") this.#standstill = standstill;
-      throw standstill;
+      throw this.#silence(error.message);
     });
     if (found instanceof Error) throw found;
     return found;
+  }
+
+  /**
+   * The error of a guest that did not answer in time. On an emulated machine's KVM it is a standstill, which the emulator has to answer for, and
+   * nothing else will be answered; but not where QEMU waits for ringyard.
+   */
+  #silence(how: string): Error {
+    const waiting = threadWaitingForUs(this.qemu.pid);
+    if (waiting !== undefined) return this.#error(`does not answer, and QEMU waits in the kernel: ${waiting}: ${how}`);
+    if (ACCELERATOR !== "kvm") return this.#error(`does not answer: ${how}`);
+    this.#standstill = new Error(`${standsStill(this.name, how)}\n${this.shown()}`);
+    return this.#standstill;
   }
 
   #panicCount(): number {

@@ -3,13 +3,16 @@
 
 import { expect } from "bun:test";
 import { until } from "../until.ts";
-import type { Guest } from "./guest.ts";
+import { type Guest, TWICE_EMULATED } from "./guest.ts";
 
 /** Where traffic goes: a guest, or a container. */
 type Target = Pick<Guest, "ip">;
 
 /** Where `transfer` expects who answers a stream with its hash: `nc -ll -p HASH_PORT -e sha256sum`. */
 export const HASH_PORT = 9000;
+
+/** Between two chunks of a slow transfer: long enough that one can see it under way, and do something then. */
+const CHUNK_PAUSE_US = TWICE_EMULATED ? 3_000_000 : 100_000;
 
 /** Starts what `measureTcp` and `transfer` talk to: an iperf3 server, and one that answers a stream with its hash. */
 export async function serve(guest: Guest): Promise<void> {
@@ -52,6 +55,8 @@ export async function transfer(from: Guest, to: Target, path: string): Promise<s
 export interface SlowTransfer {
   /** Chunks of 256 KiB handed to TCP. */
   sent(): Promise<number>;
+  /** Whether the other side's answer is still to come. */
+  underWay(): Promise<boolean>;
   /** The hash of what the other side received, once all is there. */
   received(timeoutMs: number): Promise<string>;
 }
@@ -60,16 +65,19 @@ export async function slowTransfer(from: Guest, to: Target, path: string, sizeMb
   const chunks = sizeMb * 4;
   await from.check(`rm -f answer progress
     (for i in $(seq 0 ${chunks - 1}); do
-      dd if=${path} bs=256k skip=$i count=1 2>/dev/null; echo $i >progress; usleep 30000
+      dd if=${path} bs=256k skip=$i count=1 2>/dev/null; echo $i >progress; usleep ${CHUNK_PAUSE_US}
     done | nc ${to.ip} ${HASH_PORT} >answer) >/dev/null 2>&1 &`);
   return {
     sent: async () => Number((await from.run("cat progress")).output),
+    underWay: async () => hashOf(await from.check("cat answer")) === "",
     received: async (timeoutMs) => {
       const answered = async () => hashOf((await from.run("cat answer")).output) || false;
       try {
         return await until("the answer to the transfer", answered, { timeoutMs, everyMs: 200 });
       } catch (error) {
-        throw new Error(`${(error as Error).message}\n${await seenInside(from, to)}\n${from.shown()}`);
+        // What fails while one looks is not what failed.
+        const seen = await seenInside(from, to).catch(() => "and the guest says nothing more");
+        throw new Error(`${(error as Error).message}\n${seen}\n${from.shown()}`);
       }
     },
   };
