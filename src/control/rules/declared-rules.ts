@@ -12,6 +12,7 @@ import type { Config } from "../config.ts";
 import { word } from "../quote.ts";
 import type { NamedRule } from "./named-rule.ts";
 import { namesIn } from "./resolve.ts";
+import { replacedFacts } from "./rule-info.ts";
 import { ruleText } from "./rule-numbers.ts";
 import type { RuleChange, RulesApi, TableRule } from "./rules-api.ts";
 
@@ -56,9 +57,8 @@ export class DeclaredRules {
     const given = new Set(meters.map(({ name }) => name));
     const others = before.meters.filter(({ name }) => !given.has(name));
     await this.api.put({ rules, meters: [...others, ...meters] });
-    const texts = new Map(before.rules.map(({ id, rule }) => [id, ruleText(rule)]));
-    const kept = rules.filter(({ id, rule }) => texts.get(id) === ruleText(rule)).length;
-    return { rules, added: rules.length - kept, removed: before.rules.length - kept };
+    const { added, removed } = replacedFacts(before, { rules, meters });
+    return { rules, added, removed };
   }
 
   #isDeclared({ id, rule }: TableRule): boolean {
