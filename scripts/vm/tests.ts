@@ -23,8 +23,9 @@ const LACKING: ReadonlySet<string> = new Set(["MISSING", "UNREACHABLE", "PERMISS
  */
 const USUAL_PROCESSORS = { small: 1, full: 2 };
 const FULL = process.env.RINGYARD_TEST_SCALE === "full";
-/** Guests inside do without the machine's KVM, by hand (test/support/qemu/guest.ts): what they take is five times as long. */
+/** By hand, guests inside do without the machine's KVM from the first run on (test/support/qemu/guest.ts). */
 const GUESTS_EMULATED = process.env.RINGYARD_GUESTS === "tcg";
+/** How many times the limit a file has then: the longest takes ten minutes alone, seventeen beside another. */
 const EMULATED_TIMES = 3;
 
 export interface FileResult {
