@@ -24,7 +24,7 @@ const CHECKS = {
 };
 /** For tests without a limit of their own: bun's five seconds are too few beside other work on the machine, and tests do not judge speed. */
 const TEST_TIMEOUT_MS = 60_000;
-/** A file that takes longer hangs: single tests have time limits of their own. In `npm test` the longest takes two minutes, ten without KVM (vm/tests.ts). */
+/** A file that takes longer hangs: single tests have time limits of their own. In `npm test` the longest takes two minutes (vm/tests.ts has more for some). */
 const FILE_TIMEOUT_MS = (FULL ? 120 : 15) * 60_000;
 /** Machines emulate their processors and wait patiently: where they run beside the tests on the host, they give way. */
 const MACHINES_NICE = 5;

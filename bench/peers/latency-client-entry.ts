@@ -1,11 +1,13 @@
 // The client of the latency suite, on a processor of its own: finds how many round trips a second a switch makes (its maximum), then times
 // them at idle and at shares of that.
 //
-//   bun bench/peers/latency-client-entry.ts vhost-user|namespaces END END SECONDS     prints one line of JSON: LatencyReadings
+//   bun bench/peers/latency-client-entry.ts vhost-user|namespaces END END SECONDS [writes-source]
+//
+// prints one line of JSON: LatencyReadings
 
 import { readFileSync } from "node:fs";
 import { build, encodeIntoCompressedBase64 } from "hdr-histogram-js";
-import type { LatencyReadings, LoadReadings } from "./latency-client.ts";
+import { type LatencyReadings, type LoadReadings, WRITES_SOURCE } from "./latency-client.ts";
 import { LOADS } from "./latency-loads.ts";
 import { LOST_NS, maximum, open, paced } from "./latency-meter.ts";
 import { PacketTrip } from "./latency-packet.ts";
@@ -53,10 +55,10 @@ function rateOf(share: number): number {
   return share === 0 ? IDLE_PER_SECOND : most * share;
 }
 
-const [, , path, first, second, text] = process.argv;
+const [, , path, first, second, text, source] = process.argv;
 const seconds = Number(text);
 const ends = [first, second];
-const trip = path === "vhost-user" ? await VhostTrip.connect(ends) : PacketTrip.open(ends);
+const trip = path === "vhost-user" ? await VhostTrip.connect(ends, source === WRITES_SOURCE) : PacketTrip.open(ends);
 open(trip);
 // Twice each: code is compiled by then, on both sides. A compiler's thread on this processor would stop the client for milliseconds.
 maximum(trip, seconds);

@@ -7,6 +7,8 @@ const ROOT = resolve(import.meta.dir, "../..");
 /** Two looks for the maximum, one measurement at each load, and as long again for histograms on a slow machine. */
 const LIMIT_MS = 30_000;
 const SHARES = 12;
+/** Said to the client where the switch writes sources of its own. */
+export const WRITES_SOURCE = "writes-source";
 
 export interface LoadReadings {
   readonly load: string;
@@ -31,9 +33,10 @@ export async function timeRoundTrips(
   path: "vhost-user" | "namespaces",
   ends: readonly string[],
   seconds: number,
+  writesSource = false,
 ): Promise<LatencyReadings> {
   const entry = [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "bench/peers/latency-client-entry.ts")];
-  const words = ["taskset", "-c", "1", ...entry, path, ...ends, `${seconds}`];
+  const words = ["taskset", "-c", "1", ...entry, path, ...ends, `${seconds}`, ...(writesSource ? [WRITES_SOURCE] : [])];
   // Nothing of this process runs until it ends, and it does not outlive this process.
   const argv = ["setpriv", "--pdeathsig", "KILL", ...words];
   const { stdout } = await run(argv, { timeoutMs: LIMIT_MS + SHARES * seconds * 1000 });

@@ -6,19 +6,19 @@ import { FRAME_SIZE, LIMIT, NUMBER_AT, type Trip, tripFrame } from "./latency-tr
 import { CLIENT_MACS } from "./system.ts";
 import { VhostPort } from "./vhost-port.ts";
 
-/** Bits of a frame's words that do not arrive as they were sent: the number, and the source's address, for which testpmd writes its own. */
-const CHANGED = new Map([
-  [NUMBER_AT >> 2, -1],
+/** Of a frame's words, which are the number, and which bits of others the source's address: bytes 6 to 11. */
+const NUMBER_BITS = new Map([[NUMBER_AT >> 2, -1]]);
+const SOURCE_BITS = new Map([
   [1, 0xffff0000 | 0],
   [2, -1],
 ]);
 
-/** Throws where the frame that arrived last at `to` is not one of those that `from` sends, but for those bits. */
-function checkTrip(from: VhostPort, to: VhostPort): void {
+/** Throws where the frame that arrived last at `to` is not one of those that `from` sends, but for the `changed` bits of its words. */
+function checkTrip(from: VhostPort, to: VhostPort, changed: ReadonlyMap<number, number>): void {
   const words = FRAME_SIZE >> 2;
   const [sent, arrived] = [from.transmit.frameAt(0), to.receive.frameAt(to.taken - 1)].map((at) => at >> 2);
   for (let k = 0; k < words; k++) {
-    const differs = (from.words[sent + k] ^ to.words[arrived + k]) & ~(CHANGED.get(k) ?? 0);
+    const differs = (from.words[sent + k] ^ to.words[arrived + k]) & ~(changed.get(k) ?? 0);
     if (differs !== 0) throw new Error(`a frame did not arrive as it was sent: byte ${k << 2}`);
   }
 }
@@ -30,13 +30,16 @@ export class VhostTrip implements Trip {
   private constructor(
     private readonly first: VhostPort,
     private readonly second: VhostPort,
+    private readonly changed: ReadonlyMap<number, number>,
   ) {}
 
-  static async connect([first, second]: readonly string[]): Promise<VhostTrip> {
+  /** `writesSource`: the switch writes addresses of its own as sources. */
+  static async connect([first, second]: readonly string[], writesSource: boolean): Promise<VhostTrip> {
     const [a, b] = CLIENT_MACS.map(macOf);
     return new VhostTrip(
       await VhostPort.connect(first, tripFrame(a, b)),
       await VhostPort.connect(second, tripFrame(b, a)),
+      writesSource ? new Map([...NUMBER_BITS, ...SOURCE_BITS]) : NUMBER_BITS,
     );
   }
 
@@ -73,7 +76,7 @@ export class VhostTrip implements Trip {
 
   check(): void {
     for (const port of [this.first, this.second]) port.check();
-    checkTrip(this.second, this.first);
-    checkTrip(this.first, this.second);
+    checkTrip(this.second, this.first, this.changed);
+    checkTrip(this.first, this.second, this.changed);
   }
 }

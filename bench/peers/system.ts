@@ -15,6 +15,8 @@ export interface Running {
 
 export interface System {
   readonly name: string;
+  /** It forwards frames with addresses of its own as sources. */
+  readonly writesSource?: true;
   start(quota: number, undo: Undo): Promise<Running>;
 }
 

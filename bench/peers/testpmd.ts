@@ -30,4 +30,4 @@ async function start(quota: number, undo: Undo): Promise<Running> {
   };
 }
 
-export const testpmd: System = { name: "testpmd", start };
+export const testpmd: System = { name: "testpmd", writesSource: true, start };

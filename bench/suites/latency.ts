@@ -93,11 +93,16 @@ function report(path: string, system: string, round: number, readings: LatencyRe
   }
 }
 
-async function measure<T extends { name: string }>(path: Path<T>, round: number, context: Context): Promise<void> {
+async function measure<T extends Pick<System, "name" | "writesSource">>(
+  path: Path<T>,
+  round: number,
+  context: Context,
+): Promise<void> {
   const time = async (system: T, undo: Undo) => {
     const ends = await path.start(system, undo);
     const seconds = context.smoke ? SMOKE_SECONDS : context.seconds;
-    report(path.name, system.name, round, await timeRoundTrips(path.name, ends, seconds), context);
+    const readings = await timeRoundTrips(path.name, ends, seconds, system.writesSource);
+    report(path.name, system.name, round, readings, context);
   };
   await inTurns(path.systems, round, context, time, ({ name }) => `${name}, ${path.name}`);
 }
