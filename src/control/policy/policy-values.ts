@@ -31,6 +31,11 @@ function mistake(message: string): never {
   throw new ValueMistake(message);
 }
 
+/** What was said as one word. Lists and objects are none: their own toString, which JSON may bring along, is never called. */
+function textOf(value: unknown): string {
+  return typeof value === "object" ? "" : String(value);
+}
+
 /** What is wrong with a value, at the key that leads to it. */
 export function valueProblem(
   path: ConfigProblem["path"],
@@ -58,13 +63,13 @@ export const vid = wholeNumber("a VLAN id", VID_MIN, VID_MAX);
 
 /** One or more VLAN ids; a number is one. */
 export const vidRanges = readBy((value) => {
-  const text = Array.isArray(value) ? value.join(",") : String(value);
+  const text = Array.isArray(value) ? value.map(textOf).join(",") : textOf(value);
   return parseVidRanges(text) ?? mistake('expected VLAN ids from 1 to 4094 such as "10,20-30", or "all"');
 });
 
 export function oneOf<const W extends string>(...words: W[]) {
   const expected = `expected ${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
-  const same = (word: string, value: unknown) => word.toLowerCase() === String(value).toLowerCase();
+  const same = (word: string, value: unknown) => word.toLowerCase() === textOf(value).toLowerCase();
   return readBy((value): W => words.find((word) => same(word, value)) ?? mistake(expected));
 }
 
@@ -117,7 +122,7 @@ export function rateWord(rate: Rate): PolicyValue {
 
 /** Ids on the wire and their VLANs: { 100 = 10 }, or `100:10,200:20`. */
 export const vidMap = readBy((value): (readonly [number, number])[] => {
-  const pairs = itemsOf(value)?.map((item) => String(item).split(":")) ?? Object.entries((value ?? {}) as object);
+  const pairs = itemsOf(value)?.map((item) => textOf(item).split(":")) ?? Object.entries((value ?? {}) as object);
   const expected = 'expected ids on the wire and VLAN ids from 1 to 4094 such as { "100" = 10 }';
   const map = new Map<number, number>();
   for (const pair of pairs) {
@@ -197,7 +202,7 @@ export function directed<T>(what: string, example: string, subject: z.ZodType<T>
         ? [value]
         : (itemsOf(value) ?? mistake(`expected a list of ${what} such as ["${example}:in"]`));
     const found = items.map((item) => {
-      const [name, way = "both", ...more] = String(item).split(":");
+      const [name, way = "both", ...more] = textOf(item).split(":");
       const of = subject.safeParse(name);
       const direction = DIRECTIONS.find((known) => known === way);
       if (of.success && direction !== undefined && more.length === 0) return { of: of.data, direction };

@@ -155,6 +155,22 @@ const MISTAKES: [Record<string, unknown>, ...string[]][] = [
     'vlan-map: expected ids on the wire and VLAN ids from 1 to 4094 such as { "100" = 10 }, found {"x":10}',
   ],
   [{ trunk: "10", "vlan-map": "100:10,100:10" }, "vlan-map: id 100 is mapped twice"],
+  [
+    { trunk: { toString: false } },
+    'trunk: expected VLAN ids from 1 to 4094 such as "10,20-30", or "all", found {"toString":false}',
+  ],
+  [
+    { trunk: [{ toString: false }] },
+    'trunk: expected VLAN ids from 1 to 4094 such as "10,20-30", or "all", found [{"toString":false}]',
+  ],
+  [
+    { trust: { toString: false, valueOf: 1 } },
+    'trust: expected none, pcp or dscp, found {"toString":false,"valueOf":1}',
+  ],
+  [
+    { trunk: "10", "vlan-map": [{ toString: 1 }] },
+    'vlan-map: expected ids on the wire and VLAN ids from 1 to 4094 such as { "100" = 10 }, found [{"toString":1}]',
+  ],
   [{ isolated: "yes" }, 'isolated: expected true or false, found "yes"'],
   [{ "mac-limit-action": "explode" }, 'mac-limit-action: expected evict, stop, drop or shutdown, found "explode"'],
   [{ recover: -1 }, "recover: expected seconds from 0 to 86400, found -1"],
@@ -223,7 +239,10 @@ test("whatever can be said is printed so that it reads back the same", () => {
 });
 
 test("no words make more than settings or mistakes of one line", () => {
-  const value = fc.oneof(fc.jsonValue(), fc.constantFrom("", "none", "all", "10,20", "1 Mbit/s", "true"));
+  // JSON may bring along what every object has.
+  const hostile = fc.dictionary(fc.constantFrom("toString", "valueOf", "toJSON", "length"), fc.jsonValue());
+  const json = fc.oneof(fc.jsonValue(), hostile, fc.array(hostile));
+  const value = fc.oneof(json, fc.constantFrom("", "none", "all", "10,20", "1 Mbit/s", "true"));
   fc.assert(
     fc.property(fc.dictionary(fc.constantFrom(...PORT_POLICY_KEYS, "x"), value), (words) => {
       const read = readPortPolicy(words);
