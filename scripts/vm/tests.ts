@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { errorLine, RingyardError } from "../../src/core/errors.ts";
-import { type EmulatorsFault, runsAgain, standstill } from "./console.ts";
+import { type EmulatorsFault, lostInside, runsAgain } from "./console.ts";
 import { KERNEL_NAMES } from "./kernels.ts";
 import { bootVm, closeOnSignals, type Vm, VmGone } from "./machine.ts";
 import { machineKind, type Needs, readNeeds, runsOn, together } from "./needs.ts";
@@ -125,7 +125,7 @@ async function* testAlike(
       if (settings.live) console.error(`\n${kernel}: ${file}`);
       const nested = needs.nested === true;
       const { result, usable, complained, gone } = await testFile(vm, file, settings, emulated);
-      const fault = gone === undefined ? standstill(result.output) : gone.fault;
+      const fault = gone === undefined ? lostInside(result.output) : gone.fault;
       const again = runsAgain({ fault, output: result.output, complained, attempt, nested, emulated });
       const lost = again
         ? reason(fault!, gone?.console ?? (await vm.keepConsole(`${file}: ${fault!.line}`)))
@@ -148,6 +148,7 @@ const FAULTS: Readonly<Record<EmulatorsFault["kind"], string>> = {
   patching: "met code that its kernel was patching",
   virtualisation: "failed to virtualise: its kernel died in the process (qemu-system) of a guest inside",
   standstill: "failed to virtualise: a guest inside does nothing any more",
+  reset: "failed to virtualise: a guest inside was reset",
 };
 
 /** Why a file runs again. */

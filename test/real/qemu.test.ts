@@ -142,6 +142,15 @@ suite("guests that connect to the switch", () => {
     },
     LIMIT_MS,
   );
+
+  test(
+    "are not taken for what they were once they boot unasked",
+    async () => {
+      await expect(b.run("reboot -f", 60_000)).rejects.toThrow("guest b started again by itself");
+      await expect(b.run("true")).rejects.toThrow("guest b started again by itself");
+    },
+    LIMIT_MS,
+  );
 });
 
 suite("guests that the switch connects to", () => {

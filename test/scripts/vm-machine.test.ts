@@ -12,9 +12,9 @@ import {
   type EmulatorsFault,
   emulatorsFault,
   type LostRun,
+  lostGuest,
+  lostInside,
   runsAgain,
-  standsStill,
-  standstill,
 } from "../../scripts/vm/console.ts";
 import { MarkedStream } from "../../scripts/vm/marked-stream.ts";
 import { machineKind, readNeeds, runsOn, together } from "../../scripts/vm/needs.ts";
@@ -247,9 +247,9 @@ describe("the death of a machine", () => {
 });
 
 describe("a guest inside that stands still", () => {
-  const still = `error: ${standsStill("vm1", 'waited 120000 ms for the end of "cat answer"')}`;
+  const still = `error: ${lostGuest("vm1", "standstill", 'waited 120000 ms for the end of "cat answer"')}`;
   const failed = "(fail) two [2ms]\n";
-  const run = (output: string) => ({ ...FIRST, fault: standstill(output), output });
+  const run = (output: string) => ({ ...FIRST, fault: lostInside(output), output });
 
   test("lets its file run once more, and no file without guests inside", () => {
     const first = run(`(pass) one\n${still}\n${failed}error: port vm1 has no carrier\n${failed}`);
@@ -257,6 +257,15 @@ describe("a guest inside that stands still", () => {
     expect(runsAgain(first)).toBe(true);
     expect(runsAgain({ ...first, emulated: true })).toBe(false);
     expect(runsAgain({ ...first, nested: false })).toBe(false);
+  });
+
+  test("or is reset does so", () => {
+    const reset = `error: ${lostGuest("vm1", "reset", 'before the end of "cat answer"')}`;
+    const first = run(`(pass) one\n${reset}\n${failed}`);
+    expect(first.fault).toEqual({ kind: "reset", line: reset });
+    expect(runsAgain(first)).toBe(true);
+    expect(runsAgain({ ...first, emulated: true })).toBe(false);
+    expect(runsAgain(run(`${failed}${reset}\n${failed}`))).toBe(false);
   });
 
   test("hides no complaint of the machine's kernel", () => {

@@ -18,9 +18,12 @@ export interface UntilOptions {
   context?: () => string;
 }
 
+/** Thrown by a probe: what is waited for cannot come any more. */
+export class InVain extends Error {}
+
 /**
  * Asks `probe` until it returns something other than undefined, null or false, and returns that.
- * A probe that throws counts as "not yet"; its error is shown when the deadline passes.
+ * A probe that throws counts as "not yet", and its error is shown when the deadline passes; but `InVain` is thrown on at once.
  */
 export async function until<T>(
   what: string,
@@ -36,6 +39,7 @@ export async function until<T>(
       if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<T, false>>;
       last = value;
     } catch (error) {
+      if (error instanceof InVain) throw error;
       last = error;
     }
     if (performance.now() >= deadline) {

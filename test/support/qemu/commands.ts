@@ -1,6 +1,7 @@
 // The command channel of a guest: its second serial port, as a Unix socket that QEMU connects to.
 //   test  -> guest   ID TIMEOUT_S BASE64(command)
 //   guest -> test    <ID>output</ID CODE>              init.sh is the other end
+//                    guest-is-ready                    once in each boot
 // The random ID keeps a command's output, and answers that come late, from posing as the answer. One command at a time.
 
 import { randomBytes } from "node:crypto";
@@ -14,8 +15,12 @@ export interface CommandResult {
   output: string;
 }
 
+/** What init.sh says when it begins to listen. */
+const READY = "guest-is-ready";
+
 export class CommandChannel {
   #received = "";
+  #boots = 0;
   #socket: Socket | undefined;
   readonly #server: Server;
 
@@ -25,6 +30,9 @@ export class CommandChannel {
       this.#socket = socket.setEncoding("utf8");
       socket.on("data", (text) => {
         this.#received += text;
+        const [first, ...more] = this.#received.split(READY);
+        this.#boots += more.length;
+        this.#received = [first, ...more].join("");
       });
       socket.on("error", () => socket.destroy());
     });
@@ -37,9 +45,9 @@ export class CommandChannel {
     return channel;
   }
 
-  /** Whether the guest said a word of its own since the last command. */
-  heard(word: string): boolean {
-    return this.#received.includes(word);
+  /** How often the guest was ready, each time after a boot. */
+  get boots(): number {
+    return this.#boots;
   }
 
   /** Sends a command; the function that it returns gives the answer once there is one. */

@@ -16,10 +16,10 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { standsStill } from "../../../scripts/vm/console.ts";
+import { complaints, type LostGuest, lostGuest } from "../../../scripts/vm/console.ts";
 import { useCleanup } from "../cleanup.ts";
 import { type Background, useProcesses } from "../process.ts";
-import { PATIENCE, until } from "../until.ts";
+import { InVain, PATIENCE, until } from "../until.ts";
 import { CommandChannel, type CommandResult } from "./commands.ts";
 import type { GuestImage } from "./image.ts";
 import { keepKvmInUse } from "./kvm.ts";
@@ -33,7 +33,6 @@ const EARLY_PANICS_FORGIVEN = 3;
 const GRACE_MS = 10_000;
 /** As much of the console as an error shows. */
 const SHOWN_LENGTH = 3_000;
-const READY = "guest-is-ready";
 const MEMORY_MB = 256;
 const IN_MACHINE = process.env.RINGYARD_VM !== undefined;
 const ACCELERATOR = IN_MACHINE && process.env.RINGYARD_GUESTS !== "tcg" && existsSync("/dev/kvm") ? "kvm" : "tcg";
@@ -65,10 +64,14 @@ export interface GuestOptions {
 
 export class Guest {
   #panics = 0;
+  /** Complaints of its kernel before it was ready: of panics that were forgiven. */
+  #saidBefore = 0;
+  /** Boots that were asked for: one that was not has lost all that the guest was doing. */
+  #boots = 1;
   #modules = 0;
   #turn: Promise<unknown> = Promise.resolve();
-  /** On an emulated machine's KVM, what was not answered: then nothing will be (console.ts). Elsewhere the host may have been busy. */
-  #standstill: Error | undefined;
+  /** On an emulated machine's KVM, how the guest was lost: nothing will be answered any more (console.ts), or nothing that was under way. */
+  #lost: InVain | undefined;
 
   /** Use `useGuests`. */
   constructor(
@@ -98,7 +101,7 @@ export class Guest {
    */
   run(command: string, limitMs = 10_000): Promise<CommandResult> {
     const result = this.#turn.then(() => {
-      if (this.#standstill !== undefined) throw this.#standstill;
+      if (this.#lost !== undefined) throw this.#lost;
       const answer = this.commands.send(command, limitMs * PATIENCE);
       return this.#wait(`the end of "${command}"`, limitMs + GRACE_MS, 0, answer);
     });
@@ -116,6 +119,7 @@ export class Guest {
   /** Resets the machine from inside, without a shutdown, and waits until it answers again. QEMU stays. */
   async reboot(): Promise<void> {
     await this.#turn;
+    this.#boots++;
     this.commands.send("reboot -f", GRACE_MS);
     await this.ready();
   }
@@ -143,16 +147,19 @@ export class Guest {
 
   /** Waits for init's ready line. */
   async ready(): Promise<void> {
-    await this.#wait("its ready line", BOOT_LIMIT_MS, EARLY_PANICS_FORGIVEN, () => this.commands.heard(READY));
+    const ready = () => this.commands.boots >= this.#boots;
+    await this.#wait("its ready line", BOOT_LIMIT_MS, EARLY_PANICS_FORGIVEN, ready);
     this.#panics = this.#panicCount();
+    this.#saidBefore = this.#complaintCount();
   }
 
   /** Asks `probe`; fails at once, with the console, when QEMU ends or the kernel panics more often than is forgiven. */
   async #wait<T>(what: string, limitMs: number, forgiven: number, probe: () => T | undefined) {
     const trouble = () => {
       const { exitCode, signalCode } = this.qemu.child;
-      if (!this.qemu.running) return this.#error(`is gone: QEMU ended (${signalCode ?? exitCode}) before ${what}`);
-      if (this.#panicCount() > this.#panics + forgiven) return this.#error(`is gone: kernel panic before ${what}`);
+      if (!this.qemu.running) return this.#end(`is gone: QEMU ended (${signalCode ?? exitCode}) before ${what}`);
+      if (this.#panicCount() > this.#panics + forgiven) return this.#end(`is gone: kernel panic before ${what}`);
+      if (this.commands.boots > this.#boots) return this.#reset(`before ${what}`);
       return undefined;
     };
     const found = await until(what, () => probe() || trouble(), { timeoutMs: limitMs }).catch((error: Error) => {
@@ -170,8 +177,22 @@ export class Guest {
     const waiting = threadWaitingForUs(this.qemu.pid);
     if (waiting !== undefined) return this.#error(`does not answer, and QEMU waits in the kernel: ${waiting}: ${how}`);
     if (ACCELERATOR !== "kvm") return this.#error(`does not answer: ${how}`);
-    this.#standstill = new Error(`${standsStill(this.name, how)}\n${this.shown()}`);
-    return this.#standstill;
+    return this.#lose("standstill", how);
+  }
+
+  /** The error of a guest that booted and was not asked to: on an emulated machine's KVM, and where its kernel said nothing, the emulator's. */
+  #reset(when: string): Error {
+    if (ACCELERATOR === "kvm" && this.#complaintCount() === this.#saidBefore) return this.#lose("reset", when);
+    return this.#end(`started again by itself ${when}`);
+  }
+
+  #lose(kind: LostGuest, when: string): InVain {
+    this.#lost = new InVain(`${lostGuest(this.name, kind, when)}\n${this.shown()}`);
+    return this.#lost;
+  }
+
+  #complaintCount(): number {
+    return complaints(this.console(), Number.POSITIVE_INFINITY).length;
   }
 
   #panicCount(): number {
@@ -180,6 +201,11 @@ export class Guest {
 
   #error(message: string): Error {
     return new Error(`guest ${this.name} ${message}\n${this.shown()}`);
+  }
+
+  /** Of a guest that is no more, or no more what it was. */
+  #end(message: string): InVain {
+    return new InVain(this.#error(message).message);
   }
 
   /** For an error's text: the end of the console, and of the evidence. */

@@ -2,7 +2,7 @@
 // Each function fails with the guest's console when the traffic does not come through.
 
 import { expect } from "bun:test";
-import { until } from "../until.ts";
+import { InVain, until } from "../until.ts";
 import { type Guest, TWICE_EMULATED } from "./guest.ts";
 
 /** Where traffic goes: a guest, or a container. */
@@ -75,6 +75,7 @@ export async function slowTransfer(from: Guest, to: Target, path: string, sizeMb
       try {
         return await until("the answer to the transfer", answered, { timeoutMs, everyMs: 200 });
       } catch (error) {
+        if (error instanceof InVain) throw error;
         // What fails while one looks is not what failed.
         const seen = await seenInside(from, to).catch(() => "and the guest says nothing more");
         throw new Error(`${(error as Error).message}\n${seen}\n${from.shown()}`);
