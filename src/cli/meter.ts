@@ -1,6 +1,7 @@
 // `ringyard meter list|show|set|del`: token buckets that rules share.
 
 import type { Command } from "commander";
+import { listed } from "../control/listed.ts";
 import { suggest } from "../control/nearest.ts";
 import type { MeterArgs } from "../control/protocol.ts";
 import { quoted, word } from "../control/quote.ts";
@@ -103,10 +104,12 @@ const LIST: Column[] = [
   { title: "RULES" },
 ];
 
+const MOST_RULES = 8;
+
 export function meterTable(meters: readonly MeterInfo[]): string {
-  const rows = meters.map(({ name, rate, burst, frames, bytes, dropped, rules }) => [
+  const rows = meters.map(({ name, rate, burst, frames, bytes, dropped, rules, users }) => [
     ...[name, rate, burst, frames, bytes, dropped],
-    rules.length === 0 ? "-" : rules.join(", "),
+    listed(rules, MOST_RULES, users) || "-",
   ]);
   return table(LIST, rows);
 }

@@ -1,6 +1,8 @@
 // "Did you mean": the known word nearest to a mistyped one, for messages about options, keys, kinds and ports.
 // Pure. Words are a few dozen letters at most, so the plain quadratic edit distance is enough.
 
+import { listed } from "./listed.ts";
+
 /** The nearest of `known`, or undefined where none is near enough to be a typing mistake. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   // A third of the letters may be wrong: `mtuu` finds `mtu`, `web` does not find `tap`.
@@ -23,9 +25,7 @@ const SHOWN_COUNT = 16;
 export function suggest(word: string, label: string, known: Iterable<string>): string {
   const names = [...known].sort();
   const near = nearest(word, names);
-  const shown = names.slice(0, SHOWN_COUNT).join(", ");
-  const more = names.length - SHOWN_COUNT;
-  const list = `${label} ${names.length === 0 ? "none" : shown}${more > 0 ? ` and ${more} more` : ""}`;
+  const list = `${label} ${listed(names, SHOWN_COUNT) || "none"}`;
   return near === undefined ? list : `did you mean ${near}? ${list}`;
 }
 

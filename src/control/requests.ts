@@ -12,10 +12,10 @@ import { configData, configParts } from "./config-show.ts";
 import type { Handler } from "./connection.ts";
 import { suggest } from "./nearest.ts";
 import { link, MTU_MAX, MTU_MIN, mac } from "./options.ts";
-import { changeWords, mustRead } from "./policy/change-words.ts";
+import { changeWords, knownWords, mustRead } from "./policy/change-words.ts";
 import { policyCalls, policySchemas, settings } from "./policy/policy-requests.ts";
 import { joinPieces } from "./policy/policy-words.ts";
-import { readPortPolicy } from "./policy/port-policy.ts";
+import { PORT_POLICY_KEYS, readPortPolicy } from "./policy/port-policy.ts";
 import { type ControlStats, type Operation, type Operations, PROTOCOL_VERSION } from "./protocol.ts";
 import { quoted } from "./quote.ts";
 import { ruleCalls, ruleSchemas } from "./rules/rule-requests.ts";
@@ -88,7 +88,10 @@ function callsOf(running: Running, { control, shutdown }: RequestHost): Calls {
     "port.show": ({ name }) => ({ port: api.port(name) }),
     "port.add": async ({ name, uri, link, macLimit, policy = [] }) => {
       const spec = parsePort(name, uri, running.kinds, link === undefined ? {} : { link });
-      const said = mustRead(`port ${name}`, readPortPolicy(changeWords({}, joinPieces(policy))));
+      const said = mustRead(
+        `port ${name}`,
+        readPortPolicy(changeWords({}, knownWords(`port ${name}`, joinPieces(policy), PORT_POLICY_KEYS))),
+      );
       return { port: await running.addPort(portConfig(spec, { macLimit, policy: said })) };
     },
     "port.del": async ({ name }) => {

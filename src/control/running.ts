@@ -20,12 +20,12 @@ import { type Config, checkNames, emptyConfig, type MirrorConfig, type PortConfi
 import { policyOf } from "./config-policy.ts";
 import { type Difference, difference } from "./diff.ts";
 import { suggest } from "./nearest.ts";
-import { changeWords, mustRead } from "./policy/change-words.ts";
+import { changeWords, knownWords, mustRead } from "./policy/change-words.ts";
 import { portsOfMirror } from "./policy/mirror-policy.ts";
 import type { NamedMirror } from "./policy/named-policy.ts";
 import type { PolicyWords } from "./policy/policy-words.ts";
-import { portPolicyWords, readPortPolicy } from "./policy/port-policy.ts";
-import { readVlanPolicy, vlanPolicyWords } from "./policy/vlan-policy.ts";
+import { PORT_POLICY_KEYS, portPolicyWords, readPortPolicy } from "./policy/port-policy.ts";
+import { readVlanPolicy, VLAN_POLICY_KEYS, vlanPolicyWords } from "./policy/vlan-policy.ts";
 import { word } from "./quote.ts";
 import { DeclaredRules, type Replaced } from "./rules/declared-rules.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
@@ -138,7 +138,8 @@ export class Running {
   setVlan(vid: number, words: PolicyWords): Promise<void> {
     return this.#alone(async () => {
       const before = this.#config.vlans.get(vid);
-      const now = changeWords(before === undefined ? {} : vlanPolicyWords(before), words);
+      const changes = knownWords(`vlan ${vid}`, words, VLAN_POLICY_KEYS);
+      const now = changeWords(before === undefined ? {} : vlanPolicyWords(before), changes);
       const vlans = new Map<number, VlanPolicy>(this.#config.vlans);
       vlans.set(vid, mustRead(`vlan ${vid}`, readVlanPolicy(vid, now)));
       if (Object.keys(now).length === 0) vlans.delete(vid);
@@ -246,7 +247,9 @@ function merged<K, V>(wanted: ReadonlyMap<K, V>, now: ReadonlyMap<K, V>, declare
 }
 
 function changedPolicy({ spec, policy = {} }: PortConfig, words: PolicyWords): PortConfig["policy"] {
-  const settings = mustRead(`port ${spec.name}`, readPortPolicy(changeWords(portPolicyWords(policy), words)));
+  const what = `port ${spec.name}`;
+  const changes = knownWords(what, words, PORT_POLICY_KEYS);
+  const settings = mustRead(what, readPortPolicy(changeWords(portPolicyWords(policy), changes)));
   return Object.keys(settings).length === 0 ? undefined : settings;
 }
 

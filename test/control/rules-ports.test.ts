@@ -53,6 +53,14 @@ test("of several ports those that are there count", async () => {
   expect(table.rules[0].actions).toEqual([{ do: "forward", ports: [] }]);
 });
 
+test("of many ports that are not there the first are named", async () => {
+  const names = Array.from({ length: 100 }, (_, n) => `p${n}`);
+  for (const [n, name] of names.entries()) await service.portComes(name, 10 + n);
+  await add(`in ${names.join(",")} drop`);
+  for (const name of names) await service.portGoes(name);
+  expect(inactive()).toEqual(["no port p0, p1, p10, p11, p12, p13, p14, p15 and 92 more"]);
+});
+
 test("nothing is mirrored to a port that went, and the rest of the rule goes on", async () => {
   await add("in a mirror c count drop");
   await service.portGoes("c");

@@ -46,7 +46,7 @@ test("meters are set, listed and deleted", async () => {
   const { client } = await started();
   const { meter } = await client.request("meter.set", { name: "m", rate: "100 Mbit/s", burst: "2 Mbit" });
   expect(meter).toEqual({
-    ...{ name: "m", rate: "100 Mbit/s", burst: "2 Mbit", frames: 0, bytes: 0, dropped: 0, rules: [] },
+    ...{ name: "m", rate: "100 Mbit/s", burst: "2 Mbit", frames: 0, bytes: 0, dropped: 0, rules: [], users: 0 },
   });
   expect(await client.request("meter.list", {})).toEqual({ meters: [meter] });
   expect((await client.request("config.show", {})).meters).toEqual([

@@ -209,7 +209,7 @@ describe("a list of thousands", () => {
 describe("a meter", () => {
   test("is set, shown with the rules that use it, changed and deleted", async () => {
     expect(await meter("up", "100 Mbit/s", "1 Mbit")).toEqual({
-      ...{ name: "up", rate: "100 Mbit/s", burst: "1 Mbit", frames: 0, bytes: 0, dropped: 0, rules: [] },
+      ...{ name: "up", rate: "100 Mbit/s", burst: "1 Mbit", frames: 0, bytes: 0, dropped: 0, rules: [], users: 0 },
     });
     await meter("pings", "10 frames/s");
     await add("icmp meter pings");
@@ -223,7 +223,7 @@ describe("a meter", () => {
     table.metered.set("up", { frames: 9, bytes: 900, dropped: 2 });
     await meter("up", "5 Gbit/s", "1 Mbit");
     expect(service.meters()[0]).toEqual({
-      ...{ name: "up", rate: "5 Gbit/s", burst: "1 Mbit", frames: 9, bytes: 900, dropped: 2, rules: [2, 3] },
+      ...{ name: "up", rate: "5 Gbit/s", burst: "1 Mbit", frames: 9, bytes: 900, dropped: 2, rules: [2, 3], users: 2 },
     });
     await service.delete([1]);
     await service.deleteMeter("pings");
@@ -245,6 +245,16 @@ describe("a meter", () => {
     await add("in vm1 meter up");
     expect(await advice(service.deleteMeter("up"))).toContain("is used by rules 1, 2");
     expect(await advice(service.deleteMeter("upp"))).toBe("NOT_FOUND no meter upp: did you mean up? meters: up");
+  });
+
+  test("that thousands of rules use is shown with the first of them", async () => {
+    await meter("up", "1 Mbit/s");
+    await put(...Array.from({ length: 3000 }, (_, n) => `udp dport ${n} meter up`));
+    const [{ rules, users }] = service.meters();
+    expect([rules.length, rules[0], users]).toEqual([1000, 1, 3000]);
+    expect(await advice(service.deleteMeter("up"))).toBe(
+      "BUSY meter up is used by rules 1, 2, 3, 4, 5, 6, 7, 8 and 2992 more: delete what uses it first",
+    );
   });
 });
 

@@ -3,11 +3,20 @@
 // takes the old one away, with all that goes with it. Pure.
 
 import { RingyardError } from "../../core/errors.ts";
+import { suggest } from "../nearest.ts";
+import { word } from "../quote.ts";
 import { MODE_KEYS, TRUNK_KEYS } from "./membership.ts";
 import type { PolicyRead, PolicyValue, PolicyWords } from "./policy-words.ts";
 
 /** Where `none` is something else than the default. */
 const NONE_IS_A_VALUE = ["flood"];
+
+/** These words, whatever they say; throws BAD_OPTION at the first whose key is none of `known`. */
+export function knownWords(what: string, words: PolicyWords, known: readonly string[]): PolicyWords {
+  const stray = Object.keys(words).find((key) => !known.includes(key));
+  if (stray === undefined) return words;
+  throw new RingyardError("BAD_OPTION", `${what}: ${word(stray)}: unknown key`, suggest(stray, "known:", known));
+}
 
 export function changeWords(before: PolicyWords, changes: PolicyWords): PolicyWords {
   const after = new Map(Object.entries(before));

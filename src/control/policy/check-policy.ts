@@ -6,6 +6,7 @@ import { word } from "../quote.ts";
 import { mustRead } from "./change-words.ts";
 import { mirrorWords, readMirror } from "./mirror-policy.ts";
 import type { NamedPolicy } from "./named-policy.ts";
+import { firstTwice } from "./policy-values.ts";
 import { portPolicyWords, readPortPolicy } from "./port-policy.ts";
 import { readVlanPolicy, vlanId, vlanPolicyWords } from "./vlan-policy.ts";
 
@@ -33,7 +34,7 @@ export function checkPolicy({ ports, vlans, mirrors }: NamedPolicy, before: Name
 }
 
 function refuseTwice(what: string, names: readonly (string | number)[]): void {
-  const twice = names.find((name, index) => names.indexOf(name) < index);
+  const twice = firstTwice(names);
   if (twice !== undefined)
     throw new RingyardError("BAD_OPTION", `${what} ${word(String(twice))} is there twice`, "leave one out");
 }

@@ -8,8 +8,8 @@ import { suggest } from "../nearest.ts";
 import { portName } from "../options.ts";
 import { quoted, word } from "../quote.ts";
 import type { Running } from "../running.ts";
-import { mustRead } from "./change-words.ts";
-import { mirrorWords, portsOfMirror, readMirror } from "./mirror-policy.ts";
+import { knownWords, mustRead } from "./change-words.ts";
+import { MIRROR_KEYS, mirrorWords, portsOfMirror, readMirror } from "./mirror-policy.ts";
 import type { MirrorInfo, PolicyOperations } from "./policy-api.ts";
 import { joinPieces, type PolicyValue, saidWords, wordPieces } from "./policy-words.ts";
 import { portPolicyWords } from "./port-policy.ts";
@@ -67,7 +67,9 @@ export function policyCalls(running: Running): PolicyCalls {
           `${quoted(name)} is not the name of a mirror`,
           "write 1 to 32 letters, digits, _ . -",
         );
-      await running.addMirror(mustRead(`mirror ${name}`, readMirror(name, joinPieces(settings))));
+      await running.addMirror(
+        mustRead(`mirror ${name}`, readMirror(name, knownWords(`mirror ${name}`, joinPieces(settings), MIRROR_KEYS))),
+      );
       return {};
     },
     "mirror.del": async ({ name }) => {

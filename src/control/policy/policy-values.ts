@@ -102,11 +102,13 @@ export const groupNames = readBy((value): string[] => {
   return [...new Set(names as string[])].sort();
 });
 
+/** No rate is as long; and of a text without an end the pattern takes cubic time. */
+const RATE_LENGTH = 128;
 const BURST = /^\s*(.+?)(?:\s*,\s*|\s+)burst(?:\s+|\s*=\s*)(.+?)\s*$/;
 
 /** `1000 frames/s`, `10 Mbit/s burst 1 Mbit`, or { rate, burst }: as meters have it. */
 export const rate = readBy((value): Rate => {
-  const parts = typeof value === "string" ? BURST.exec(value) : null;
+  const parts = typeof value === "string" && value.length <= RATE_LENGTH ? BURST.exec(value) : null;
   const parsed = meterSchema.safeParse(parts === null ? value : { rate: parts[1], burst: parts[2] });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -120,12 +122,18 @@ export function rateWord(rate: Rate): PolicyValue {
   return meterSchema.safeParse(text).data?.burst === rate.burst ? text : `${text} burst ${formatBurst(rate)}`;
 }
 
+/** Of a table. */
+function pairsOf(value: unknown): [string, unknown][] | undefined {
+  const isTable = typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+  return isTable ? Object.entries(value) : undefined;
+}
+
 /** Ids on the wire and their VLANs: { 100 = 10 }, or `100:10,200:20`. */
 export const vidMap = readBy((value): (readonly [number, number])[] => {
-  const pairs = itemsOf(value)?.map((item) => textOf(item).split(":")) ?? Object.entries((value ?? {}) as object);
+  const pairs = itemsOf(value)?.map((item) => textOf(item).split(":")) ?? pairsOf(value);
   const expected = 'expected ids on the wire and VLAN ids from 1 to 4094 such as { "100" = 10 }';
   const map = new Map<number, number>();
-  for (const pair of pairs) {
+  for (const pair of pairs ?? mistake(expected)) {
     const [wire, own] = pair.map((id) => vid.safeParse(id).data);
     if (pair.length !== 2 || wire === undefined || own === undefined) return mistake(expected);
     if (map.has(wire)) mistake(`id ${wire} is mapped twice`);
@@ -147,6 +155,9 @@ export const sourceBindings = readBy((value): SourceBinding[] => {
   return bindings;
 });
 
+/** A binding goes over the control socket in one piece (policy-words.ts). */
+const STATION_ADDRESSES_MAX = 128;
+
 function readBinding(line: unknown): SourceBinding {
   if (typeof line !== "string")
     return mistake(`${quoted(line)} is no station: write its MAC address, then its IP addresses`);
@@ -154,6 +165,8 @@ function readBinding(line: unknown): SourceBinding {
   const address = mac.safeParse(first);
   if (!address.success)
     return mistake(`${quoted(first)} is not the MAC address of a station: write for example 02:00:00:00:00:01`);
+  if (rest.length > STATION_ADDRESSES_MAX)
+    return mistake(`${first} has ${rest.length} addresses: write at most ${STATION_ADDRESSES_MAX}, or prefixes`);
   const ips = rest.map((text) => readPrefix(text) ?? mistake(`${quoted(text)} is no IP address or prefix`));
   return { mac: address.data.replaceAll(":", ""), ips: [...new Set(ips)] };
 }
@@ -208,10 +221,16 @@ export function directed<T>(what: string, example: string, subject: z.ZodType<T>
       if (of.success && direction !== undefined && more.length === 0) return { of: of.data, direction };
       return mistake(`${quoted(item)} is none of ${what}: ${next}`);
     });
-    const twice = found.find(({ of }, index) => found.findIndex((other) => other.of === of) < index);
-    if (twice !== undefined) mistake(`${String(twice.of)} is in the list twice: write it once, for both directions`);
+    const twice = firstTwice(found.map(({ of }) => of));
+    if (twice !== undefined) mistake(`${String(twice)} is in the list twice: write it once, for both directions`);
     return found;
   });
+}
+
+/** The first that has been there before. */
+export function firstTwice<T>(items: readonly T[]): T | undefined {
+  const seen = new Set<T>();
+  return items.find((item) => seen.size === seen.add(item).size);
 }
 
 const DIRECTIONS: readonly Direction[] = ["in", "out", "both"];

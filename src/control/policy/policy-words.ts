@@ -8,6 +8,7 @@
 // Pure.
 
 import type { ConfigProblem } from "../config.ts";
+import { listed } from "../listed.ts";
 
 export type PolicyValue = string | number | boolean | PolicyValue[] | { [key: string]: PolicyValue };
 
@@ -22,32 +23,51 @@ export interface PolicyWord {
 /** What was asked for, or what is wrong with it: paths begin at the key. */
 export type PolicyRead<T> = { is: T } | { problems: ConfigProblem[] };
 
-/** The longest element, a binding with some addresses, is far below a hundredth of a frame. */
-const PIECE_LENGTH = 64;
+/** Characters of JSON: half a frame. The longest element, a binding with as many addresses as it may have, is shorter. */
+const PIECE_SIZE = 8_000;
 
+/** A long table goes as the list that it can be written as, too: `110:10`. */
 export function wordPieces(words: PolicyWords): PolicyWord[] {
-  return Object.entries(words).flatMap(([key, value]) => {
-    if (!Array.isArray(value) || value.length <= PIECE_LENGTH) return [{ key, value }];
-    const pieces: PolicyWord[] = [];
-    for (let at = 0; at < value.length; at += PIECE_LENGTH) {
-      pieces.push({ key, value: value.slice(at, at + PIECE_LENGTH) });
-    }
-    return pieces;
+  return Object.entries(words).flatMap(([key, said]) => {
+    const isLongTable = typeof said === "object" && !Array.isArray(said) && sizeOf(said) > PIECE_SIZE;
+    const value = isLongTable ? Object.entries(said).map(([inner, of]) => `${inner}:${of}`) : said;
+    return (Array.isArray(value) ? cut(value) : [value]).map((piece) => ({ key, value: piece }));
   });
 }
 
+function cut(list: readonly PolicyValue[]): PolicyValue[][] {
+  let last: PolicyValue[] = [];
+  const pieces = [last];
+  let size = 0;
+  for (const item of list) {
+    const more = sizeOf(item);
+    if (last.length > 0 && size + more > PIECE_SIZE) {
+      last = [];
+      pieces.push(last);
+      size = 0;
+    }
+    last.push(item);
+    size += more;
+  }
+  return pieces;
+}
+
+function sizeOf(value: PolicyValue): number {
+  return JSON.stringify(value).length + 1;
+}
+
+/** Pieces of a list follow one another to make it up; of all else the last word counts. */
 export function joinPieces(pieces: readonly PolicyWord[]): PolicyWords {
   const words = new Map<string, PolicyValue>();
   for (const { key, value } of pieces) {
     const before = words.get(key);
-    const grows = Array.isArray(before) && Array.isArray(value);
-    words.set(key, grows ? [...before, ...value] : value);
+    if (!Array.isArray(value)) words.set(key, value);
+    // A list of our own: pieces are another's, and one is made only once, however many there are.
+    else if (!Array.isArray(before)) words.set(key, value.slice());
+    else for (const item of value) before.push(item);
   }
   return Object.fromEntries(words);
 }
-
-/** What somebody reads in a line. */
-const SHOWN_LENGTH = 8;
 
 /** A value for a person who looks at it, as it could be typed again if it is not long: `10,20-30`, `broadcast, unknown`, `110:10`. */
 export function wordText(value: PolicyValue): string {
@@ -55,8 +75,7 @@ export function wordText(value: PolicyValue): string {
   const items = Array.isArray(value)
     ? value.map(wordText)
     : Object.entries(value).map(([key, inner]) => `${key}:${inner}`);
-  const more = items.length - SHOWN_LENGTH;
-  return `${items.slice(0, SHOWN_LENGTH).join(", ") || "none"}${more > 0 ? ` and ${more} more` : ""}`;
+  return listed(items) || "none";
 }
 
 /** A word of one of several things, by its name. */

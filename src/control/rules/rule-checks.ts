@@ -4,6 +4,7 @@
 import { RingyardError } from "../../core/errors.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { RuleLimitError } from "../../dataplane/rules/rule-limit.ts";
+import { listed } from "../listed.ts";
 import { suggest } from "../nearest.ts";
 import { quoted, word } from "../quote.ts";
 import type { NamedRule } from "./named-rule.ts";
@@ -55,7 +56,7 @@ export function noMeter(name: string, meters: readonly MeterSpec[]): RingyardErr
 
 /** `users`: ids of the rules that name it, at least one. */
 export function meterInUse(name: string, users: readonly number[]): RingyardError {
-  const rules = users.length === 1 ? `rule ${users[0]}` : `rules ${users.join(", ")}`;
+  const rules = users.length === 1 ? `rule ${users[0]}` : `rules ${listed(users)}`;
   return new RingyardError("BUSY", `meter ${word(name)} is used by ${rules}`, "delete what uses it first");
 }
 

@@ -25,9 +25,20 @@ export function ruleInfo(entry: RuleEntry, { frames, bytes, lastHitS }: RuleCoun
   };
 }
 
+/** Ids that go over the control socket with a meter, in one frame. */
+const USERS_SHOWN = 1000;
+
 /** A meter with its counters; `rules`: ids of those that name it. */
 export function meterInfo(meter: MeterSpec, { frames, bytes, dropped }: MeterCounters, rules: number[]): MeterInfo {
-  return { name: meter.name, ...meterText(meter), frames, bytes, dropped, rules };
+  return {
+    name: meter.name,
+    ...meterText(meter),
+    frames,
+    bytes,
+    dropped,
+    rules: rules.slice(0, USERS_SHOWN),
+    users: rules.length,
+  };
 }
 
 /** As a person would type them. */

@@ -8,6 +8,7 @@
 
 import type { Rule } from "../../dataplane/rules/rule.ts";
 import { MAX_PORTS } from "../../dataplane/shared.ts";
+import { listed } from "../listed.ts";
 import type { NamedAction, NamedConstraint } from "./named-rule.ts";
 import { type RuleLookup, resolveRule } from "./resolve.ts";
 import type { TableRule } from "./rules-api.ts";
@@ -36,8 +37,8 @@ function actionHere(action: NamedAction, here: (name: string) => boolean): Named
   return action.do === "mirror" && !here(action.port) ? [] : [action];
 }
 
-/** What of the ports that a rule names is missing, as `no port vm1, vm2`; undefined where all are there. */
+/** What of the ports that a rule names is missing, as `no port vm1, vm2`, the first of them; undefined where all are there. */
 export function waitsFor({ names }: { names: { ports: readonly string[] } }, lookup: RuleLookup): string | undefined {
   const absent = names.ports.filter((name) => lookup.port(name) === undefined);
-  return absent.length === 0 ? undefined : `no port ${absent.join(", ")}`;
+  return absent.length === 0 ? undefined : `no port ${listed(absent)}`;
 }

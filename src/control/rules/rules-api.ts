@@ -49,8 +49,9 @@ export interface MeterInfo {
   frames: number;
   bytes: number;
   dropped: number;
-  /** Ids of the rules that name it. */
+  /** Ids of the rules that name it, up to a thousand of them, and how many those are. */
   rules: number[];
+  users: number;
 }
 
 /** A frame, or its beginning: only the header is looked at. */

@@ -171,6 +171,10 @@ const MISTAKES: [Record<string, unknown>, ...string[]][] = [
     { trunk: "10", "vlan-map": [{ toString: 1 }] },
     'vlan-map: expected ids on the wire and VLAN ids from 1 to 4094 such as { "100" = 10 }, found [{"toString":1}]',
   ],
+  ...[true, 5, null, new Date(0)].map((value): (typeof MISTAKES)[number] => [
+    { trunk: "10", "vlan-map": value },
+    `vlan-map: expected ids on the wire and VLAN ids from 1 to 4094 such as { "100" = 10 }, found ${JSON.stringify(value)}`,
+  ]),
   [{ isolated: "yes" }, 'isolated: expected true or false, found "yes"'],
   [{ "mac-limit-action": "explode" }, 'mac-limit-action: expected evict, stop, drop or shutdown, found "explode"'],
   [{ recover: -1 }, "recover: expected seconds from 0 to 86400, found -1"],
@@ -179,6 +183,11 @@ const MISTAKES: [Record<string, unknown>, ...string[]][] = [
   [{ flood: 3 }, "flood: expected a list of broadcast, multicast, unknown, found 3"],
   [{ police: "0 bit/s" }, 'police: expected 1 to 10^12 a second, found "0 bit/s"'],
   [{ police: "fast" }, 'police: "fast" is no rate: write for example 100 Mbit/s or 1000 frames/s'],
+  // Minutes, by a pattern that tries every way to part the spaces.
+  [
+    { police: " ".repeat(5000) },
+    `police: "${" ".repeat(200)}..." is no rate: write for example 100 Mbit/s or 1000 frames/s`,
+  ],
   [{ police: "10" }, 'police: "10" lacks its unit: write for example 100 Mbit/s or 1000 frames/s'],
   [{ shape: "1 Mbit/s burst 5 frames" }, 'shape: burst: "5 frames" is not in bits, as the rate is'],
   [{ shape: { rate: "1 Mbit/s", brst: "1 Mbit" } }, 'shape: "brst" is no part of a rate: write rate, and burst'],
@@ -201,6 +210,10 @@ const MISTAKES: [Record<string, unknown>, ...string[]][] = [
   [
     { "source-guard": ["02:00:00:00:00:01", "02:00:00:00:00:01 10.0.0.5"] },
     "source-guard: 02:00:00:00:00:01 stands in two entries: write its addresses into one",
+  ],
+  [
+    { "source-guard": [`02:00:00:00:00:01${" 10.0.0.1".repeat(129)}`] },
+    "source-guard: 02:00:00:00:00:01 has 129 addresses: write at most 128, or prefixes",
   ],
   [{ "source-guard": [3] }, "source-guard: 3 is no station: write its MAC address, then its IP addresses"],
   [{ priority: 8 }, "priority: expected a priority from 0 to 7, found 8"],
