@@ -44,29 +44,29 @@ type CaptureCalls = {
 
 /** `ended` of a call tells of the end of its connection. */
 export function captureCalls(api: CaptureApi): CaptureCalls {
-  const captures = new Map<number, { owner: AbortSignal; capture: Capture }>();
+  const captures = new Map<number, { owner: AbortSignal; capture: Capture; onEnded: () => void }>();
   let last = 0;
-  const get = (number: number, owner: AbortSignal): Capture => {
+  const get = (number: number, owner: AbortSignal) => {
     const entry = captures.get(number);
-    if (entry?.owner === owner) return entry.capture;
+    if (entry?.owner === owner) return entry;
     throw new RingyardError("NOT_FOUND", `no capture ${number} of this connection`, "open one");
-  };
-  const close = (number: number, capture: Capture) => {
-    captures.delete(number);
-    return capture.close();
   };
   return {
     "capture.open": async (args, ended) => {
       const capture = await api.open(requestOf(args));
       const number = ++last;
-      captures.set(number, { owner: ended, capture });
-      if (ended.aborted) void close(number, capture);
-      // Whatever becomes of it: who asked is gone.
-      else ended.addEventListener("abort", () => void close(number, capture).catch(() => undefined), { once: true });
+      const onEnded = () => {
+        captures.delete(number);
+        // Whatever becomes of it: who asked is gone.
+        void capture.close().catch(() => undefined);
+      };
+      captures.set(number, { owner: ended, capture, onEnded });
+      if (ended.aborted) onEnded();
+      else ended.addEventListener("abort", onEnded, { once: true });
       return { capture: number };
     },
     "capture.read": async ({ capture: number }, owner) => {
-      const capture = get(number, owner);
+      const { capture } = get(number, owner);
       const deadline = performance.now() + WAIT_MS;
       let batch = capture.read();
       while (batch.records.length === 0 && batch.ended === undefined && !owner.aborted) {
@@ -76,7 +76,13 @@ export function captureCalls(api: CaptureApi): CaptureCalls {
       }
       return { ...batch, records: piecesOf(batch.records) };
     },
-    "capture.close": ({ capture: number }, owner) => close(number, get(number, owner)),
+    "capture.close": ({ capture: number }, owner) => {
+      const { capture, onEnded } = get(number, owner);
+      captures.delete(number);
+      // The listener would keep the capture's memory as long as the connection lasts.
+      owner.removeEventListener("abort", onEnded);
+      return capture.close();
+    },
   };
 }
 

@@ -1,9 +1,11 @@
-// The parts of captures that need no worker: records in the order of their times, records that make no sense, and a switch that
-// refuses.
+// The parts of captures that need no worker: records in the order of their times, records that make no sense, a switch that
+// refuses, and what a connection keeps of captures that it closed.
 
 import { expect, test } from "bun:test";
-import { CAPTURES_MAX, CaptureService } from "../../src/control/capture.ts";
+import { getEventListeners } from "node:events";
+import { CAPTURES_MAX, type CaptureBatch, CaptureService } from "../../src/control/capture.ts";
 import { capturedFrames } from "../../src/control/capture-record.ts";
+import { captureCalls } from "../../src/control/capture-requests.ts";
 import { RingyardError } from "../../src/core/errors.ts";
 import { COUNTER_COUNT, DROP_RULE } from "../../src/mem/counters.ts";
 import { failure } from "../support/failure.ts";
@@ -56,4 +58,31 @@ test("a switch that refuses has no capture more than before", async () => {
   for (const capture of captures) expect(await capture.close()).toEqual({ lost: 0, withoutFrame: {} });
   // The second time is the first one.
   expect(await captures[0].close()).toEqual({ lost: 0, withoutFrame: {} });
+});
+
+test("a connection keeps nothing of a capture that was closed, and closes the others when it ends", async () => {
+  const closed: number[] = [];
+  let opened = 0;
+  const calls = captureCalls({
+    open: async () => {
+      const number = ++opened;
+      return {
+        read: (): CaptureBatch => ({ records: new Uint8Array(), ports: [], lost: 0 }),
+        close: async () => {
+          closed.push(number);
+          return { lost: 0, withoutFrame: {} };
+        },
+      };
+    },
+  });
+  const connection = new AbortController();
+  const listeners = () => getEventListeners(connection.signal, "abort").length;
+  for (let n = 1; n <= 3; n++) await calls["capture.open"]({ of: "drops" }, connection.signal);
+  expect(listeners()).toBe(3);
+  for (const capture of [2, 1]) await calls["capture.close"]({ capture }, connection.signal);
+  expect(listeners()).toBe(1);
+  connection.abort();
+  expect(closed).toEqual([2, 1, 3]);
+  await calls["capture.open"]({ of: "drops" }, connection.signal);
+  expect(closed).toEqual([2, 1, 3, 4]);
 });
