@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import type { AttachArgs } from "../control/protocol.ts";
 import { RingyardError } from "../core/errors.ts";
+import { word } from "../core/quote.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { attachedText } from "./attach-view.ts";
 import { print, printJson } from "./output.ts";
@@ -63,6 +64,7 @@ export function attachArgs(name: string, { netns, ip, ifname, vm }: AttachOption
   if (netns !== undefined) {
     return { name, to: "netns", netns, ...(ip !== undefined && { ip }), ...(ifname !== undefined && { ifname }) };
   }
-  const next = `ringyard attach ${name} --netns NAME, or ringyard attach ${name} --vm`;
+  const command = `ringyard attach ${word(name)}`;
+  const next = `${command} --netns NAME, or ${command} --vm`;
   throw new RingyardError("BAD_OPTION", "attach needs --netns or --vm", next);
 }

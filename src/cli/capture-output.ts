@@ -2,9 +2,9 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import type { CapturedFrame } from "../control/capture-record.ts";
-import { word } from "../control/quote.ts";
 import { VERSION } from "../control/version.ts";
 import { RingyardError } from "../core/errors.ts";
+import { word } from "../core/quote.ts";
 import { headerText } from "../dataplane/rules/trace-text.ts";
 import { interfaceBlock, packetBlock, sectionBlock, statisticsBlock } from "./pcapng.ts";
 

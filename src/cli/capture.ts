@@ -4,8 +4,8 @@
 import type { Command } from "commander";
 import type { ControlClient } from "../control/client.ts";
 import type { CaptureArgs } from "../control/protocol.ts";
-import { quoted } from "../control/quote.ts";
 import { RingyardError } from "../core/errors.ts";
+import { quoted } from "../core/quote.ts";
 import { type AskOptions, addControl, ask, examples } from "./ask.ts";
 import type { CaptureOutput } from "./capture-output.ts";
 import { countsText } from "./output.ts";

@@ -1,8 +1,8 @@
 // `ringyard fdb show|add|del|flush`: the table of MAC addresses.
 
 import type { Command } from "commander";
-import { quoted } from "../control/quote.ts";
 import { RingyardError } from "../core/errors.ts";
+import { quoted } from "../core/quote.ts";
 import { VID_MAX } from "../dataplane/bridge/policy.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { fdbTable } from "./fdb-view.ts";

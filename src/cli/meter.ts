@@ -4,9 +4,9 @@ import type { Command } from "commander";
 import { listed } from "../control/listed.ts";
 import { suggest } from "../control/nearest.ts";
 import type { MeterArgs } from "../control/protocol.ts";
-import { quoted, word } from "../control/quote.ts";
 import type { MeterInfo } from "../control/rules/rules-api.ts";
 import { RingyardError } from "../core/errors.ts";
+import { quoted, word } from "../core/quote.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { type Column, print, printJson, table } from "./output.ts";
 

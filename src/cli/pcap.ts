@@ -7,8 +7,8 @@
 // Whatever stands in the file, each read is bounded and each step goes on by at least a header. Control thread; reads a file.
 
 import { closeSync, openSync, readSync } from "node:fs";
-import { word } from "../control/quote.ts";
 import { RingyardError } from "../core/errors.ts";
+import { word } from "../core/quote.ts";
 
 export interface CapturedFrame {
   bytes: Uint8Array;

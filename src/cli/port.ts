@@ -5,8 +5,8 @@ import type { PortInfo } from "../control/api.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { PolicyWord, PolicyWords } from "../control/policy/policy-words.ts";
 import type { Operations } from "../control/protocol.ts";
-import { quoted } from "../control/quote.ts";
 import { RingyardError } from "../core/errors.ts";
+import { phrase, quoted } from "../core/quote.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { print, printJson } from "./output.ts";
 import { portDetails, portTable } from "./port-view.ts";
@@ -75,7 +75,7 @@ function addAdd(port: Command): void {
     ask(options, async (client) => {
       const { mtu, macLimit, ...settings } = await readSettings(words);
       if (mtu !== undefined)
-        throw new RingyardError("BAD_OPTION", "mtu is part of the uri", `write '${uri}?mtu=${mtu}'`);
+        throw new RingyardError("BAD_OPTION", "mtu is part of the uri", `write '${phrase(uri)}?mtu=${mtu}'`);
       await client.request("port.add", {
         ...{ name, uri, ...settings },
         ...(typeof macLimit === "number" ? { macLimit } : {}),

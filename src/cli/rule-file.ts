@@ -12,7 +12,6 @@ import { ConfigError, type ConfigProblem, emptyConfig, parseConfig } from "../co
 import { readMeters, readRules as readRuleList } from "../control/config-rules.ts";
 import { readJson } from "../control/json-text.ts";
 import type { MeterArgs } from "../control/protocol.ts";
-import { word } from "../control/quote.ts";
 import { readText } from "../control/read-text.ts";
 import { formatRule } from "../control/rules/format-rule.ts";
 import { meterToObject } from "../control/rules/meter-spec.ts";
@@ -20,6 +19,7 @@ import type { NamedRule } from "../control/rules/named-rule.ts";
 import { fewMistakes, parseRuleFile } from "../control/rules/rule-file.ts";
 import { kinds } from "../control/wiring.ts";
 import { RingyardError } from "../core/errors.ts";
+import { word } from "../core/quote.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 
 interface Read {

@@ -4,6 +4,7 @@
 import type { Command } from "commander";
 import type { NamedRule } from "../control/rules/named-rule.ts";
 import { RingyardError } from "../core/errors.ts";
+import { quoted } from "../core/quote.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { print, printJson } from "./output.ts";
 import { ruleTable, testText } from "./rule-view.ts";
@@ -162,7 +163,7 @@ function readId(word: string): number {
   if (/^[1-9]\d{0,9}$/.test(word)) return Number(word);
   throw new RingyardError(
     "BAD_OPTION",
-    `${JSON.stringify(word.slice(0, 40))} is no id of a rule`,
+    `${quoted(word.slice(0, 40))} is no id of a rule`,
     "ringyard rule list shows them",
   );
 }

@@ -2,8 +2,8 @@
 
 import { suggest } from "../control/nearest.ts";
 import type { PolicyWord } from "../control/policy/policy-words.ts";
-import { quoted } from "../control/quote.ts";
 import { RingyardError } from "../core/errors.ts";
+import { quoted } from "../core/quote.ts";
 
 /** Throws BAD_OPTION for what is none of `known`, stands twice, or has no value. An empty value is one. */
 export function readSettingWords(words: readonly string[], known: readonly string[]): PolicyWord[] {

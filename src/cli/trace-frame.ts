@@ -5,8 +5,8 @@
 // Main thread of a command.
 
 import type { FrameArgs } from "../control/protocol.ts";
-import { quoted } from "../control/quote.ts";
 import { RingyardError } from "../core/errors.ts";
+import { quoted } from "../core/quote.ts";
 
 /** Ethernet's addresses and type. */
 const FRAME_MIN = 14;

@@ -2,8 +2,8 @@
 
 import type { Command } from "commander";
 import type { VlanInfo } from "../control/policy/vlan-info.ts";
-import { quoted } from "../control/quote.ts";
 import { RingyardError } from "../core/errors.ts";
+import { quoted } from "../core/quote.ts";
 import { type AskOptions, addControl, addJson, ask, examples } from "./ask.ts";
 import { print, printJson } from "./output.ts";
 import { readSettingWords } from "./settings.ts";

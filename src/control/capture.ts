@@ -6,6 +6,7 @@
 // While there is a capture, frames go the way of a switch with policies, which costs them some nanoseconds. Control thread.
 
 import { RingyardError } from "../core/errors.ts";
+import { word } from "../core/quote.ts";
 import type { CapturePolicy, Direction } from "../dataplane/bridge/policy.ts";
 import { EVENT_TAPPED, TapMemory } from "../dataplane/bridge/tap-memory.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
@@ -133,7 +134,7 @@ export class CaptureService implements CaptureApi {
   }
 
   private resolve(what: CaptureRequest["what"]): CapturePolicy["what"] {
-    if (what.of === "port") return { ...what, port: this.portIndex(what.port, `no port ${what.port}`) };
+    if (what.of === "port") return { ...what, port: this.portIndex(what.port, `no port ${word(what.port)}`) };
     if (what.of === "rule" && !this.parts.hasRule(what.id)) {
       throw new RingyardError("NOT_FOUND", `no rule ${what.id}`, "`ringyard rule list` shows them");
     }

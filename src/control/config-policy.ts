@@ -7,6 +7,7 @@
 // A mirror may name ports of the file, of the command line and of `port add`: they are looked at when all are known. Pure.
 
 import { z } from "zod";
+import { quoted, word } from "../core/quote.ts";
 import type { Config, ConfigProblem } from "./config.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
@@ -16,7 +17,6 @@ import type { NamedPolicy, PortSettings } from "./policy/named-policy.ts";
 import type { PolicyRead } from "./policy/policy-words.ts";
 import { isPortPolicyKey, readPortPolicy } from "./policy/port-policy.ts";
 import { readVlanPolicy, vlanId, vlanPolicyWords } from "./policy/vlan-policy.ts";
-import { quoted, word } from "./quote.ts";
 
 const anyTable = z.record(z.string(), z.unknown());
 

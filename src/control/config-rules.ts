@@ -7,11 +7,11 @@
 // A rule may name ports of the file, of the command line and of `port add`, so names are looked at when all are known. Pure.
 
 import type { ZodError } from "zod";
+import { quoted, word } from "../core/quote.ts";
 import type { Config, ConfigProblem } from "./config.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
 import { portName } from "./options.ts";
-import { quoted, word } from "./quote.ts";
 import { meterSchema } from "./rules/meter-spec.ts";
 import { namesIn } from "./rules/resolve.ts";
 import { ruleSchema } from "./rules/rule-object.ts";

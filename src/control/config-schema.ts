@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { parseCpus } from "../core/cpus.ts";
+import { quoted } from "../core/quote.ts";
 import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
 import type { Config, ConfigProblem, PortConfig } from "./config.ts";
@@ -12,7 +13,6 @@ import { nearest, suggest } from "./nearest.ts";
 import { link } from "./options.ts";
 import type { PortSettings } from "./policy/named-policy.ts";
 import { PORT_POLICY_KEYS } from "./policy/port-policy.ts";
-import { quoted } from "./quote.ts";
 import { type Kinds, readPort } from "./uri.ts";
 import { valueText } from "./uri-text.ts";
 

@@ -2,8 +2,8 @@
 // by a schema can name it. Pure.
 
 import { type AST, getStaticTOMLValue, parseTOML } from "toml-eslint-parser";
+import { quoted } from "../core/quote.ts";
 import type { ConfigProblem } from "./config.ts";
-import { quoted } from "./quote.ts";
 
 /** The keys and indices that lead to a value. */
 export type Place = (string | number)[];

@@ -13,6 +13,7 @@
 // A file with mistakes yields all of them, each as `FILE:LINE: KEY: what is wrong`. Control thread.
 
 import { RingyardError } from "../core/errors.ts";
+import { word } from "../core/quote.ts";
 import type { VlanPolicy } from "../dataplane/bridge/policy.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { PortSpec } from "../ports/port.ts";
@@ -22,7 +23,6 @@ import { missingNames } from "./config-rules.ts";
 import { checkConfig } from "./config-schema.ts";
 import { type Place, readToml } from "./config-toml.ts";
 import type { NamedMirror, PortSettings } from "./policy/named-policy.ts";
-import { word } from "./quote.ts";
 import { readText } from "./read-text.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
 import type { Kinds } from "./uri.ts";

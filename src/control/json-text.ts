@@ -4,7 +4,7 @@
 //
 // Pure.
 
-import { quoted } from "./quote.ts";
+import { quoted } from "../core/quote.ts";
 
 /** What may come next, outside of a token. */
 type Wanted = "a value" | "a value or ]" | 'a key in "' | 'a key in " or }' | ":" | ", or ]" | ", or }" | "the end";

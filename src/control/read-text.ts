@@ -3,7 +3,7 @@
 
 import { createReadStream } from "node:fs";
 import { RingyardError } from "../core/errors.ts";
-import { word } from "./quote.ts";
+import { word } from "../core/quote.ts";
 
 const MIB = 1 << 20;
 /** 65,536 rules of the greatest length that people write, and a configuration around them. */

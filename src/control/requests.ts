@@ -3,6 +3,7 @@
 
 import { z } from "zod";
 import { RingyardError } from "../core/errors.ts";
+import { quoted } from "../core/quote.ts";
 import { VID_MAX } from "../dataplane/bridge/policy.ts";
 import type { SwitchEnd } from "./api.ts";
 import { attachSchema, attachTarget } from "./attach-request.ts";
@@ -17,7 +18,6 @@ import { policyCalls, policySchemas, settings } from "./policy/policy-requests.t
 import { joinPieces } from "./policy/policy-words.ts";
 import { PORT_POLICY_KEYS, readPortPolicy } from "./policy/port-policy.ts";
 import { type ControlStats, type Operation, type Operations, PROTOCOL_VERSION } from "./protocol.ts";
-import { quoted } from "./quote.ts";
 import { ruleCalls, ruleSchemas } from "./rules/rule-requests.ts";
 import type { Running } from "./running.ts";
 import { parsePort } from "./uri.ts";

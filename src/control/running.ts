@@ -11,6 +11,7 @@
 // of its port do not meet. Control thread.
 
 import { errorLine, RingyardError } from "../core/errors.ts";
+import { word } from "../core/quote.ts";
 import type { VlanPolicy } from "../dataplane/bridge/policy.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { Attached, AttachTarget } from "../ports/port.ts";
@@ -26,7 +27,6 @@ import type { NamedMirror } from "./policy/named-policy.ts";
 import type { PolicyWords } from "./policy/policy-words.ts";
 import { PORT_POLICY_KEYS, portPolicyWords, readPortPolicy } from "./policy/port-policy.ts";
 import { readVlanPolicy, VLAN_POLICY_KEYS, vlanPolicyWords } from "./policy/vlan-policy.ts";
-import { word } from "./quote.ts";
 import { DeclaredRules, type Replaced } from "./rules/declared-rules.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
 import type { MeterInfo, RuleInfo } from "./rules/rules-api.ts";

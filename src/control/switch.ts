@@ -4,6 +4,7 @@
 // Control thread only.
 
 import { errorLine, RingyardError } from "../core/errors.ts";
+import { word } from "../core/quote.ts";
 import { Dispatcher } from "../dataplane/dispatch.ts";
 import { allocateFdb, FDB_ADDRESSES_DEFAULT, FDB_AGEING_DEFAULT_S, type Fdb } from "../dataplane/fdb-layout.ts";
 import { fdbFlush, fdbResetPort, fdbSetPortLimit } from "../dataplane/fdb-table.ts";
@@ -306,7 +307,8 @@ class Switch implements SwitchApi {
 
   private get(name: string): RunningPort {
     const port = this.byName.get(name);
-    if (port === undefined) throw new RingyardError("NOT_FOUND", `no port ${name}`, "`ringyard port list` names them");
+    if (port === undefined)
+      throw new RingyardError("NOT_FOUND", `no port ${word(name)}`, "`ringyard port list` names them");
     return port;
   }
 

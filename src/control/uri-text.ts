@@ -1,5 +1,7 @@
 // The text of a URI's parts: percent-encoding, and option values as a URI carries them. Pure.
 
+import { fitsLine } from "../core/quote.ts";
+
 /** Percent-encodes what would end a part of the URI or is not printable ASCII. */
 export function encode(text: string): string {
   return encodeURIComponent(text).replace(/%(2F|3A|2C|40)/g, (escaped) => decodeURIComponent(escaped));
@@ -9,8 +11,7 @@ export function encode(text: string): string {
 export function decode(text: string): string | null {
   try {
     const decoded = decodeURIComponent(text);
-    const printable = ![...decoded].some((letter) => letter < " " || letter === "\x7f");
-    return printable && decoded.isWellFormed() ? decoded : null;
+    return fitsLine(decoded) ? decoded : null;
   } catch {
     return null;
   }

@@ -9,10 +9,10 @@
 import { posix } from "node:path";
 import type { ZodType } from "zod";
 import { RingyardError } from "../core/errors.ts";
+import { quoted, word } from "../core/quote.ts";
 import type { PortKind, PortOptions, PortSpec } from "../ports/port.ts";
 import { nearest, suggest } from "./nearest.ts";
 import { commonOptions, portName } from "./options.ts";
-import { quoted, word } from "./quote.ts";
 import { decode, encode, valueText } from "./uri-text.ts";
 
 export type Kinds = Readonly<Record<string, PortKind>>;

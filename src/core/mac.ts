@@ -8,6 +8,7 @@
 // The text form is for people: control code only, on any thread.
 
 import { RingyardError } from "./errors.ts";
+import { quoted } from "./quote.ts";
 
 export interface Mac {
   readonly lo: number;
@@ -19,9 +20,12 @@ const MAC_TEXT = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/i;
 /** Parses `aa:bb:cc:dd:ee:ff` (either case) and nothing else. */
 export function parseMac(text: string): Mac {
   if (!MAC_TEXT.test(text)) {
-    // The text may come from a socket: quoted, so that it cannot break the line, and cut, so that it cannot fill it.
-    const shown = JSON.stringify(text.slice(0, 40));
-    throw new RingyardError("BAD_OPTION", `${shown} is not a MAC address`, "write it as 02:00:00:00:00:01");
+    // The text may come from a socket.
+    throw new RingyardError(
+      "BAD_OPTION",
+      `${quoted(text.slice(0, 40))} is not a MAC address`,
+      "write it as 02:00:00:00:00:01",
+    );
   }
   const byte = (index: number) => Number.parseInt(text.slice(index * 3, index * 3 + 2), 16);
   return { lo: byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24), hi: byte(4) | (byte(5) << 8) };

@@ -179,6 +179,7 @@ describe("refusals are one line and an exit code", () => {
     [["rule", "del", "77"], 1, "no rule 77: ringyard rule list shows them"],
     [["rule", "del"], 2, "no rule is named: ringyard rule del ID..., or ringyard rule del --all"],
     [["rule", "del", "7", "--all"], 2, "--all goes without ids: ringyard rule del ID..., or ringyard rule del --all"],
+    [["rule", "del", "\u009b"], 2, '"\\u009b" is no id of a rule: ringyard rule list shows them'],
     [["rule", "del", "seven"], 2, '"seven" is no id of a rule: ringyard rule list shows them'],
     [["rule", "replace"], 2, "required option '-f, --file <file>' not specified"],
     [

@@ -113,6 +113,21 @@ test.each([
   await it.settled();
 });
 
+test("the name of a port that is not there is quoted where a line cannot hold it", async () => {
+  const { client: connect } = await served();
+  const client = await connect();
+  const port = "x\ny\x1b[2J";
+  const message = 'no port "x\\ny\\u001b[2J"';
+  const asked = [
+    client.request("capture.open", { of: "port", port }),
+    client.request("port.show", { name: port }),
+    client.request("fdb.show", { port }),
+    client.request("fdb.add", { mac: "02:00:00:00:00:01", port }),
+    client.request("fdb.flush", { port }),
+  ];
+  for (const request of asked) expect(await failure(request)).toMatchObject({ code: "NOT_FOUND", message });
+});
+
 test("a capture is its connection's: it ends with it, and nobody else reads it", async () => {
   const { client: connect } = await served();
   const [first, second] = [await connect(), await connect()];

@@ -72,6 +72,8 @@ describe("a uri with a mistake", () => {
     ["vhost-user:vm1.sock", 'BAD_URI port p: vhost-user: expected an absolute path, found "vm1.sock"'],
     ["tap:a%zz", 'BAD_URI port p: tap: bad character or percent-encoding in "a%zz"'],
     ["tap:a%00", 'BAD_URI port p: tap: bad character or percent-encoding in "a%00"'],
+    ["null:?mac=%C2%9B2J", "BAD_OPTION port p: mac: bad character or percent-encoding"],
+    ["tap:a%E2%80%A8b", 'BAD_URI port p: tap: bad character or percent-encoding in "a%E2%80%A8b"'],
     ["tap:a%ff", 'BAD_URI port p: tap: bad character or percent-encoding in "a%ff"'],
     [
       "tap:web?mtuu=1500",

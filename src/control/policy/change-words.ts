@@ -3,8 +3,8 @@
 // takes the old one away, with all that goes with it. Pure.
 
 import { RingyardError } from "../../core/errors.ts";
+import { word } from "../../core/quote.ts";
 import { suggest } from "../nearest.ts";
-import { word } from "../quote.ts";
 import { MODE_KEYS, TRUNK_KEYS } from "./membership.ts";
 import type { PolicyRead, PolicyValue, PolicyWords } from "./policy-words.ts";
 
@@ -38,5 +38,5 @@ function isNothing(key: string, value: PolicyValue): boolean {
 export function mustRead<T>(what: string, read: PolicyRead<T>): T {
   if ("is" in read) return read.is;
   const [{ path, message }] = read.problems;
-  throw new RingyardError("BAD_OPTION", [what, ...path, message].join(": "));
+  throw new RingyardError("BAD_OPTION", [what, ...path.map((key) => word(String(key))), message].join(": "));
 }

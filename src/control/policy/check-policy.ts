@@ -2,7 +2,7 @@
 // So there is one place that knows what is wrong (port-policy.ts, vlan-policy.ts, mirror-policy.ts). Pure.
 
 import { RingyardError } from "../../core/errors.ts";
-import { word } from "../quote.ts";
+import { word } from "../../core/quote.ts";
 import { mustRead } from "./change-words.ts";
 import { mirrorWords, readMirror } from "./mirror-policy.ts";
 import type { NamedPolicy } from "./named-policy.ts";

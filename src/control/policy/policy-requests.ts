@@ -3,10 +3,10 @@
 
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
+import { quoted, word } from "../../core/quote.ts";
 import { configData, configParts } from "../config-show.ts";
 import { suggest } from "../nearest.ts";
 import { portName } from "../options.ts";
-import { quoted, word } from "../quote.ts";
 import type { Running } from "../running.ts";
 import { knownWords, mustRead } from "./change-words.ts";
 import { MIRROR_KEYS, mirrorWords, portsOfMirror, readMirror } from "./mirror-policy.ts";
@@ -67,9 +67,9 @@ export function policyCalls(running: Running): PolicyCalls {
           `${quoted(name)} is not the name of a mirror`,
           "write 1 to 32 letters, digits, _ . -",
         );
-      await running.addMirror(
-        mustRead(`mirror ${name}`, readMirror(name, knownWords(`mirror ${name}`, joinPieces(settings), MIRROR_KEYS))),
-      );
+      const what = `mirror ${word(name)}`;
+      const words = knownWords(what, joinPieces(settings), MIRROR_KEYS);
+      await running.addMirror(mustRead(what, readMirror(name, words)));
       return {};
     },
     "mirror.del": async ({ name }) => {

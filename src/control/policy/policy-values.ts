@@ -4,10 +4,10 @@
 
 import { z } from "zod";
 import { IP4, IP6, prefixMask } from "../../core/ip.ts";
+import { quoted } from "../../core/quote.ts";
 import { type Direction, type Rate, type SourceBinding, VID_MAX } from "../../dataplane/bridge/policy.ts";
 import type { ConfigProblem } from "../config.ts";
 import { mac, portName } from "../options.ts";
-import { quoted } from "../quote.ts";
 import { formatBurst, formatRate, meterSchema } from "../rules/meter-spec.ts";
 import type { PolicyValue } from "./policy-words.ts";
 import { parseVidRanges, VID_MIN } from "./vid-ranges.ts";

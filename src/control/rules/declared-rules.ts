@@ -7,9 +7,9 @@
 // A rule of the file that was deleted by hand comes back with a reload, as a port does. Control thread; one caller at a time.
 
 import { RingyardError } from "../../core/errors.ts";
+import { word } from "../../core/quote.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import type { Config } from "../config.ts";
-import { word } from "../quote.ts";
 import type { NamedRule } from "./named-rule.ts";
 import { namesIn } from "./resolve.ts";
 import { replacedFacts } from "./rule-info.ts";

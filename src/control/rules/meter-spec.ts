@@ -11,12 +11,12 @@
 
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
+import { quoted } from "../../core/quote.ts";
 import { TOKENS_MAX } from "../../dataplane/rules/meter.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { BURST } from "../../mem/batch.ts";
 import { suggest } from "../nearest.ts";
 import { portName } from "../options.ts";
-import { quoted } from "../quote.ts";
 
 /** The canonical object; plain data. */
 export interface MeterObject {

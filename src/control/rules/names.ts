@@ -1,7 +1,7 @@
 // Names in rules: of ports and of meters. Whether something has that name is not looked at here (resolve.ts). Pure.
 
+import { quoted } from "../../core/quote.ts";
 import { portName } from "../options.ts";
-import { quoted } from "../quote.ts";
 import { itemsOf, type Word, WordProblem } from "./word.ts";
 
 /** Meters are called as ports are: safe in a shell, and as a key of TOML. */

@@ -1,8 +1,8 @@
 // What may stand where in a rule's object, as schemas; what the words mean is their readers' business (read-match.ts). Pure.
 
 import { z } from "zod";
+import { quoted } from "../../core/quote.ts";
 import { suggest } from "../nearest.ts";
-import { quoted } from "../quote.ts";
 import { HEADERS, type Header, type HeaderWord } from "./grammar.ts";
 import { type Path, WordProblem } from "./word.ts";
 

@@ -3,8 +3,8 @@
 //   mirror span   set vlan 10 pcp 3   strip vlan   set eth src MAC dst MAC   set dscp ef   meter web   count   log 1/100
 //   at most one of these, last:   allow | drop | forward vm1,vm2 | flood | continue
 
+import { quoted } from "../../core/quote.ts";
 import { suggest } from "../nearest.ts";
-import { quoted } from "../quote.ts";
 import type { Draft } from "./draft.ts";
 import { dscp, MATCH_WORDS, priorityCode, vlanId } from "./grammar.ts";
 import type { NamedAction } from "./named-rule.ts";

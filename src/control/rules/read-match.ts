@@ -4,9 +4,9 @@
 //
 // Words are read in any order, but a header's own words stand behind it: a header stays open until the next one.
 
+import { quoted } from "../../core/quote.ts";
 import { PRIORITY_MAX } from "../../dataplane/rules/rule.ts";
 import { nearest } from "../nearest.ts";
-import { quoted } from "../quote.ts";
 import type { Draft } from "./draft.ts";
 import {
   type FieldWord,

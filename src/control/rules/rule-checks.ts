@@ -2,11 +2,11 @@
 // the nearest name there is. Pure; control thread.
 
 import { RingyardError } from "../../core/errors.ts";
+import { quoted, word } from "../../core/quote.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { RuleLimitError } from "../../dataplane/rules/rule-limit.ts";
 import { listed } from "../listed.ts";
 import { suggest } from "../nearest.ts";
-import { quoted, word } from "../quote.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { RuleEntry } from "./rule-entry.ts";
 import { ruleText } from "./rule-numbers.ts";

@@ -6,9 +6,9 @@
 //
 // Mistakes are collected, each as FILE:LINE: column N: what is wrong.
 
+import { word } from "../../core/quote.ts";
 import { RULES_MAX } from "../../dataplane/rules/compile-layout.ts";
 import { ConfigError } from "../config.ts";
-import { word } from "../quote.ts";
 import { formatRule } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
 import { parseRule } from "./parse-rule.ts";

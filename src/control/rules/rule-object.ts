@@ -9,7 +9,7 @@
 
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
-import { quoted } from "../quote.ts";
+import { quoted } from "../../core/quote.ts";
 import { Draft } from "./draft.ts";
 import { formatAction } from "./format-rule.ts";
 import { HEADERS, type HeaderWord, isHeaderWord } from "./grammar.ts";

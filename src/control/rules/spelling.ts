@@ -4,8 +4,8 @@
 //   80   0x88cc   af11   10.0.0.1   2001:db8::1   02:00:00:00:00:01
 
 import { type IpVersion, prefixMask } from "../../core/ip.ts";
+import { quoted } from "../../core/quote.ts";
 import { nearest } from "../nearest.ts";
-import { quoted } from "../quote.ts";
 import { type Names, namesByNumber, numberOf } from "./known-names.ts";
 import { type Word, WordProblem } from "./word.ts";
 

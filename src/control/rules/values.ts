@@ -7,8 +7,8 @@
 // Every FieldValue that fits its field can be written, and is read back as the same (a range of one value as that value). Pure.
 
 import { prefixLength, prefixMask } from "../../core/ip.ts";
+import { quoted } from "../../core/quote.ts";
 import type { FieldValue } from "../../dataplane/rules/rule.ts";
-import { quoted } from "../quote.ts";
 import { FRAGMENTS, namesByNumber, TCP_FLAGS } from "./known-names.ts";
 import { numberSpelling, readValue, type Spelling, writeValue } from "./spelling.ts";
 import { itemsOf, type Word, WordProblem } from "./word.ts";

@@ -8,6 +8,7 @@
 
 import { RingyardError } from "../../core/errors.ts";
 import { IP4, IP6, prefixMask } from "../../core/ip.ts";
+import { quoted } from "../../core/quote.ts";
 import type { BridgePolicy } from "./policy.ts";
 
 /** One station at one port. */
@@ -85,9 +86,8 @@ function parsePrefix(text: string): Prefix {
 }
 
 function impossible(text: string, what: string): RingyardError {
-  const shown = JSON.stringify(text.slice(0, 50));
   const next = "write it as 02:00:00:00:00:01 10.0.0.5 fd00::/64";
-  return new RingyardError("BAD_OPTION", `source guard: ${shown} is no ${what}`, next);
+  return new RingyardError("BAD_OPTION", `source guard: ${quoted(text.slice(0, 50))} is no ${what}`, next);
 }
 
 /** A number as words, the first on top. */

@@ -6,6 +6,7 @@
 
 import { isIP, isIPv4 } from "node:net";
 import { RingyardError } from "../../core/errors.ts";
+import { quoted } from "../../core/quote.ts";
 import { attribute, attributesOf, NETLINK_ROUTE, netlinkCall, netlinkDump } from "../../sys/netlink.ts";
 import { IFA_ADDRESS, IFA_LOCAL, RTM_GETADDR, RTM_NEWADDR, struct_ifaddrmsg } from "../../uapi/rtnetlink.ts";
 
@@ -25,9 +26,8 @@ export function parseCidr(text: string): Cidr {
   const version = isIP(address);
   const prefixLength = Number(digits);
   if (version === 0 || prefixLength > (version === 4 ? 32 : 128)) {
-    const shown = JSON.stringify(text.slice(0, 60));
     const next = "write it as 10.0.0.1/24 or fd00::1/64";
-    throw new RingyardError("BAD_OPTION", `${shown} is not an address with a prefix length`, next);
+    throw new RingyardError("BAD_OPTION", `${quoted(text.slice(0, 60))} is not an address with a prefix length`, next);
   }
   return { address: version === 4 ? ipv4Bytes(address) : ipv6Bytes(address), prefixLength };
 }

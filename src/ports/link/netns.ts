@@ -1,6 +1,7 @@
 // A network namespace: from the word in an option to a descriptor, and into it. Any thread; it enters for itself alone.
 
 import { RingyardError } from "../../core/errors.ts";
+import { phrase } from "../../core/quote.ts";
 import { EACCES, EINVAL, ENOENT, EPERM, SysError } from "../../sys/errno.ts";
 import { closeFd, O_NONBLOCK, openFd } from "../../sys/fd.ts";
 import { inNetns } from "../../sys/thread.ts";
@@ -33,16 +34,21 @@ export function enter<T>(netnsFd: number, action: () => T): T {
 /** Why the namespace at `path` cannot be entered. */
 function explainNetns(error: unknown, path: string): unknown {
   if (!(error instanceof SysError)) return error;
+  const shown = phrase(path);
   const [, name] = /^\/run\/netns\/([^/]+)$/.exec(path) ?? [];
   if (error.errno === ENOENT) {
-    const next = name === undefined ? "see that its process runs" : `ip netns add ${name}`;
-    return new RingyardError("NOT_FOUND", `no network namespace at ${path}`, next);
+    const next = name === undefined ? "see that its process runs" : `ip netns add ${phrase(name)}`;
+    return new RingyardError("NOT_FOUND", `no network namespace at ${shown}`, next);
   }
   if (error.errno === EPERM || error.errno === EACCES) {
-    return new RingyardError("PERMISSION", `may not enter the network namespace at ${path}`, "run as root");
+    return new RingyardError("PERMISSION", `may not enter the network namespace at ${shown}`, "run as root");
   }
   if (error.errno === EINVAL) {
-    return new RingyardError("BAD_OPTION", `${path} is not a network namespace`, "netns takes a name, a PID or a path");
+    return new RingyardError(
+      "BAD_OPTION",
+      `${shown} is not a network namespace`,
+      "netns takes a name, a PID or a path",
+    );
   }
-  return new RingyardError("SYSTEM", `network namespace at ${path}: ${error.message}`);
+  return new RingyardError("SYSTEM", `network namespace at ${shown}: ${error.message}`);
 }

@@ -9,6 +9,7 @@
 
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
+import { quoted } from "../../core/quote.ts";
 import { offloadForms, offloadNames } from "../../virtio/features.ts";
 import { DEVICE_NAME } from "../link/link.ts";
 import { netnsPath } from "../link/netns.ts";
@@ -62,7 +63,7 @@ function probe(): PortProbe {
 
 function check(target: string): TargetProblem | undefined {
   if (DEVICE_NAME.test(target)) return undefined;
-  const message = `${JSON.stringify(target.slice(0, 40))} is no name for a network device`;
+  const message = `${quoted(target.slice(0, 40))} is no name for a network device`;
   return { message, next: "use 1 to 15 letters, digits, - or _" };
 }
 

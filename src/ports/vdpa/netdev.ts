@@ -3,6 +3,7 @@
 
 import { readlinkSync } from "node:fs";
 import { RingyardError } from "../../core/errors.ts";
+import { phrase, quoted } from "../../core/quote.ts";
 import { EACCES, EEXIST, SysError } from "../../sys/errno.ts";
 import { closeFd } from "../../sys/fd.ts";
 import { addAddress, type Cidr, parseCidr } from "../link/address.ts";
@@ -34,9 +35,8 @@ export function checkPlace(place: Place): void {
 /** Checks a place and opens its namespace, which the caller closes. Throws RingyardError. */
 export function openPlace({ netns, ifname, ip }: Place): OpenPlace {
   if (!DEVICE_NAME.test(ifname)) {
-    const shown = JSON.stringify(ifname.slice(0, 40));
     const next = "use 1 to 15 characters, no space, / or :";
-    throw new RingyardError("BAD_OPTION", `${shown} is no name for a network device`, next);
+    throw new RingyardError("BAD_OPTION", `${quoted(ifname.slice(0, 40))} is no name for a network device`, next);
   }
   const addresses = ip.map((text) => ({ text, cidr: parseCidr(text) }));
   return { netns, netnsFd: openNetns(netnsPath(netns)), ifname, addresses };
@@ -47,7 +47,7 @@ export function refuseTakenName({ netns, netnsFd, ifname }: OpenPlace, index: nu
   const there = enter(netnsFd, () => findLink(ifname));
   if (there === null || (there.index === index && isOurs(netnsFd))) return;
   const next = "choose another name: --ifname NAME";
-  throw new RingyardError("EXISTS", `network namespace ${netns} has a device ${ifname} already`, next);
+  throw new RingyardError("EXISTS", `network namespace ${phrase(netns)} has a device ${ifname} already`, next);
 }
 
 /** Whether a descriptor is of this thread's own namespace. */
@@ -63,11 +63,12 @@ export function placeNetdev(index: number, place: OpenPlace): Link {
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     if (error.errno === EEXIST) refuseTakenName(place, index);
-    throw new RingyardError("SYSTEM", `device ${ifname} in network namespace ${netns}: ${error.message}`);
+    throw new RingyardError("SYSTEM", `device ${ifname} in network namespace ${phrase(netns)}: ${error.message}`);
   }
   return enter(netnsFd, () => {
     const link = findLink(ifname);
-    if (link === null) throw new RingyardError("NOT_FOUND", `device ${ifname} has left network namespace ${netns}`);
+    if (link === null)
+      throw new RingyardError("NOT_FOUND", `device ${ifname} has left network namespace ${phrase(netns)}`);
     for (const { text, cidr } of addresses) addressNetdev(link.index, text, cidr);
     return link;
   });

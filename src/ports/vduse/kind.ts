@@ -7,6 +7,7 @@
 
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
+import { quoted } from "../../core/quote.ts";
 import type { Port, PortHost, PortKind, PortSpec, TargetProblem } from "../port.ts";
 import { probeVduse } from "../vdpa/probe.ts";
 import { removeLeftovers } from "./leftovers.ts";
@@ -49,6 +50,6 @@ export const vduse: PortKind = {
 
 function check(target: string): TargetProblem | undefined {
   if (DEVICE_NAME.test(target) && target !== "control") return undefined;
-  const message = `${JSON.stringify(target.slice(0, 40))} is no name for a device`;
+  const message = `${quoted(target.slice(0, 40))} is no name for a device`;
   return { message, next: "use 1 to 31 letters, digits, _ . or -" };
 }

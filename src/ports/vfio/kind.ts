@@ -7,6 +7,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
+import { quoted } from "../../core/quote.ts";
 import type { Port, PortHost, PortKind, PortProbe, PortSpec, TargetProblem } from "../port.ts";
 import { pciAddress } from "./bind/address.ts";
 import { machineNics } from "./bind/binder.ts";
@@ -54,7 +55,7 @@ export const vfio: PortKind = {
 
 function check(target: string): TargetProblem | undefined {
   if (pciAddress(target) !== undefined) return undefined;
-  const message = `${JSON.stringify(target.slice(0, 40))} is no PCI address`;
+  const message = `${quoted(target.slice(0, 40))} is no PCI address`;
   return { message, next: "write it as 0000:03:00.0; ringyard nic list shows them" };
 }
 

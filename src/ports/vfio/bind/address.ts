@@ -1,6 +1,7 @@
 // Where a PCI device is: `0000:03:00.0` (domain, bus, device, function), as the kernel writes it. Pure.
 
 import { RingyardError } from "../../../core/errors.ts";
+import { quoted } from "../../../core/quote.ts";
 
 const FORM = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$/;
 
@@ -15,10 +16,9 @@ export function pciAddress(text: string): string | undefined {
 export function requireAddress(text: string): string {
   const address = pciAddress(text);
   if (address !== undefined) return address;
-  const shown = JSON.stringify(text.slice(0, 40));
   throw new RingyardError(
     "BAD_OPTION",
-    `${shown} is no PCI address`,
+    `${quoted(text.slice(0, 40))} is no PCI address`,
     "write it as 0000:03:00.0; ringyard nic list shows them",
   );
 }

@@ -4,6 +4,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { RingyardError } from "../../../core/errors.ts";
+import { quoted } from "../../../core/quote.ts";
 import { EACCES, EBUSY, EINVAL, ENODEV, ENOENT, EPERM, SysError } from "../../../sys/errno.ts";
 import type { Machine } from "./machine.ts";
 import { isPciAddress, type PciSysfs, VFIO_DRIVER } from "./pci-sysfs.ts";
@@ -16,7 +17,7 @@ export function refuseEarly(machine: Machine, device: PciSysfs): void {
   const { address } = device;
   if (!isPciAddress(address)) {
     const next = "write it as ringyard nic list does: 0000:03:00.0";
-    throw new RingyardError("BAD_URI", `${JSON.stringify(address.slice(0, 40))} is no PCI address`, next);
+    throw new RingyardError("BAD_URI", `${quoted(address.slice(0, 40))} is no PCI address`, next);
   }
   if (!device.exists) throw new RingyardError("NOT_FOUND", `no PCI device ${address}`, "ringyard nic list");
   if (device.group === "") {

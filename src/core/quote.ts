@@ -13,6 +13,16 @@ export function quoted(value: unknown): string {
   );
 }
 
+/** Whether a line for a person may hold the text as it is. */
+export function fitsLine(text: string): boolean {
+  return !/[\p{Cc}\u2028\u2029]/u.test(text) && text.isWellFormed();
+}
+
+/** A path or the like as it is, blanks and all, where a line may hold it. */
+export function phrase(text: string): string {
+  return fitsLine(text) ? text : quoted(text);
+}
+
 /** A word as it is, where it is one. */
 export function word(text: string): string {
   return /^[\x21-\x7e]{1,64}$/.test(text) ? text : quoted(text);
