@@ -9,6 +9,7 @@ import type { ConfigProblem } from "./config.ts";
 export type Place = (string | number)[];
 
 export interface Toml {
+  /** Empty where there are problems: a schema shall see no value that is made of them. */
   value: Record<string, unknown>;
   problems: ConfigProblem[];
   /** The line of a key, or of the nearest thing around it that the text has. */
@@ -32,7 +33,8 @@ export function readToml(text: string): Toml | TomlSyntaxError {
   const problems: ConfigProblem[] = [];
   noteTable(ast.body[0].body, [], lines, problems);
   return {
-    value: getStaticTOMLValue(ast) as Record<string, unknown>,
+    // The reader's value of a bad key would be written into every object's prototype.
+    value: problems.length > 0 ? {} : (getStaticTOMLValue(ast) as Record<string, unknown>),
     problems,
     lineOf(path) {
       for (let length = path.length; length > 0; length--) {
@@ -65,8 +67,9 @@ type Entry = AST.TOMLKeyValue | AST.TOMLTable;
 
 function noteTable(entries: Entry[], path: Place, lines: Map<string, number>, problems: ConfigProblem[]): void {
   const note = (place: Place, line: number) => {
-    // A plain object cannot hold this key: the reader's value silently lacks it, and no schema would see it.
-    if (place.includes("__proto__")) problems.push({ path: place, message: "not a name that can be used" });
+    // A plain object cannot hold this key, and no schema would see it. What a table around has in its name is told there.
+    if (place.includes("__proto__", path.length))
+      problems.push({ path: place, message: "not a name that can be used" });
     for (let length = path.length + 1; length <= place.length; length++) {
       const key = keyOf(place.slice(0, length));
       if (!lines.has(key)) lines.set(key, line);

@@ -208,6 +208,32 @@ describe("a mistake names file, line and key", () => {
     expect(linesOf(text)).toEqual(lines);
   });
 
+  test.each([
+    ['[mirrors.__proto__]\nto = "a"', "ringyard.toml:1: mirrors.__proto__: not a name that can be used"],
+    ["[__proto__]\nx = 1", "ringyard.toml:1: __proto__: not a name that can be used"],
+    ["[[rules.__proto__]]\nx = 1", "ringyard.toml:1: rules.__proto__.0: not a name that can be used"],
+    ['[ports]\n__proto__.uri = "x"', "ringyard.toml:2: ports.__proto__.uri: not a name that can be used"],
+    ['[ports]\na = { "__proto__" = { x = 1 } }', "ringyard.toml:2: ports.a.__proto__: not a name that can be used"],
+  ])("%j names a prototype, and nothing is written into it", (text, line) => {
+    const names = Object.getOwnPropertyNames(Object.prototype);
+    try {
+      expect(linesOf(text)).toEqual([line]);
+      expect(Object.getOwnPropertyNames(Object.prototype)).toEqual(names);
+    } finally {
+      for (const name of Object.keys(Object.prototype)) Reflect.deleteProperty(Object.prototype, name);
+    }
+  });
+
+  test.each(["[constructor.prototype]\nx = 1", "[ports]\nconstructor.prototype.uri = 'x'", "[ports.toString]\nx = 1"])(
+    "%j writes nothing into a prototype",
+    (text) => {
+      const before = [Object, Object.prototype, Object.prototype.toString].map((it) => Object.getOwnPropertyNames(it));
+      linesOf(text);
+      const after = [Object, Object.prototype, Object.prototype.toString].map((it) => Object.getOwnPropertyNames(it));
+      expect(after).toEqual(before);
+    },
+  );
+
   test("and all mistakes are told, in the order of the file", () => {
     expect(linesOf('[ports]\na = "tap:"\nb = "null:?mtu=1&queues=99"\n[switch]\nageing = -1\npolll = 1')).toEqual([
       "ringyard.toml:2: ports.a: tap: missing NAME: write tap:NAME",
