@@ -12,6 +12,7 @@ import type { Config, ConfigProblem } from "./config.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
 import { portName } from "./options.ts";
+import { isPlainTable } from "./plain-table.ts";
 import { meterSchema } from "./rules/meter-spec.ts";
 import { namesIn } from "./rules/resolve.ts";
 import { ruleSchema } from "./rules/rule-object.ts";
@@ -41,7 +42,7 @@ export function readRules(value: unknown, config: Config, problems: ConfigProble
 
 /** Fills `config` from the value of `meters`. */
 export function readMeters(value: unknown, config: Config, problems: ConfigProblem[]): void {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (!isPlainTable(value)) {
     problems.push({ path: ["meters"], message: `expected a table of meters, found ${quoted(value)}` });
     return;
   }

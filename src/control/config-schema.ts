@@ -11,6 +11,7 @@ import { readMeters, readRules } from "./config-rules.ts";
 import type { Place } from "./config-toml.ts";
 import { nearest, suggest } from "./nearest.ts";
 import { link } from "./options.ts";
+import { isPlainTable } from "./plain-table.ts";
 import type { PortSettings } from "./policy/named-policy.ts";
 import { PORT_POLICY_KEYS } from "./policy/port-policy.ts";
 import { type Kinds, readPort } from "./uri.ts";
@@ -37,16 +38,13 @@ const cpus = z.union([z.string(), z.array(z.number())], { error: cpuList }).tran
 export const poll = z.enum(POLL_MODES, { error: `expected ${POLL_MODES.join(", ")}` });
 export const portMacLimit = wholeNumber(0, MAC_LIMIT_MAX);
 
-const switchTable = z.strictObject(
-  {
-    cpus: cpus.optional(),
-    poll: poll.optional(),
-    control: z.string().startsWith("/", "expected an absolute path").optional(),
-    ageing: wholeNumber(1, AGEING_MAX_S).optional(),
-    "mac-limit": wholeNumber(1, MAC_LIMIT_MAX).optional(),
-  },
-  { error: "expected a table" },
-);
+const switchTable = z.strictObject({
+  cpus: cpus.optional(),
+  poll: poll.optional(),
+  control: z.string().startsWith("/", "expected an absolute path").optional(),
+  ageing: wholeNumber(1, AGEING_MAX_S).optional(),
+  "mac-limit": wholeNumber(1, MAC_LIMIT_MAX).optional(),
+});
 
 const optionValue = z.union([z.string(), z.number(), z.boolean(), z.array(z.string())], {
   error: "expected a string, a number or a list of strings",
@@ -54,9 +52,7 @@ const optionValue = z.union([z.string(), z.number(), z.boolean(), z.array(z.stri
 
 const uri = z.string({ error: "expected a port uri such as tap:web" });
 
-const portTable = z
-  .object({ uri, link: link.optional(), "mac-limit": portMacLimit.optional() }, { error: "expected a uri or a table" })
-  .catchall(optionValue);
+const portTable = z.object({ uri, link: link.optional(), "mac-limit": portMacLimit.optional() }).catchall(optionValue);
 
 const SECTIONS = ["switch", "ports", "vlans", "mirrors", "rules", "meters"];
 
@@ -69,7 +65,7 @@ export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config
   }
   if (value.switch !== undefined) readSwitch(value.switch, config, problems);
   const ports = value.ports ?? {};
-  if (typeof ports !== "object" || Array.isArray(ports)) {
+  if (!isPlainTable(ports)) {
     problems.push({ path: ["ports"], message: "expected a table of ports" });
   } else {
     for (const [name, port] of Object.entries(ports)) readPortEntry(name, port, kinds, config, problems);
@@ -82,6 +78,10 @@ export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config
 }
 
 function readSwitch(table: unknown, config: Config, problems: ConfigProblem[]): void {
+  if (!isPlainTable(table)) {
+    problems.push({ path: ["switch"], message: `expected a table, found ${quoted(table)}` });
+    return;
+  }
   const parsed = switchTable.safeParse(table);
   if (!parsed.success) {
     problems.push(...describe(parsed.error, table, ["switch"], Object.keys(switchTable.shape)));
@@ -98,8 +98,11 @@ function readSwitch(table: unknown, config: Config, problems: ConfigProblem[]): 
 function readPortEntry(name: string, port: unknown, kinds: Kinds, config: Config, problems: ConfigProblem[]): void {
   const place = ["ports", name];
   const table = typeof port === "string" ? { uri: port } : port;
-  const isTable = typeof table === "object" && table !== null && !Array.isArray(table);
-  const words = isTable ? splitPort(table as Record<string, unknown>) : { policy: {}, others: table };
+  if (!isPlainTable(table)) {
+    problems.push({ path: place, message: `expected a uri or a table, found ${quoted(table)}` });
+    return;
+  }
+  const words = splitPort(table);
   const policy = readPolicy(words.policy, place, problems);
   const parsed = portTable.safeParse(words.others);
   if (!parsed.success) {

@@ -89,7 +89,7 @@ function noteTable(entries: Entry[], path: Place, lines: Map<string, number>, pr
   }
 }
 
-/** What has keys or elements of its own. */
+/** What has keys or elements of its own, and what no schema shall see. */
 function noteInside(
   value: AST.TOMLContentNode,
   place: Place,
@@ -97,6 +97,9 @@ function noteInside(
   problems: ConfigProblem[],
 ): void {
   if (value.type === "TOMLInlineTable") noteTable(value.body, place, lines, problems);
+  // To JavaScript a date is an object without keys, as an empty table is.
+  if (value.type === "TOMLValue" && value.value instanceof Date)
+    problems.push({ path: place, message: "no setting takes a date or a time: write text in quotes" });
   if (value.type !== "TOMLArray") return;
   for (const [index, element] of value.elements.entries()) {
     const inside = [...place, index];

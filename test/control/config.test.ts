@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ConfigError, emptyConfig, overlay, parseConfig } from "../../src/control/config.ts";
+import { checkConfig } from "../../src/control/config-schema.ts";
 import { configData, configToml } from "../../src/control/config-show.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
 
@@ -222,6 +223,38 @@ describe("a mistake names file, line and key", () => {
     } finally {
       for (const name of Object.keys(Object.prototype)) Reflect.deleteProperty(Object.prototype, name);
     }
+  });
+
+  const noDate = "no setting takes a date or a time: write text in quotes";
+  test.each([
+    ["ports = 2024-01-01", "ports"],
+    ["switch = 10:00:00", "switch"],
+    ["meters = 2024-01-01T00:00:00", "meters"],
+    ["rules = [{ tcp = 2024-01-01T00:00:00Z, actions = ['drop'] }]", "rules.0.tcp"],
+    ["switch.cpus = [2024-01-01]", "switch.cpus.0"],
+  ])("%s is a date, and no empty table", (text, key) => {
+    expect(linesOf(text)).toEqual([`ringyard.toml:1: ${key}: ${noDate}`]);
+  });
+
+  test("a value that is no plain table is refused where a table is due, wherever it comes from", () => {
+    const date = new Date(0);
+    const value = { switch: date, ports: date, meters: date, vlans: date, mirrors: date };
+    const messages = (given: Record<string, unknown>) =>
+      checkConfig(given, fakeKinds, emptyConfig()).map(({ path, message }) => `${path.join(".")}: ${message}`);
+    const found = 'found "1970-01-01T00:00:00.000Z"';
+    expect(messages(value)).toEqual([
+      `switch: expected a table, ${found}`,
+      "ports: expected a table of ports",
+      `vlans: expected a table of VLANs, ${found}`,
+      `mirrors: expected a table of mirrors, ${found}`,
+      `meters: expected a table of meters, ${found}`,
+    ]);
+    expect(messages({ ports: { a: date } })).toEqual([`ports.a: expected a uri or a table, ${found}`]);
+    expect(messages({ ports: { a: { uri: "null:", trunk: "10", "vlan-map": date } } })).toEqual([
+      `ports.a.vlan-map: expected ids on the wire and VLAN ids from 1 to 4094 such as { "100" = 10 }, ${found}`,
+    ]);
+    expect(messages({ rules: [{ vlan: date, actions: ["drop"] }] })[0]).toStartWith("rules.0.vlan: expected ");
+    expect(messages({ rules: [date] })).toEqual([`rules.0: expected a table, or the text of a rule, ${found}`]);
   });
 
   test.each(["[constructor.prototype]\nx = 1", "[ports]\nconstructor.prototype.uri = 'x'", "[ports.toString]\nx = 1"])(

@@ -8,6 +8,7 @@ import { quoted } from "../../core/quote.ts";
 import { type Direction, type Rate, type SourceBinding, VID_MAX } from "../../dataplane/bridge/policy.ts";
 import type { ConfigProblem } from "../config.ts";
 import { mac, portName } from "../options.ts";
+import { isPlainTable } from "../plain-table.ts";
 import { formatBurst, formatRate, meterSchema } from "../rules/meter-spec.ts";
 import type { PolicyValue } from "./policy-words.ts";
 import { parseVidRanges, VID_MIN } from "./vid-ranges.ts";
@@ -122,18 +123,14 @@ export function rateWord(rate: Rate): PolicyValue {
   return meterSchema.safeParse(text).data?.burst === rate.burst ? text : `${text} burst ${formatBurst(rate)}`;
 }
 
-/** Of a table. */
-function pairsOf(value: unknown): [string, unknown][] | undefined {
-  const isTable = typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
-  return isTable ? Object.entries(value) : undefined;
-}
-
 /** Ids on the wire and their VLANs: { 100 = 10 }, or `100:10,200:20`. */
 export const vidMap = readBy((value): (readonly [number, number])[] => {
-  const pairs = itemsOf(value)?.map((item) => textOf(item).split(":")) ?? pairsOf(value);
   const expected = 'expected ids on the wire and VLAN ids from 1 to 4094 such as { "100" = 10 }';
+  const pairs = isPlainTable(value)
+    ? Object.entries(value)
+    : (itemsOf(value) ?? mistake(expected)).map((item) => textOf(item).split(":"));
   const map = new Map<number, number>();
-  for (const pair of pairs ?? mistake(expected)) {
+  for (const pair of pairs) {
     const [wire, own] = pair.map((id) => vid.safeParse(id).data);
     if (pair.length !== 2 || wire === undefined || own === undefined) return mistake(expected);
     if (map.has(wire)) mistake(`id ${wire} is mapped twice`);

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { quoted } from "../../core/quote.ts";
 import { suggest } from "../nearest.ts";
+import { isPlainTable } from "../plain-table.ts";
 import { HEADERS, type Header, type HeaderWord } from "./grammar.ts";
 import { type Path, WordProblem } from "./word.ts";
 
@@ -53,7 +54,8 @@ export const headerTables = Object.fromEntries(
 
 /** The value as its schema has it; throws WordProblem at the first thing that is not. */
 export function shaped<S extends z.ZodObject>(schema: S, value: unknown, path: Path): z.output<S> {
-  const parsed = schema.safeParse(value);
+  // A schema takes a date for a table without keys: what is no table is held against it as nothing.
+  const parsed = schema.safeParse(isPlainTable(value) ? value : null);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const place = [...path, ...issue.path.map((key) => (typeof key === "number" ? key : String(key)))];
