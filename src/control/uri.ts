@@ -9,7 +9,7 @@
 import { posix } from "node:path";
 import type { ZodType } from "zod";
 import { RingyardError } from "../core/errors.ts";
-import { quoted, word } from "../core/quote.ts";
+import { fitsLine, quoted, word } from "../core/quote.ts";
 import type { PortKind, PortOptions, PortSpec } from "../ports/port.ts";
 import { nearest, suggest } from "./nearest.ts";
 import { commonOptions, portName } from "./options.ts";
@@ -74,6 +74,9 @@ export function readPort(name: string, uri: string, kinds: Kinds, table: Table =
   const problems: PortProblem[] = [];
   for (const [option, value] of Object.entries(table)) {
     if (given.has(option)) problems.push({ ...problem("stands in the uri too"), code: "BAD_OPTION", option });
+    // As in a URI, which is what is printed, and read again.
+    else if (!fitsLine(value))
+      problems.push({ ...problem(`bad character in ${quoted(value)}`), code: "BAD_OPTION", option });
     else given.set(option, value);
   }
   const options = readOptions(kind, given, problems);
