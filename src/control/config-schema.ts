@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { parseCpus } from "../core/cpus.ts";
-import { quoted } from "../core/quote.ts";
+import { fitsLine, quoted } from "../core/quote.ts";
 import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
 import type { Config, ConfigProblem, PortConfig } from "./config.ts";
@@ -25,7 +25,8 @@ export const MAC_LIMIT_MAX = 1_048_576;
 
 const wholeNumber = (min: number, max: number) => {
   const error = `expected a whole number from ${min} to ${max}`;
-  return z.number({ error }).int({ error }).min(min, { error }).max(max, { error });
+  // One check: of several, each would tell the same mistake.
+  return z.number({ error }).refine((number) => Number.isInteger(number) && number >= min && number <= max, { error });
 };
 
 const cpuList = "expected CPUs such as 0-1 or [0, 1]";
@@ -38,10 +39,16 @@ const cpus = z.union([z.string(), z.array(z.number())], { error: cpuList }).tran
 export const poll = z.enum(POLL_MODES, { error: `expected ${POLL_MODES.join(", ")}` });
 export const portMacLimit = wholeNumber(0, MAC_LIMIT_MAX);
 
+const absolutePath = { error: "expected an absolute path" };
+const controlPath = z
+  .string(absolutePath)
+  .startsWith("/", { ...absolutePath, abort: true })
+  .refine(fitsLine, { error: "expected a path without control characters" });
+
 const switchTable = z.strictObject({
   cpus: cpus.optional(),
   poll: poll.optional(),
-  control: z.string().startsWith("/", "expected an absolute path").optional(),
+  control: controlPath.optional(),
   ageing: wholeNumber(1, AGEING_MAX_S).optional(),
   "mac-limit": wholeNumber(1, MAC_LIMIT_MAX).optional(),
 });

@@ -6,9 +6,17 @@ import { z } from "zod";
 import { OFFLOAD_NAMES } from "../virtio/features.ts";
 
 /** A port's name: safe in a shell, in a file name and as a bare TOML key (but for the dot). */
+const someName = { error: "expected a port name of 1 to 32 letters, digits, _ . -" };
 export const portName = z
-  .string()
-  .regex(/^[A-Za-z0-9_.-]{1,32}$/, "expected a port name of 1 to 32 letters, digits, _ . -");
+  .string(someName)
+  .regex(/^[A-Za-z0-9_.-]{1,32}$/, someName)
+  // Names are keys of objects in TOML and JSON, where this one would be the object's prototype.
+  .refine((name) => name !== "__proto__", { error: "expected another port name" });
+
+/** What to do about a text that is no name of a port, a meter or whatever is called as ports are. */
+export function nameAdvice(text: unknown): string {
+  return text === "__proto__" ? "choose another name" : "write 1 to 32 letters, digits, _ . -";
+}
 
 /** A whole number written in decimal. */
 export function integer(min: number, max: number) {

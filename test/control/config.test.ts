@@ -149,6 +149,26 @@ describe("a mistake names file, line and key", () => {
       "[switch]\ncontrol = 'x'",
       ['ringyard.toml:2: switch.control: expected an absolute path, found "x"'],
     ],
+    ...["9223372036854775807", "99999999999999999999", "-1", "1.5"].map((number): [string, string, string[]] => [
+      `ageing of ${number}, once`,
+      `[switch]\nageing = ${number}`,
+      [`ringyard.toml:2: switch.ageing: expected a whole number from 1 to 86400, found ${Number(number)}`],
+    ]),
+    [
+      "a path that is none",
+      "[switch]\ncontrol = 5",
+      ["ringyard.toml:2: switch.control: expected an absolute path, found 5"],
+    ],
+    [
+      "a path with a control character",
+      '[switch]\ncontrol = "/tmp/\\u0000x"',
+      ['ringyard.toml:2: switch.control: expected a path without control characters, found "/tmp/\\u0000x"'],
+    ],
+    [
+      "a mirror to a number",
+      "[mirrors.m]\nto = 5",
+      ["ringyard.toml:2: mirrors.m.to: expected a port name of 1 to 32 letters, digits, _ . -, found 5"],
+    ],
     ["switch as a word", "switch = 3", ["ringyard.toml:1: switch: expected a table, found 3"]],
     ["ports as a word", "ports = 3", ["ringyard.toml:1: ports: expected a table of ports"]],
     ["a port as a number", "[ports]\nweb = 3", ["ringyard.toml:2: ports.web: expected a uri or a table, found 3"]],
@@ -319,7 +339,7 @@ describe("config show", () => {
               `"${name}" = { uri = ${JSON.stringify(uri)}, link = '${link}'${macLimit === undefined ? "" : `, mac-limit = ${macLimit}`} }`,
           );
           const config = parse(
-            `[switch]\ncpus = [1]\ncontrol = "/a\\"b\\u007F"\nageing = ${ageing}\n[ports]\n${lines.join("\n")}`,
+            `[switch]\ncpus = [1]\ncontrol = "/a\\"b\\u00E9"\nageing = ${ageing}\n[ports]\n${lines.join("\n")}`,
           );
           const data = configData(config);
           expect(configData(parse(configToml(data)))).toEqual(data);

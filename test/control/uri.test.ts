@@ -3,9 +3,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { z } from "zod";
-import { quoted } from "../../src/control/quote.ts";
 import { parsePort, parsePortArgument, withOptions } from "../../src/control/uri.ts";
 import { errorLine, RingyardError } from "../../src/core/errors.ts";
+import { quoted } from "../../src/core/quote.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
 
 const parse = (uri: string) => parsePort("p", uri, fakeKinds);
@@ -142,6 +142,11 @@ describe("port names", () => {
   });
   test.each(["", "a b", "ä", "x".repeat(33), "a/b", "a\n"])("%j is none", (name) => {
     expect(lineOf(() => parsePort(name, "null:", fakeKinds))).toContain("expected a port name of 1 to 32 letters");
+  });
+  test("a prototype's is none: names are keys", () => {
+    expect(lineOf(() => parsePort("__proto__", "null:", fakeKinds))).toBe(
+      'BAD_URI port __proto__: expected another port name, found "__proto__"',
+    );
   });
   test("NAME=URI splits at the first =", () => {
     expect(parsePortArgument("web=tap:web?mtu=1500", fakeKinds)).toMatchObject({

@@ -6,7 +6,7 @@ import { RingyardError } from "../../core/errors.ts";
 import { quoted, word } from "../../core/quote.ts";
 import { configData, configParts } from "../config-show.ts";
 import { suggest } from "../nearest.ts";
-import { portName } from "../options.ts";
+import { nameAdvice, portName } from "../options.ts";
 import type { Running } from "../running.ts";
 import { knownWords, mustRead } from "./change-words.ts";
 import { MIRROR_KEYS, mirrorWords, portsOfMirror, readMirror } from "./mirror-policy.ts";
@@ -62,11 +62,7 @@ export function policyCalls(running: Running): PolicyCalls {
     "mirror.list": () => mirrors(running),
     "mirror.add": async ({ name, settings }) => {
       if (!portName.safeParse(name).success)
-        throw new RingyardError(
-          "BAD_OPTION",
-          `${quoted(name)} is not the name of a mirror`,
-          "write 1 to 32 letters, digits, _ . -",
-        );
+        throw new RingyardError("BAD_OPTION", `${quoted(name)} is not the name of a mirror`, nameAdvice(name));
       const what = `mirror ${word(name)}`;
       const words = knownWords(what, joinPieces(settings), MIRROR_KEYS);
       await running.addMirror(mustRead(what, readMirror(name, words)));

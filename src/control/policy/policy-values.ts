@@ -7,7 +7,7 @@ import { IP4, IP6, prefixMask } from "../../core/ip.ts";
 import { quoted } from "../../core/quote.ts";
 import { type Direction, type Rate, type SourceBinding, VID_MAX } from "../../dataplane/bridge/policy.ts";
 import type { ConfigProblem } from "../config.ts";
-import { mac, portName } from "../options.ts";
+import { mac, nameAdvice, portName } from "../options.ts";
 import { isPlainTable } from "../plain-table.ts";
 import { formatBurst, formatRate, meterSchema } from "../rules/meter-spec.ts";
 import type { PolicyValue } from "./policy-words.ts";
@@ -97,8 +97,7 @@ export function someOf<const W extends string>(...words: W[]) {
 export const groupNames = readBy((value): string[] => {
   const names = itemsOf(value) ?? mistake("expected a list of groups' names");
   for (const name of names) {
-    if (!portName.safeParse(name).success)
-      mistake(`${quoted(name)} is not the name of a group: write 1 to 32 letters, digits, _ . -`);
+    if (!portName.safeParse(name).success) mistake(`${quoted(name)} is not the name of a group: ${nameAdvice(name)}`);
   }
   return [...new Set(names as string[])].sort();
 });

@@ -16,7 +16,7 @@ import { TOKENS_MAX } from "../../dataplane/rules/meter.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { BURST } from "../../mem/batch.ts";
 import { suggest } from "../nearest.ts";
-import { portName } from "../options.ts";
+import { nameAdvice, portName } from "../options.ts";
 
 /** The canonical object; plain data. */
 export interface MeterObject {
@@ -98,11 +98,7 @@ function readQuantity(given: string | number, isRate: boolean): { number: number
 export function meterFromObject(name: string, value: unknown): MeterSpec {
   const named = portName.safeParse(name);
   if (!named.success) {
-    throw new RingyardError(
-      "BAD_RULE",
-      `${quoted(name)} is not the name of a meter`,
-      "write 1 to 32 letters, digits, _ . -",
-    );
+    throw new RingyardError("BAD_RULE", `${quoted(name)} is not the name of a meter`, nameAdvice(name));
   }
   const parsed = meterSchema.safeParse(value);
   if (parsed.success) return { name, ...parsed.data };

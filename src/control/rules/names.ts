@@ -1,7 +1,7 @@
 // Names in rules: of ports and of meters. Whether something has that name is not looked at here (resolve.ts). Pure.
 
 import { quoted } from "../../core/quote.ts";
-import { portName } from "../options.ts";
+import { nameAdvice, portName } from "../options.ts";
 import { itemsOf, type Word, WordProblem } from "./word.ts";
 
 /** Meters are called as ports are: safe in a shell, and as a key of TOML. */
@@ -20,6 +20,5 @@ export function readPortNames(word: Word): string[] {
 
 export function readName(word: Word, kind: "port" | "meter"): string {
   if (isName(word.text)) return word.text;
-  const next = "write 1 to 32 letters, digits, _ . -";
-  throw new WordProblem(word, `${quoted(word.text)} is not the name of a ${kind}`, next);
+  throw new WordProblem(word, `${quoted(word.text)} is not the name of a ${kind}`, nameAdvice(word.text));
 }

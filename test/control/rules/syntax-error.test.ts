@@ -84,6 +84,7 @@ const cases: [marked: string, problem: string, next: string][] = [
   ["in vm1,«vm1» drop", "port vm1 is in the list twice", "write it once"],
   ["forward a,b,«a»", "port a is in the list twice", "write it once"],
   ["mirror «a,b»", '"a,b" is not the name of a port', "write 1 to 32 letters, digits, _ . -"],
+  ["meter «__proto__»", '"__proto__" is not the name of a meter', "choose another name"],
   ["meter «wéb»", '"wéb" is not the name of a meter', "write 1 to 32 letters, digits, _ . -"],
   ["«eth» drop", "eth alone says nothing", "write one of src, dst, type behind it"],
   ["eth type «lldpp» drop", '"lldpp" is not an EtherType from 0 to 65535', "did you mean lldp?"],
