@@ -95,7 +95,7 @@ const ones = (bits: number) => (1n << BigInt(bits)) - 1n;
 /** Names that are also words, or look like values, among others. */
 export const anyName = fc.oneof(
   fc.constantFrom("vm1", "drop", "in", "none", "any", "10", "set", "-", "1-2", "log"),
-  fc.stringMatching(/^[A-Za-z0-9_.-]{1,32}$/),
+  fc.stringMatching(/^[A-Za-z0-9_.-]{1,32}$/).filter((name) => name !== "__proto__"),
 );
 const anyNames = fc.uniqueArray(anyName, { minLength: 1, maxLength: 3 });
 
