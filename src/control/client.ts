@@ -6,8 +6,9 @@
 
 import type { Socket } from "bun";
 import { RingyardError } from "../core/errors.ts";
+import { oneLine } from "../core/quote.ts";
 import { FrameReader } from "./frame.ts";
-import { mergePart, requestFrames } from "./parts.ts";
+import { isFields, mergePart, requestFrames } from "./parts.ts";
 import type { Operation, Operations, Reply } from "./protocol.ts";
 
 /** Silence of the switch before or in an answer; a port that is added may take a while. */
@@ -86,16 +87,20 @@ export class ControlClient {
 
   #receive(bytes: Uint8Array): void {
     try {
-      this.#reader.push(bytes, (item) => this.#take(item as Reply));
+      this.#reader.push(bytes, (item) => this.#take(item));
     } catch (error) {
-      this.#end(`unreadable answer: ${(error as Error).message}`);
+      this.#endForeign(`unreadable answer: ${(error as Error).message}`);
     }
   }
 
-  #take(reply: Reply): void {
+  #take(reply: unknown): void {
+    if (!isReply(reply)) {
+      this.#endForeign("not an answer of ringyard");
+      return;
+    }
     if (!reply.ok) {
       const { code, message, next } = reply.error;
-      const error = new RingyardError(code, message, next);
+      const error = new RingyardError(code, oneLine(message), next === undefined ? undefined : oneLine(next));
       // Id 0 answers no request: the connection itself is refused.
       if (reply.id === 0) this.#end(error);
       else this.#settle(reply.id, (waiting) => waiting.reject(error));
@@ -116,6 +121,11 @@ export class ControlClient {
     how(waiting);
   }
 
+  /** Somebody else may listen at the path. */
+  #endForeign(what: string): void {
+    this.#end(new RingyardError("UNREACHABLE", `${this.path}: ${what}`, "is this ringyard's control socket?"));
+  }
+
   #end(why: string | RingyardError): void {
     if (this.#ended !== null) return;
     const error = typeof why === "string" ? new RingyardError("UNREACHABLE", `${this.path}: ${why}`) : why;
@@ -124,6 +134,16 @@ export class ControlClient {
     this.#socket.end();
     this.#over.resolve();
   }
+}
+
+/** Whether it has the form of an answer; what is in a result is believed. */
+function isReply(item: unknown): item is Reply {
+  if (!isFields(item) || !Number.isInteger(item.id)) return false;
+  if (item.ok === true) return isFields(item.result);
+  const { error } = item;
+  if (item.ok !== false || !isFields(error)) return false;
+  const { code, message, next } = error;
+  return typeof code === "string" && typeof message === "string" && ["string", "undefined"].includes(typeof next);
 }
 
 function connectError(path: string, code: string | undefined): RingyardError {

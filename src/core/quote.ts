@@ -7,10 +7,17 @@ export function quoted(value: unknown): string {
   const text = typeof value === "string" && value.length > SHOWN_LENGTH ? `${value.slice(0, SHOWN_LENGTH)}...` : value;
   const json = JSON.stringify(text) ?? "nothing";
   const shown = json.length > 2 * SHOWN_LENGTH ? `${json.slice(0, SHOWN_LENGTH)}...` : json;
-  return shown.replace(
-    /[\x7f-\x9f\u2028\u2029]/g,
-    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return escaped(shown);
+}
+
+/** What another program says, as one line: not quoted, since it is a sentence. */
+export function oneLine(text: string): string {
+  const lines = text.split(/[\n\r\u2028\u2029]/).map((line) => line.trim());
+  return escaped(lines.filter((line) => line !== "").join(" "));
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029]/gu, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Whether a line for a person may hold the text as it is. */

@@ -6,11 +6,14 @@ import { ControlClient } from "../../src/control/client.ts";
 import { encodeFrame } from "../../src/control/frame.ts";
 import { CONNECTIONS_MAX } from "../../src/control/server.ts";
 import { RingyardError } from "../../src/core/errors.ts";
+import { useCleanup } from "../support/cleanup.ts";
 import { type RawClient, useDirectories, useServed } from "../support/control.ts";
+import { failure } from "../support/failure.ts";
 import { until } from "../support/until.ts";
 
 const serve = useServed();
 const directory = useDirectories();
+const defer = useCleanup();
 
 const version = encodeFrame({ id: 1, op: "version", args: {} });
 const hex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"));
@@ -330,9 +333,47 @@ describe("the client", () => {
     await expect(client.request("version", {})).rejects.toMatchObject({
       code: "UNREACHABLE",
       message: `${path}: unreadable answer: frame too long`,
+      next: "is this ringyard's control socket?",
     });
     liar.stop(true);
   });
+
+  const foreign = [
+    null,
+    7,
+    [],
+    {},
+    { id: 1, ok: true },
+    { id: 1, ok: true, result: [] },
+    { id: 1, ok: false },
+    { id: 1, ok: false, error: { code: "BUSY", message: { is: "no text" } } },
+    { id: 1, ok: false, error: { code: "BUSY", message: "x", next: 4 } },
+    { id: "1", ok: true, result: {} },
+    { ok: false, error: { code: "BUSY", message: "x" } },
+  ];
+  test.each(foreign.map((answer) => [answer]))("does not take %j for an answer of ringyard", async (answer) => {
+    const { path, error } = await refusal(answer);
+    expect(error).toMatchObject({
+      code: "UNREACHABLE",
+      message: `${path}: not an answer of ringyard`,
+      next: "is this ringyard's control socket?",
+    });
+  });
+
+  test("shows in one line what it is told", async () => {
+    const message = "no\nport \x1b[2J\r\n  x\u2028y\u009b\n";
+    const { error } = await refusal({ id: 1, ok: false, error: { code: "BUSY", message, next: "a\nb" } });
+    expect(error).toMatchObject({ code: "BUSY", message: "no port \\u001b[2J x y\\u009b", next: "a b" });
+  });
+
+  /** What a client makes of this answer. */
+  async function refusal(answer: unknown): Promise<{ path: string; error: RingyardError }> {
+    const path = `${directory()}/other.sock`;
+    const other = Bun.listen({ unix: path, socket: { data: (socket) => void socket.write(encodeFrame(answer)) } });
+    defer(() => other.stop(true));
+    const client = await ControlClient.connect(path);
+    return { path, error: await failure(client.request("version", {})) };
+  }
 });
 
 function bound(client: ControlClient): { request: ControlClient["request"]; close: () => void } {
