@@ -4,6 +4,8 @@
 import type { Command } from "commander";
 import type { ControlClient } from "../control/client.ts";
 import { defaultControlPath } from "../control/paths.ts";
+import { RingyardError } from "../core/errors.ts";
+import { fitsLine, quoted } from "../core/quote.ts";
 
 export interface AskOptions {
   control?: string;
@@ -11,7 +13,15 @@ export interface AskOptions {
 }
 
 export function addControl(command: Command): Command {
-  return command.option("--control <path>", `control socket of the switch (default: ${defaultControlPath()})`);
+  const what = `control socket of the switch (default: ${defaultControlPath()})`;
+  return command.option("--control <path>", what, controlPath);
+}
+
+/** No socket has such a path, and every line that names it would be broken. */
+function controlPath(text: string): string {
+  if (text !== "" && fitsLine(text)) return text;
+  const next = "name a file, or leave --control out for the default";
+  throw new RingyardError("BAD_OPTION", `--control: ${quoted(text)} is no path for a socket`, next);
 }
 
 export function addJson(command: Command): Command {

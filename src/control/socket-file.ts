@@ -7,7 +7,7 @@
 // One at a time, under the lock of PATH's folder: else a third could take PATH while a second looks at what it renamed, and finds the
 // first alive. The second look after the rename is for whoever takes no lock. Control thread.
 
-import { linkSync, lstatSync, renameSync, rmSync, unlinkSync } from "node:fs";
+import { linkSync, lstatSync, renameSync, rmSync, type Stats, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { RingyardError } from "../core/errors.ts";
 import { SysError } from "../sys/errno.ts";
@@ -112,7 +112,7 @@ async function removeStale(path: string): Promise<void> {
 
 /** Returns where nothing listens at `at`; messages speak of `path`. */
 async function refuseUnlessStale(at: string, path: string): Promise<void> {
-  const found = lstatSync(at, { throwIfNoEntry: false });
+  const found = lookAt(at, path);
   if (found === undefined) return;
   if (!found.isSocket()) {
     throw new RingyardError(
@@ -135,6 +135,14 @@ async function refuseUnlessStale(at: string, path: string): Promise<void> {
     `a switch is already running at ${path}`,
     "stop it, or name another path with --control",
   );
+}
+
+function lookAt(at: string, path: string): Stats | undefined {
+  try {
+    return lstatSync(at, { throwIfNoEntry: false });
+  } catch (error) {
+    throw systemError("look at", path, error);
+  }
 }
 
 function systemError(what: string, path: string, error: unknown): RingyardError {

@@ -187,6 +187,21 @@ describe("refusals are one line and an exit code", () => {
     });
   });
 
+  test.each([
+    ["", '""'],
+    ["a\nb", '"a\\nb"'],
+    ["/run/\u009b2J", '"/run/\\u009b2J"'],
+  ])("%j is no path of a control socket, for any command", async (path, shown) => {
+    const refused = {
+      stdout: "",
+      stderr: `ringyard: --control: ${shown} is no path for a socket: name a file, or leave --control out for the default\n`,
+      exitCode: 2,
+    };
+    for (const command of [["up"], ["port", "list"]]) {
+      expect(await ringyard(...command, "--control", path)).toEqual(refused);
+    }
+  });
+
   test("no command is wrong usage, with the help", async () => {
     const { stdout, stderr, exitCode } = await ringyard();
     expect([stdout, exitCode]).toEqual(["", 2]);

@@ -106,6 +106,22 @@ describe("the socket", () => {
     await expect(listen(path)).rejects.toMatchObject({ code: "SYSTEM", message: `cannot bind ${path}: ENOENT` });
   });
 
+  test("where there can be none is one clear line", async () => {
+    const loop = join(directory(), "loop");
+    symlinkSync(loop, loop);
+    const cases = [
+      ["/dev/null/x", "ENOTDIR"],
+      [join(loop, "x"), "ELOOP"],
+    ];
+    for (const [path, code] of cases) {
+      await expect(listen(path)).rejects.toMatchObject({
+        code: "SYSTEM",
+        message: `cannot look at ${path}: ${code}`,
+        next: "name another path with --control",
+      });
+    }
+  });
+
   test("with a path too long for sun_path is one clear line", async () => {
     const path = join(directory(), "x".repeat(100));
     await expect(listen(path)).rejects.toMatchObject({
