@@ -54,6 +54,19 @@ test("say which rules of the table are repeated", () => {
   expect([...numberRules(parse(B), table, 3).taken]).toEqual([2]);
 });
 
+test("are found in a moment where thousands of rules say the same behind an id that is above all of theirs", () => {
+  const count = 32_000;
+  const table = numberRules(parse(...Array<string>(count).fill(A)), [], 0).rules;
+  const wanted = parse(`id ${count + 1} ${B}`, ...Array<string>(count).fill(A));
+  // Their texts are made once in a rule's life, and cost what they cost.
+  for (const rule of wanted) ruleText(rule);
+  const began = performance.now();
+  const { rules, taken } = numberRules(wanted, table, count);
+  expect(performance.now() - began).toBeLessThan(1000);
+  expect(rules.map(({ id }) => id)).toEqual(Array.from({ length: count + 1 }, (_, index) => count + 1 + index));
+  expect(taken.size).toBe(count);
+});
+
 describe("refusals", () => {
   const advice = (wanted: NamedRule[], greatest: number) => {
     try {

@@ -29,14 +29,17 @@ function entriesOf({ field, oneOf }: NamedConstraint): number {
   return (oneOf as readonly FieldValue[]).reduce((sum, value) => sum + prefixesIn(value), 0);
 }
 
-/** How many prefixes a range is cut into: from its low end, always the largest that begins there and fits. */
-function prefixesIn(value: FieldValue): number {
+/** How many prefixes a range is cut into. Of each size it has at most one at either end, which no larger one takes in. */
+export function prefixesIn(value: FieldValue): number {
   if ("mask" in value) return 1;
   let count = 0;
-  for (let low = value.low; low <= value.high; count++) {
-    let size = 1n;
-    while (low % (2n * size) === 0n && low + 2n * size - 1n <= value.high) size *= 2n;
-    low += size;
+  // In units of the size that is looked at: the first one, and the one behind the last.
+  for (let low = value.low, end = value.high + 1n; low < end; low >>= 1n, end >>= 1n) {
+    if ((low & 1n) === 1n) {
+      count++;
+      low++;
+    }
+    if ((end & 1n) === 1n) count++;
   }
   return count;
 }

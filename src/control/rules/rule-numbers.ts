@@ -44,9 +44,9 @@ export function numberRules(
   const rules = wanted.map((rule) => {
     const after = last.get(rule.priority) ?? 0;
     const same = rule.id === undefined ? free.get(ruleText(rule)) : undefined;
-    const kept = takeAbove(same, after);
+    const kept = same?.takeAbove(after);
     // The rule that it repeats goes even where its id cannot stay.
-    const repeated = kept ?? same?.shift();
+    const repeated = kept ?? same?.takePassed();
     if (repeated !== undefined) taken.add(repeated);
     const id = rule.id ?? kept ?? freshId(fresh++);
     last.set(rule.priority, Math.max(after, id));
@@ -77,20 +77,37 @@ function chosenIds(wanted: readonly NamedRule[]): Set<number> {
 }
 
 /** Ids that rules of the table can hand on, ascending, by the rule's text. */
-function idsByText(table: readonly TableRule[], chosen: ReadonlySet<number>): Map<string, number[]> {
-  const ids = new Map<string, number[]>();
+function idsByText(table: readonly TableRule[], chosen: ReadonlySet<number>): Map<string, SameText> {
+  const ids = new Map<string, SameText>();
   for (const { id, rule } of table.toSorted((a, b) => a.id - b.id)) {
     if (chosen.has(id)) continue;
     const text = ruleText(rule);
     const same = ids.get(text);
-    if (same === undefined) ids.set(text, [id]);
-    else same.push(id);
+    if (same === undefined) ids.set(text, new SameText(id));
+    else same.ids.push(id);
   }
   return ids;
 }
 
-/** Takes the lowest id above `after` out of an ascending list. */
-function takeAbove(ids: number[] | undefined, after: number): number | undefined {
-  const at = ids?.findIndex((id) => id > after) ?? -1;
-  return at < 0 ? undefined : ids?.splice(at, 1)[0];
+/** The ids of one text, ascending. They are of one priority, so what is asked for only grows, and none is looked at twice. */
+class SameText {
+  readonly ids: number[];
+  #next = 0;
+  readonly #passed: number[] = [];
+  #taken = 0;
+
+  constructor(first: number) {
+    this.ids = [first];
+  }
+
+  /** Takes the lowest id above `after`. */
+  takeAbove(after: number): number | undefined {
+    while (this.ids[this.#next] <= after) this.#passed.push(this.ids[this.#next++]);
+    return this.ids[this.#next++];
+  }
+
+  /** Takes the lowest of those that were too low. */
+  takePassed(): number | undefined {
+    return this.#passed[this.#taken++];
+  }
 }
