@@ -144,11 +144,7 @@ describe("what cannot be is refused in one line", () => {
       { id: 10, settings: word("ageing", 0) },
       "BAD_OPTION vlan 10: ageing: expected seconds from 1 to 86400, found 0",
     ],
-    [
-      "mirror.add",
-      { name: "m", settings: word("x\ny", "a") },
-      'BAD_OPTION mirror m: "x\\ny": unknown key',
-    ],
+    ["mirror.add", { name: "m", settings: word("x\ny", "a") }, 'BAD_OPTION mirror m: "x\\ny": unknown key'],
     ["mirror.add", { name: "a b", settings: [] }, 'BAD_OPTION "a b" is not the name of a mirror'],
     [
       "mirror.add",

@@ -158,6 +158,13 @@ describe("a mistake", () => {
     expect(() => ruleFromObject({ tcp: { dport: dport.join() }, actions })).toThrow("a list of more than 256");
   });
 
+  test("a value nested deeper than a line could be made of", () => {
+    const deep = JSON.parse("[".repeat(100_000) + "]".repeat(100_000));
+    expect(() => ruleFromObject({ tcp: { dport: deep }, actions })).toThrow(
+      "rule: tcp.dport: expected a word, a number or a list of them, found something nested too deep",
+    );
+  });
+
   test("a key that no plain object can have", () => {
     const object = JSON.parse('{"__proto__": {"tcp": {}}, "actions": ["drop"]}');
     expect(() => ruleFromObject(object)).toThrow('unknown key "__proto__"');
