@@ -24,14 +24,16 @@ export interface TomlSyntaxError {
 
 export function readToml(text: string): Toml | TomlSyntaxError {
   let ast: AST.TOMLProgram;
-  try {
-    ast = parseTOML(text);
-  } catch (error) {
-    return syntaxError(text, error as ParseError);
-  }
   const lines = new Map<string, number>();
   const problems: ConfigProblem[] = [];
-  noteTable(ast.body[0].body, [], lines, problems);
+  try {
+    ast = parseTOML(text);
+    noteTable(ast.body[0].body, [], lines, problems);
+  } catch (error) {
+    if (error instanceof TooDeep) return { line: error.line, message: TOO_DEEP };
+    if (error instanceof RangeError) return stackOverflow(text);
+    return syntaxError(text, error as ParseError);
+  }
   return {
     // The reader's value of a bad key would be written into every object's prototype.
     value: problems.length > 0 ? {} : (getStaticTOMLValue(ast) as Record<string, unknown>),
@@ -44,6 +46,33 @@ export function readToml(text: string): Toml | TomlSyntaxError {
       return 1;
     },
   };
+}
+
+/** No setting has half as many keys above it. What it costs to note a place grows with its depth. */
+const LEVELS_MAX = 16;
+const TOO_DEEP = `nested more than ${LEVELS_MAX} levels deep, where no setting is: take it out`;
+
+class TooDeep extends Error {
+  constructor(readonly line: number) {
+    super(TOO_DEEP);
+  }
+}
+
+/**
+ * The parser's stack ran over. It has a call for each level, and hands the letters of a string over as arguments of one. Where
+ * that was it does not say: the deepest line is where most brackets are open (a few in strings do not matter among thousands).
+ */
+function stackOverflow(text: string): TomlSyntaxError {
+  let [depth, most, line, found] = [0, 0, 1, 1];
+  for (const [sign] of text.matchAll(/[[\]{}\n]/g)) {
+    if (sign === "\n") line++;
+    else depth += sign === "[" || sign === "{" ? 1 : -1;
+    if (depth > most) [most, found] = [depth, line];
+  }
+  if (most > LEVELS_MAX) return { line: found, message: TOO_DEEP };
+  const lengths = text.split("\n").map(({ length }) => length);
+  const longest = lengths.reduce((longest, length, index) => (length > lengths[longest] ? index : longest), 0);
+  return { line: longest + 1, message: "a string or a number too long to be read: shorten it" };
 }
 
 interface ParseError {
@@ -67,6 +96,7 @@ type Entry = AST.TOMLKeyValue | AST.TOMLTable;
 
 function noteTable(entries: Entry[], path: Place, lines: Map<string, number>, problems: ConfigProblem[]): void {
   const note = (place: Place, line: number) => {
+    if (place.length > LEVELS_MAX) throw new TooDeep(line);
     // A plain object cannot hold this key, and no schema would see it. What a table around has in its name is told there.
     if (place.includes("__proto__", path.length))
       problems.push({ path: place, message: "not a name that can be used" });
@@ -103,6 +133,7 @@ function noteInside(
   if (value.type !== "TOMLArray") return;
   for (const [index, element] of value.elements.entries()) {
     const inside = [...place, index];
+    if (inside.length > LEVELS_MAX) throw new TooDeep(element.loc.start.line);
     lines.set(keyOf(inside), element.loc.start.line);
     noteInside(element, inside, lines, problems);
   }

@@ -287,6 +287,33 @@ describe("a mistake names file, line and key", () => {
     },
   );
 
+  const deep: [string, string, number][] = [
+    ["arrays", `a = ${"[".repeat(17)}${"]".repeat(17)}`, 1],
+    ["tables in one another", `a = 1\nb = ${"{ a = ".repeat(16)}1${" }".repeat(16)}`, 2],
+    ["a key of many parts", `\n\na${".a".repeat(16)} = 1`, 3],
+    ["a table of many parts", `\n[a${".a".repeat(16)}]`, 2],
+    ["lines of arrays", `a = ${"[\n".repeat(17)}${"]".repeat(17)}`, 17],
+    ["a key of thousands of parts", `a${".a".repeat(8_000)} = 1`, 1],
+    ["thousands of arrays", `\na = ${"[".repeat(10_000)}${"]".repeat(10_000)}`, 2],
+    ["tables deeper than the parser goes", `\n\na = ${"{a=".repeat(100_000)}1${"}".repeat(100_000)}\n`, 3],
+    ["arrays deeper than the parser goes", `a = ["}"]\nb = ${"[".repeat(100_000)}${"]".repeat(100_000)}`, 2],
+  ];
+  test.each(deep)("nested too deep: %s", (_, text, line) => {
+    expect(linesOf(text)).toEqual([
+      `ringyard.toml:${line}: nested more than 16 levels deep, where no setting is: take it out`,
+    ]);
+  });
+
+  test("a string longer than the parser takes is not called nested", () => {
+    expect(linesOf(`[ports]\na = "${"x".repeat(1_000_000)}"`)).toEqual([
+      "ringyard.toml:2: a string or a number too long to be read: shorten it",
+    ]);
+  });
+
+  test("sixteen levels are not too deep", () => {
+    expect(linesOf(`a = ${"[".repeat(15)}1${"]".repeat(15)}`)[0]).toContain("a: unknown table");
+  });
+
   test("and all mistakes are told, in the order of the file", () => {
     expect(linesOf('[ports]\na = "tap:"\nb = "null:?mtu=1&queues=99"\n[switch]\nageing = -1\npolll = 1')).toEqual([
       "ringyard.toml:2: ports.a: tap: missing NAME: write tap:NAME",
