@@ -18,7 +18,7 @@ const MOST_SECONDS = 60;
 
 function seconds(text: string): number {
   const value = Number(text);
-  if (value >= 0.1 && value <= MOST_SECONDS) return value;
+  if (/^\d+(\.\d+)?$/.test(text) && value >= 0.1 && value <= MOST_SECONDS) return value;
   throw new InvalidArgumentError(`expected 0.1 to ${MOST_SECONDS}`);
 }
 

@@ -146,6 +146,11 @@ describe("refusals are one line and an exit code", () => {
       2,
       'port c: unknown port kind "frob": known kinds: memory, null, tap, vduse, vfio, vhost-user',
     ],
+    ...["0x100", "%2016%20", "true", "1e2", "48"].map((size): [string[], number, string] => [
+      ["port", "add", "c", `memory:c?size=${size}`],
+      2,
+      `port c: size: expected a power of two from 2 to 32768, found "${decodeURIComponent(size)}"`,
+    ]),
     [["port", "add", "c", "null:", "mtu=9000"], 2, "mtu is part of the uri: write 'null:?mtu=9000'"],
     [
       ["port", "set", "a", "lnk=up"],

@@ -16,17 +16,19 @@ const DEFAULT_SIZE = 256;
 /** With any offload a frame may be a super-frame; without, buffers hold a jumbo frame and are small in cache. */
 const PLAIN_FRAME = 2048 - 12;
 
+const size = z.string().transform((text, context) => {
+  const count = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (count >= 2 && count <= 32768 && (count & (count - 1)) === 0) return count;
+  context.addIssue({ code: "custom", message: "expected a power of two from 2 to 32768" });
+  return z.NEVER;
+});
+
 export const memory: PortKind = {
   kind: "memory",
   summary: "a device in this process, for embedding programs, tests and benches",
   targetForm: "NAME",
   options: {
-    size: z.coerce
-      .number()
-      .refine((size) => size >= 2 && size <= 32768 && Number.isInteger(Math.log2(size)), {
-        error: "expected a power of two from 2 to 32768",
-      })
-      .optional(),
+    size: size.optional(),
   },
   probe: (): PortProbe => ({ available: true }),
   open,
