@@ -117,8 +117,10 @@ function readPortEntry(name: string, port: unknown, kinds: Kinds, config: Config
     return;
   }
   const { uri, "mac-limit": macLimit, ...others } = parsed.data;
-  const options: Record<string, string> = {};
-  for (const [option, value] of Object.entries(others)) if (value !== undefined) options[option] = valueText(value);
+  const options: Record<string, string | string[]> = {};
+  for (const [option, value] of Object.entries(others)) {
+    if (value !== undefined) options[option] = Array.isArray(value) ? value : valueText(value);
+  }
   const spec = readPort(name, uri, kinds, options);
   if (!Array.isArray(spec)) {
     config.ports.set(name, portConfig(spec, { macLimit, policy }));

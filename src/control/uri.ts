@@ -17,8 +17,10 @@ import { decode, encode, valueText } from "./uri-text.ts";
 
 export type Kinds = Readonly<Record<string, PortKind>>;
 
-/** Options by name, as a URI would carry them. */
-type Table = Readonly<Record<string, string>>;
+/** An option as a URI would carry it, or as a list. */
+type Given = string | readonly string[];
+/** Options by name. */
+type Table = Readonly<Record<string, Given>>;
 
 /** What is wrong with a port's description; `option` says where, when it is one option. */
 export interface PortProblem {
@@ -68,14 +70,14 @@ export function readPort(name: string, uri: string, kinds: Kinds, table: Table =
   const question = uri.indexOf("?", colon);
   const rawTarget = uri.slice(colon + 1, question < 0 ? undefined : question);
   const target = readTarget(kind, rawTarget);
-  const given = readQuery(question < 0 ? "" : uri.slice(question + 1));
+  const given: Map<string, Given> | PortProblem = readQuery(question < 0 ? "" : uri.slice(question + 1));
   if (typeof target !== "string") return [target];
   if (!(given instanceof Map)) return [given];
   const problems: PortProblem[] = [];
   for (const [option, value] of Object.entries(table)) {
     if (given.has(option)) problems.push({ ...problem("stands in the uri too"), code: "BAD_OPTION", option });
     // As in a URI, which is what is printed, and read again.
-    else if (!fitsLine(value))
+    else if (!fitsLine(valueText(value)))
       problems.push({ ...problem(`bad character in ${quoted(value)}`), code: "BAD_OPTION", option });
     else given.set(option, value);
   }
@@ -133,7 +135,7 @@ function readQuery(query: string): Map<string, string> | PortProblem {
   return given;
 }
 
-function readOptions(kind: PortKind, given: Map<string, string>, problems: PortProblem[]): PortOptions {
+function readOptions(kind: PortKind, given: ReadonlyMap<string, Given>, problems: PortProblem[]): PortOptions {
   const options: PortOptions = {};
   for (const [option, value] of given) {
     const schema = schemaOf(kind, option);
@@ -144,12 +146,12 @@ function readOptions(kind: PortKind, given: Map<string, string>, problems: PortP
       problems.push({ code: "BAD_OPTION", option, message: `unknown option of ${kind.kind}`, next, foreign });
       continue;
     }
-    const parsed = schema.safeParse(value);
-    if (parsed.success) options[option] = parsed.data;
-    else {
-      const message = `${parsed.error.issues[0].message}, found ${quoted(value)}`;
-      problems.push({ code: "BAD_OPTION", option, message });
-    }
+    const refuse = (message: string) => problems.push({ code: "BAD_OPTION", option, message });
+    const parsed = schema.safeParse(valueText(value));
+    if (!parsed.success) refuse(`${parsed.error.issues[0].message}, found ${quoted(valueText(value))}`);
+    else if (Array.isArray(value) && !Array.isArray(parsed.data)) {
+      refuse(`expected one value, found a list: ${quoted(value)}`);
+    } else options[option] = parsed.data;
   }
   for (const [option, schema] of Object.entries(kind.options)) {
     if (!given.has(option)) {

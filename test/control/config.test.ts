@@ -169,6 +169,14 @@ describe("a mistake names file, line and key", () => {
       "[mirrors.m]\nto = 5",
       ["ringyard.toml:2: mirrors.m.to: expected a port name of 1 to 32 letters, digits, _ . -, found 5"],
     ],
+    [
+      "a list where one value is meant",
+      "[ports.x]\nuri = 'tap:x'\nmtu = ['1500']\nnetns = ['blue']\noffload = ['csum']",
+      [
+        'ringyard.toml:3: ports.x.mtu: expected one value, found a list: ["1500"]',
+        'ringyard.toml:4: ports.x.netns: expected one value, found a list: ["blue"]',
+      ],
+    ],
     ["switch as a word", "switch = 3", ["ringyard.toml:1: switch: expected a table, found 3"]],
     ["ports as a word", "ports = 3", ["ringyard.toml:1: ports: expected a table of ports"]],
     ["a port as a number", "[ports]\nweb = 3", ["ringyard.toml:2: ports.web: expected a uri or a table, found 3"]],
