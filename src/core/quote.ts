@@ -5,9 +5,19 @@ const SHOWN_LENGTH = 200;
 
 export function quoted(value: unknown): string {
   const text = typeof value === "string" && value.length > SHOWN_LENGTH ? `${value.slice(0, SHOWN_LENGTH)}...` : value;
-  const json = JSON.stringify(text) ?? "nothing";
+  const json = jsonOf(text) ?? "nothing";
   const shown = json.length > 2 * SHOWN_LENGTH ? `${json.slice(0, SHOWN_LENGTH)}...` : json;
   return escaped(shown);
+}
+
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    // JSON.parse reads brackets as deep as memory goes; the way back has no more than the stack.
+    if (error instanceof RangeError) return "something nested too deep";
+    throw error;
+  }
 }
 
 /** What another program says, as one line: not quoted, since it is a sentence. */
