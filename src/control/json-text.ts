@@ -9,8 +9,11 @@ import { quoted } from "../core/quote.ts";
 /** What may come next, outside of a token. */
 type Wanted = "a value" | "a value or ]" | 'a key in "' | 'a key in " or }' | ":" | ", or ]" | ", or }" | "the end";
 
-const TOKEN =
-  /[ \t\n\r]*(?:([{}[\],:])|("(?:[ !#-[\]-\u{10ffff}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null))/uy;
+const SIGN = /[{}[\],:]/y;
+const OTHER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+// A string's parts apart: a group of them all, repeated half a million times, is more than the engine's expressions can do.
+const LETTERS = /[ !#-[\]-\u{10ffff}]*/uy;
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const BLANKS = /[ \t\n\r]*/y;
 /** As much of what was found as tells it. */
 const FOUND_LENGTH = 20;
@@ -27,20 +30,33 @@ export function readJson(text: string): { value: unknown } | { line: number; mes
 function mistakeIn(text: string): { line: number; message: string } | undefined {
   const open: ("[" | "{")[] = [];
   let wanted: Wanted = "a value";
-  for (let at = 0; ; at = TOKEN.lastIndex) {
-    BLANKS.lastIndex = at;
-    BLANKS.test(text);
-    const start = BLANKS.lastIndex;
-    TOKEN.lastIndex = at;
-    const [, sign, string, other] = TOKEN.exec(text) ?? [];
-    const next: Wanted | undefined =
-      sign !== undefined
-        ? afterSign(sign, wanted, open)
-        : afterText(string ?? other, string !== undefined, wanted, open);
-    if (next !== undefined) wanted = next;
+  for (let at = 0; ; ) {
+    const start = endOf(BLANKS, text, at) ?? at;
+    const isString = text[start] === '"';
+    const signEnd = endOf(SIGN, text, start);
+    const end = signEnd ?? (isString ? stringEnd(text, start) : endOf(OTHER, text, start));
+    let next: Wanted | undefined;
+    if (signEnd !== undefined) next = afterSign(text[start], wanted, open);
+    else if (end !== undefined) next = afterText(isString, wanted, open);
+    if (next !== undefined && end !== undefined) [wanted, at] = [next, end];
     else if (wanted === "the end" && start === text.length) return undefined;
     else return placed(text, start, wanted);
   }
+}
+
+/** Where what a sticky expression finds at `at` ends; undefined where it finds nothing there. */
+function endOf(expression: RegExp, text: string, at: number): number | undefined {
+  expression.lastIndex = at;
+  return expression.test(text) ? expression.lastIndex : undefined;
+}
+
+/** Behind the closing quote of the string that begins at `start`; undefined where it is none. */
+function stringEnd(text: string, start: number): number | undefined {
+  for (let at: number | undefined = start + 1; at !== undefined; at = endOf(ESCAPE, text, at)) {
+    at = endOf(LETTERS, text, at) ?? at;
+    if (text[at] === '"') return at + 1;
+  }
+  return undefined;
 }
 
 /** What may follow a bracket, comma or colon; undefined where it may not stand. */
@@ -59,13 +75,7 @@ function afterSign(sign: string, wanted: Wanted, open: ("[" | "{")[]): Wanted | 
   return wanted === ", or ]" ? "a value" : wanted === ", or }" ? 'a key in "' : undefined;
 }
 
-function afterText(
-  text: string | undefined,
-  isString: boolean,
-  wanted: Wanted,
-  open: readonly string[],
-): Wanted | undefined {
-  if (text === undefined) return undefined;
+function afterText(isString: boolean, wanted: Wanted, open: readonly string[]): Wanted | undefined {
   if (wanted.startsWith("a key")) return isString ? ":" : undefined;
   return wanted.startsWith("a value") ? afterValue(open) : undefined;
 }

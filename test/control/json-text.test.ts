@@ -33,6 +33,12 @@ test.each(MISTAKES)("%j", (text, line) => {
   expect(lineOf(text)).toBe(line);
 });
 
+test.each([["x"], ["\\n"], ["\u{1f600}"]])("a mistake behind a million times %j is found there", (letter) => {
+  const string = `"${letter.repeat(1_000_000)}"`;
+  expect(lineOf(`[${string}, drop]`)).toBe(`1: column ${string.length + 4}: expected a value, found "drop]"`);
+  expect(lineOf(`[\n${string.slice(0, -1)}`)).toStartWith("2: column 1: expected a value or ], found ");
+});
+
 test("what the engine takes is taken, and what it refuses has a place where it says that it is wrong", () => {
   const pieces = fc.array(
     fc.constantFrom(..."[]{},:\n ", '"a"', '"\\u00e9\\n"', "-1.5e3", "true", "null", "nul", '"', "01", '"\u{1f600}"'),
