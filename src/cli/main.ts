@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../control/version.ts";
+import { escaped } from "../core/quote.ts";
 import { addAttachCommands } from "./attach.ts";
 import { addBenchCommand } from "./bench.ts";
 import { addCaptureCommand } from "./capture.ts";
@@ -63,13 +64,13 @@ export async function main(words: readonly string[]): Promise<number> {
   }
 }
 
-/** `error: unknown option '--x'\n(Did you mean --y?)` in the form of all our errors. */
+/** `error: unknown option '--x'\n(Did you mean --y?)` in the form of all our errors; commander repeats words as they were typed. */
 function oneLine(text: string): string {
-  const [first, ...rest] = text
+  const line = text
     .replace(/^error: /, "ringyard: ")
-    .trimEnd()
-    .split("\n");
-  return rest.length === 1 ? `${first} ${rest[0].replace("(Did", "(did")}\n` : [first, ...rest, ""].join("\n");
+    .replace(/\n$/, "")
+    .replace(/\n\(Did (you mean [^\n]*\))$/, " (did $1");
+  return `${escaped(line)}\n`;
 }
 
 if (import.meta.main) {

@@ -19,7 +19,7 @@ import type { NamedRule } from "../control/rules/named-rule.ts";
 import { fewMistakes, parseRuleFile } from "../control/rules/rule-file.ts";
 import { kinds } from "../control/wiring.ts";
 import { RingyardError } from "../core/errors.ts";
-import { word } from "../core/quote.ts";
+import { phrase, word } from "../core/quote.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 
 interface Read {
@@ -48,7 +48,7 @@ function few(file: string, read: () => Read): Read {
 
 function parse(file: string, text: string): Read {
   if (/\.toml$/i.test(file)) return few(file, () => parseToml(text, file));
-  if (/\.json$/i.test(file)) return few(file, () => parseJson(text, file));
+  if (/\.json$/i.test(file)) return few(file, () => parseJson(text, phrase(file)));
   if (file !== "-") return { rules: parseRuleFile(text, file), meters: [] };
   if (/^\s*[[{]/.test(text)) return few("stdin", () => parseJson(text, "stdin"));
   const rules = parseRuleFile(text, "stdin");

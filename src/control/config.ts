@@ -13,7 +13,7 @@
 // A file with mistakes yields all of them, each as `FILE:LINE: KEY: what is wrong`. Control thread.
 
 import { RingyardError } from "../core/errors.ts";
-import { word } from "../core/quote.ts";
+import { phrase, word } from "../core/quote.ts";
 import type { VlanPolicy } from "../dataplane/bridge/policy.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { PortSpec } from "../ports/port.ts";
@@ -92,10 +92,11 @@ export async function loadConfig(file: string, kinds: Kinds): Promise<Config> {
 /** Reads the text of a file called `file`; throws ConfigError. */
 export function parseConfig(text: string, file: string, kinds: Kinds): Config {
   const toml = readToml(text);
-  if ("message" in toml) throw new ConfigError([`${file}:${toml.line}: ${toml.message}`]);
+  const shown = phrase(file);
+  if ("message" in toml) throw new ConfigError([`${shown}:${toml.line}: ${toml.message}`]);
   const config = emptyConfig();
   const problems = [...toml.problems, ...checkConfig(toml.value, kinds, config)];
-  const placeOf = (path: Place) => `${file}:${toml.lineOf(path)}: ${path.map((key) => word(String(key))).join(".")}`;
+  const placeOf = (path: Place) => `${shown}:${toml.lineOf(path)}: ${path.map((key) => word(String(key))).join(".")}`;
   if (problems.length === 0) {
     for (const [index, rule] of config.rules.entries()) rule.place = placeOf(["rules", index]);
     for (const [name, mirror] of config.mirrors) mirror.place = placeOf(["mirrors", name]);

@@ -26,7 +26,8 @@ export function oneLine(text: string): string {
   return escaped(lines.filter((line) => line !== "").join(" "));
 }
 
-function escaped(text: string): string {
+/** A line that has others' words in it already. */
+export function escaped(text: string): string {
   return text.replace(/[\p{Cc}\u2028\u2029]/gu, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 

@@ -172,6 +172,8 @@ describe("refusals are one line and an exit code", () => {
       "port a does not belong to VLAN 10: leave the VLAN out: no port has VLANs",
     ],
     [["fdb", "show", "--vlan", "4095"], 2, '--vlan: expected the id of a VLAN, 1 to 4094, found "4095"'],
+    [["fo\x1b[31m\n\u009b"], 2, "unknown command 'fo\\u001b[31m\\u000a\\u009b'"],
+    [["port", "list", "--x\n(y\n"], 2, "unknown option '--x\\u000a(y\\u000a'"],
     [["port", "lst"], 2, "unknown command 'lst' (did you mean list?)"],
     [["port", "list", "--jsn"], 2, "unknown option '--jsn' (did you mean --json?)"],
   ];

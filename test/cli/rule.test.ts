@@ -226,6 +226,10 @@ describe("refusals are one line and an exit code", () => {
         /^ringyard: .*none\.json:1: no JSON: column 2: expected a key in " or }, found the end\n$/,
       ],
       [
+        file("broken\nline.json", "{"),
+        /^ringyard: ".*broken\\nline\.json":1: no JSON: column 2: expected a key in " or }, found the end\n$/,
+      ],
+      [
         file("odd.json", '{"rule": []}'),
         /^ringyard: .*odd\.json: unknown key rule: expected a list of rules, or \{ rules, meters \}\n$/,
       ],

@@ -322,6 +322,16 @@ describe("a mistake names file, line and key", () => {
     expect(linesOf(`a = ${"[".repeat(15)}1${"]".repeat(15)}`)[0]).toContain("a: unknown table");
   });
 
+  test("and a file's name is quoted where a line cannot hold it", () => {
+    for (const [file, shown] of [
+      ["my ports.toml", "my ports.toml"],
+      ["a\nb.toml", '"a\\nb.toml"'],
+    ]) {
+      expect(() => parseConfig("[swich]", file, fakeKinds)).toThrow(`${shown}:1: swich: unknown table`);
+      expect(() => parseConfig("x", file, fakeKinds)).toThrow(`${shown}:1: `);
+    }
+  });
+
   test("and all mistakes are told, in the order of the file", () => {
     expect(linesOf('[ports]\na = "tap:"\nb = "null:?mtu=1&queues=99"\n[switch]\nageing = -1\npolll = 1')).toEqual([
       "ringyard.toml:2: ports.a: tap: missing NAME: write tap:NAME",
