@@ -3,14 +3,13 @@
 
 import { z } from "zod";
 import type { AttachTarget } from "../ports/port.ts";
+import { shortText } from "./options.ts";
 import type { AttachArgs } from "./protocol.ts";
 
 /** Far more than a container has; keeps a request within a frame. */
 const ADDRESSES_MAX = 64;
 /** PATH_MAX of Linux, for a namespace that is named by its path. */
 const NAMESPACE_MAX = 4096;
-const WORD_MAX = 64;
-
 const namespace = { error: "expected the name of a network namespace, a PID or an absolute path" };
 
 /** The schema of `port.attach`'s arguments; `name` is the schema of a port's name. */
@@ -24,9 +23,9 @@ export function attachSchema(name: z.ZodString) {
         .max(NAMESPACE_MAX, namespace)
         .regex(/^(\/.+|(?!\.{1,2}$)[^/\0]{1,255})$/, namespace)
         .optional(),
-      ifname: z.string({ error: "expected the name of a network device" }).max(WORD_MAX).optional(),
+      ifname: shortText("expected the name of a network device").optional(),
       ip: z
-        .array(z.string({ error: "expected an address" }).max(WORD_MAX), { error: "expected a list of addresses" })
+        .array(shortText("expected an address"), { error: "expected a list of addresses" })
         .max(ADDRESSES_MAX, `expected at most ${ADDRESSES_MAX} addresses`)
         .optional(),
     })

@@ -10,6 +10,7 @@ import { RingyardError } from "../core/errors.ts";
 import { MAX_FRAME } from "../mem/batch.ts";
 import type { Capture, CaptureApi, CaptureRequest } from "./capture.ts";
 import { FRAME_SIZE_MAX } from "./frame.ts";
+import { shortText } from "./options.ts";
 import type { CaptureArgs, Operations } from "./protocol.ts";
 import { parseMatch, RULE_LENGTH_MAX } from "./rules/parse-rule.ts";
 import { RuleSyntaxError } from "./rules/syntax-error.ts";
@@ -19,7 +20,6 @@ const WAIT_MS = 500;
 const LOOK_MS = 10;
 /** An element of an answer, with room for the rest of its frame. */
 const PIECE_SIZE = FRAME_SIZE_MAX - 512;
-const NAME_MAX = 64;
 
 const capture = z.int({ error: "expected the number of a capture" });
 const wrongSnap = { error: `expected a snap length of 1 to ${MAX_FRAME}` };
@@ -27,11 +27,11 @@ const wrongSnap = { error: `expected a snap length of 1 to ${MAX_FRAME}` };
 export const captureSchemas = {
   "capture.open": z.strictObject({
     of: z.enum(["port", "drops", "rule"], { error: "expected port, drops or rule" }),
-    port: z.string({ error: "expected the name of a port" }).max(NAME_MAX).optional(),
+    port: shortText("expected the name of a port").optional(),
     direction: z.enum(["in", "out", "both"], { error: "expected in, out or both" }).optional(),
     rule: z.int({ error: "expected the id of a rule" }).optional(),
     snap: z.int(wrongSnap).min(1, wrongSnap).max(MAX_FRAME, wrongSnap).optional(),
-    filter: z.string({ error: "expected the match of a rule" }).max(RULE_LENGTH_MAX).optional(),
+    filter: shortText("expected the match of a rule", RULE_LENGTH_MAX).optional(),
   }),
   "capture.read": z.strictObject({ capture }),
   "capture.close": z.strictObject({ capture }),

@@ -18,6 +18,11 @@ export function nameAdvice(text: unknown): string {
   return text === "__proto__" ? "choose another name" : "write 1 to 32 letters, digits, _ . -";
 }
 
+/** A text in a request; the switch keeps and prints it, so it has an end. */
+export function shortText(expected: string, most = 64) {
+  return z.string({ error: expected }).max(most, { error: `expected at most ${most} characters` });
+}
+
 /** A whole number written in decimal. */
 export function integer(min: number, max: number) {
   return z

@@ -12,7 +12,7 @@ import { MAC_LIMIT_MAX, portConfig } from "./config-schema.ts";
 import { configData, configParts } from "./config-show.ts";
 import type { Handler } from "./connection.ts";
 import { suggest } from "./nearest.ts";
-import { link, MTU_MAX, MTU_MIN, mac } from "./options.ts";
+import { link, MTU_MAX, MTU_MIN, mac, shortText } from "./options.ts";
 import { changeWords, knownWords, mustRead } from "./policy/change-words.ts";
 import { policyCalls, policySchemas, settings } from "./policy/policy-requests.ts";
 import { joinPieces } from "./policy/policy-words.ts";
@@ -27,7 +27,7 @@ const number = (min: number, max: number) => {
   const error = `expected a number from ${min} to ${max}`;
   return z.number({ error }).int({ error }).min(min, { error }).max(max, { error });
 };
-const name = z.string({ error: "expected the name of a port" }).max(64);
+const name = shortText("expected the name of a port");
 const unicastMac = z.string({ error: "expected a MAC address" }).pipe(mac);
 const macLimit = number(0, MAC_LIMIT_MAX);
 const nothing = z.strictObject({});

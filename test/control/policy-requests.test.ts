@@ -136,6 +136,11 @@ describe("what cannot be is refused in one line", () => {
       { name: "c", uri: "null:", policy: word("trunk", "x") },
       'BAD_OPTION port c: trunk: expected VLAN ids from 1 to 4094 such as "10,20-30", or "all", found "x"',
     ],
+    [
+      "port.policy",
+      { name: "x".repeat(65) },
+      `BAD_REQUEST port.policy: name: expected at most 64 characters, found "${"x".repeat(65)}"`,
+    ],
     ["vlan.show", { id: 4095 }, "BAD_OPTION 4095 is no VLAN id"],
     ["vlan.show", { id: "x" }, 'BAD_REQUEST vlan.show: id: expected a VLAN id, found "x"'],
     ["vlan.set", { id: 1.5, settings: [] }, "BAD_OPTION 1.5 is no VLAN id"],

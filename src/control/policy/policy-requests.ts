@@ -6,7 +6,7 @@ import { RingyardError } from "../../core/errors.ts";
 import { quoted, word } from "../../core/quote.ts";
 import { configData, configParts } from "../config-show.ts";
 import { suggest } from "../nearest.ts";
-import { nameAdvice, portName } from "../options.ts";
+import { nameAdvice, portName, shortText } from "../options.ts";
 import type { Running } from "../running.ts";
 import { knownWords, mustRead } from "./change-words.ts";
 import { MIRROR_KEYS, mirrorWords, portsOfMirror, readMirror } from "./mirror-policy.ts";
@@ -16,9 +16,7 @@ import { portPolicyWords } from "./port-policy.ts";
 import { type VlanFacts, vlanInfo, vlanInfos } from "./vlan-info.ts";
 import { vlanId } from "./vlan-policy.ts";
 
-const WORD_MAX = 64;
-
-const name = (what: string) => z.string({ error: `expected the name of a ${what}` }).max(WORD_MAX);
+const name = (what: string) => shortText(`expected the name of a ${what}`);
 const value: z.ZodType<PolicyValue> = z.lazy(() =>
   z.union([z.string(), z.number(), z.boolean(), z.array(value), z.record(z.string(), value)], {
     error: "expected a value",
@@ -27,10 +25,7 @@ const value: z.ZodType<PolicyValue> = z.lazy(() =>
 
 /** Of any policy; what its keys mean is looked at later. */
 export const settings = z.array(
-  z.strictObject(
-    { key: z.string({ error: "expected a key" }).max(WORD_MAX), value },
-    { error: "expected { key, value }" },
-  ),
+  z.strictObject({ key: shortText("expected a key"), value }, { error: "expected { key, value }" }),
   { error: "expected a list of settings" },
 );
 

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { MAX_FRAME } from "../../mem/batch.ts";
+import { shortText } from "../options.ts";
 import type { FrameArgs, MeterArgs, Operations } from "../protocol.ts";
 import type { Running } from "../running.ts";
 import { meterFromObject } from "./meter-spec.ts";
@@ -14,20 +15,19 @@ import { ruleText } from "./rule-numbers.ts";
 import type { FrameSample } from "./rules-api.ts";
 import { RuleSyntaxError } from "./syntax-error.ts";
 
-const WORD_MAX = 64;
 /** Ethernet addresses and type: less is no frame. */
 const FRAME_MIN = 14;
 /** Of a frame's beginning; a request has to fit. */
 const FRAME_HEAD_MAX = 4096;
 
 const rule = z.string({ error: "expected the text of a rule" });
-const name = (what: string) => z.string({ error: `expected the name of a ${what}` }).max(WORD_MAX);
+const name = (what: string) => shortText(`expected the name of a ${what}`);
 const ids = z.array(z.int({ error: "expected ids of rules" }), { error: "expected ids of rules" });
 const meter = z.strictObject(
   {
     name: name("meter"),
-    rate: z.string({ error: "expected a rate such as 100 Mbit/s" }).max(WORD_MAX),
-    burst: z.string({ error: "expected a burst such as 1 Mbit" }).max(WORD_MAX).optional(),
+    rate: shortText("expected a rate such as 100 Mbit/s"),
+    burst: shortText("expected a burst such as 1 Mbit").optional(),
   },
   { error: "expected a meter: its name and rate" },
 );
