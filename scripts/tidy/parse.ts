@@ -1,5 +1,5 @@
 // Source files as the TypeScript compiler's parser sees them. The parser is reached through the pinned compiler's own (still
-// "unstable") interface, over files held in memory: nothing is resolved and nothing type-checked, well under a second for all.
+// "unstable") interface, over files held in memory: nothing is resolved and nothing type-checked.
 //
 //   path -> text  --parseAll-->  Source { path, text, root }  --walk-->  every node, with its enclosing ones
 

@@ -46,9 +46,9 @@ export function complaints(messages: string, limit = 20): string[] {
  *                  interrupt that it injected at VMRUN as an exception that is still to come (SVM_EVTINJ_TYPE_INTR in its svm_helper.c), and
  *                  where its processor is stopped for another reason just then, the guest takes it once more, interrupts disabled or not
  * reset            a guest inside is reset, its kernel having said nothing: the processor gave up in it. Seen while it was given memory, once in
- * 50 times with QEMU's own network, where nothing of ours has a part in it
+ *                  50 times with QEMU's own network, where nothing of ours has a part in it
  *
- * All but the first came in one run of eight of the files with guests inside (QEMU 7.2; with 11 guests stand still, too). The file runs again with
+ * The two before that came in one run of eight of the files with guests inside (QEMU 7.2; with 11 guests stand still, too). The file runs again with
  * its guests emulated by their own QEMU, without KVM: slow, but nothing of that is in its way, and that run alone decides.
  */
 export interface EmulatorsFault {

@@ -19,7 +19,7 @@ const MOST_SECONDS = 60;
 function seconds(text: string): number {
   const value = Number(text);
   if (/^\d+(\.\d+)?$/.test(text) && value >= 0.1 && value <= MOST_SECONDS) return value;
-  throw new InvalidArgumentError(`expected 0.1 to ${MOST_SECONDS}`);
+  throw new InvalidArgumentError(`expected a decimal number from 0.1 to ${MOST_SECONDS}, such as 0.5`);
 }
 
 function cpu(text: string): number {

@@ -30,7 +30,7 @@ export function createProgram(): Command {
     .version(VERSION)
     .helpCommand(false)
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(oneLine(text)) })
+    .configureOutput({ outputError: (text, write) => write(ourForm(text)) })
     .addHelpText("after", EXIT_HELP);
   addUpCommand(program);
   addDownCommand(program);
@@ -65,7 +65,7 @@ export async function main(words: readonly string[]): Promise<number> {
 }
 
 /** `error: unknown option '--x'\n(Did you mean --y?)` in the form of all our errors; commander repeats words as they were typed. */
-function oneLine(text: string): string {
+function ourForm(text: string): string {
   const line = text
     .replace(/^error: /, "ringyard: ")
     .replace(/\n$/, "")

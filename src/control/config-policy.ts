@@ -11,7 +11,7 @@ import { quoted, word } from "../core/quote.ts";
 import type { Config, ConfigProblem } from "./config.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
-import { portName } from "./options.ts";
+import { nameAdvice, portName } from "./options.ts";
 import { portsOfMirror, readMirror } from "./policy/mirror-policy.ts";
 import type { NamedPolicy, PortSettings } from "./policy/named-policy.ts";
 import type { PolicyRead } from "./policy/policy-words.ts";
@@ -61,7 +61,7 @@ export function readMirrors(value: unknown, config: Config, problems: ConfigProb
   for (const [name, words] of tablesOf("mirrors", "mirrors", value, problems)) {
     const path = ["mirrors", name];
     if (!portName.safeParse(name).success) {
-      problems.push({ path, message: "expected a mirror's name of 1 to 32 letters, digits, _ . -" });
+      problems.push({ path, message: `not the name of a mirror: ${nameAdvice(name)}` });
       continue;
     }
     const mirror = accept(readMirror(name, words), path, problems);

@@ -11,7 +11,7 @@ import { quoted, word } from "../core/quote.ts";
 import type { Config, ConfigProblem } from "./config.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
-import { portName } from "./options.ts";
+import { nameAdvice, portName } from "./options.ts";
 import { isPlainTable } from "./plain-table.ts";
 import { meterSchema } from "./rules/meter-spec.ts";
 import { namesIn } from "./rules/resolve.ts";
@@ -50,7 +50,7 @@ export function readMeters(value: unknown, config: Config, problems: ConfigProbl
     const path: Place = ["meters", name];
     const parsed = meterSchema.safeParse(meter);
     if (!portName.safeParse(name).success) {
-      problems.push({ path, message: "expected a meter's name of 1 to 32 letters, digits, _ . -" });
+      problems.push({ path, message: `not the name of a meter: ${nameAdvice(name)}` });
     } else if (!parsed.success) problems.push(problemOf(parsed.error, path));
     else config.meters.set(name, { name, ...parsed.data });
   }

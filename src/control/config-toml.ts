@@ -9,7 +9,7 @@ import type { ConfigProblem } from "./config.ts";
 export type Place = (string | number)[];
 
 export interface Toml {
-  /** Empty where there are problems: a schema shall see no value that is made of them. */
+  /** Empty where a key is `__proto__`. */
   value: Record<string, unknown>;
   problems: ConfigProblem[];
   /** The line of a key, or of the nearest thing around it that the text has. */
@@ -36,7 +36,7 @@ export function readToml(text: string): Toml | TomlSyntaxError {
   }
   return {
     // The reader's value of a bad key would be written into every object's prototype.
-    value: problems.length > 0 ? {} : (getStaticTOMLValue(ast) as Record<string, unknown>),
+    value: problems.some(({ path }) => path.includes("__proto__")) ? {} : (getStaticTOMLValue(ast) as Toml["value"]),
     problems,
     lineOf(path) {
       for (let length = path.length; length > 0; length--) {
@@ -119,7 +119,7 @@ function noteTable(entries: Entry[], path: Place, lines: Map<string, number>, pr
   }
 }
 
-/** What has keys or elements of its own, and what no schema shall see. */
+/** What has keys or elements of its own, and what no setting takes. */
 function noteInside(
   value: AST.TOMLContentNode,
   place: Place,
@@ -127,7 +127,7 @@ function noteInside(
   problems: ConfigProblem[],
 ): void {
   if (value.type === "TOMLInlineTable") noteTable(value.body, place, lines, problems);
-  // To JavaScript a date is an object without keys, as an empty table is.
+  // To JavaScript a date is an object without keys, as an empty table is: no schema is left to tell them apart.
   if (value.type === "TOMLValue" && value.value instanceof Date)
     problems.push({ path: place, message: "no setting takes a date or a time: write text in quotes" });
   if (value.type !== "TOMLArray") return;

@@ -95,7 +95,11 @@ export function parseConfig(text: string, file: string, kinds: Kinds): Config {
   const shown = phrase(file);
   if ("message" in toml) throw new ConfigError([`${shown}:${toml.line}: ${toml.message}`]);
   const config = emptyConfig();
-  const problems = [...toml.problems, ...checkConfig(toml.value, kinds, config)];
+  // What the schemas say of a value that is refused already, or of what it is in, is the same once more.
+  const inSameValue = (path: Place, told: Place) =>
+    path.slice(0, told.length).every((key, index) => key === told[index]) && path.length > 0;
+  const isTold = (path: Place) => toml.problems.some((told) => inSameValue(path, told.path));
+  const problems = [...toml.problems, ...checkConfig(toml.value, kinds, config).filter(({ path }) => !isTold(path))];
   const placeOf = (path: Place) => `${shown}:${toml.lineOf(path)}: ${path.map((key) => word(String(key))).join(".")}`;
   if (problems.length === 0) {
     for (const [index, rule] of config.rules.entries()) rule.place = placeOf(["rules", index]);

@@ -5,8 +5,8 @@
 import { z } from "zod";
 import { OFFLOAD_NAMES } from "../virtio/features.ts";
 
-/** A port's name: safe in a shell, in a file name and as a bare TOML key (but for the dot). */
 const someName = { error: "expected a port name of 1 to 32 letters, digits, _ . -" };
+/** A port's name: safe in a shell, in a file name and as a bare TOML key (but for the dot). */
 export const portName = z
   .string(someName)
   .regex(/^[A-Za-z0-9_.-]{1,32}$/, someName)

@@ -47,9 +47,18 @@ test("prints a table of them", () => {
 });
 
 test.each([
-  [["--seconds", "0"], "option '--seconds <count>' argument '0' is invalid. expected 0.1 to 60"],
-  [["--seconds", "0x10"], "option '--seconds <count>' argument '0x10' is invalid. expected 0.1 to 60"],
-  [["--seconds", "1e1"], "option '--seconds <count>' argument '1e1' is invalid. expected 0.1 to 60"],
+  [
+    ["--seconds", "0"],
+    "option '--seconds <count>' argument '0' is invalid. expected a decimal number from 0.1 to 60, such as 0.5",
+  ],
+  [
+    ["--seconds", "0x10"],
+    "option '--seconds <count>' argument '0x10' is invalid. expected a decimal number from 0.1 to 60, such as 0.5",
+  ],
+  [
+    ["--seconds", "1e1"],
+    "option '--seconds <count>' argument '1e1' is invalid. expected a decimal number from 0.1 to 60, such as 0.5",
+  ],
   [["--cpu", "x"], "option '--cpu <number>' argument 'x' is invalid. expected the number of a processor"],
 ])("%j is wrong usage", async (words, line) => {
   expect(await ringyard("bench", ...words)).toEqual({ stdout: "", stderr: `ringyard: ${line}\n`, exitCode: 2 });

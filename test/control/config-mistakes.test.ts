@@ -207,6 +207,14 @@ describe("a mistake names file, line and key", () => {
     expect(linesOf(text)).toEqual([`ringyard.toml:1: ${key}: ${noDate}`]);
   });
 
+  test("a date hides no other mistake", () => {
+    expect(linesOf("[switch]\nageing = 2024-01-01\npoll = 'bsy'\n[ports]\na = 3")).toEqual([
+      "ringyard.toml:2: switch.ageing: no setting takes a date or a time: write text in quotes",
+      expect.stringMatching(/^ringyard.toml:3: switch.poll: expected .*, found "bsy"$/),
+      "ringyard.toml:5: ports.a: expected a uri or a table, found 3",
+    ]);
+  });
+
   test("a value that is no plain table is refused where a table is due, wherever it comes from", () => {
     const date = new Date(0);
     const value = { switch: date, ports: date, meters: date, vlans: date, mirrors: date };

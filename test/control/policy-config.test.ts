@@ -154,7 +154,7 @@ describe("a mistake names file, line and key", () => {
     [
       "a mirror's name",
       "[mirrors.'a b']\nto = 'b'",
-      '1: mirrors."a b": expected a mirror\'s name of 1 to 32 letters, digits, _ . -',
+      '1: mirrors."a b": not the name of a mirror: write 1 to 32 letters, digits, _ . -',
     ],
   ];
   test.each(cases)("%s", (_, text, ...lines) => {

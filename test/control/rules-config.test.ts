@@ -99,7 +99,7 @@ describe("a mistake names file, line and word", () => {
     [
       "a meter's name",
       '[meters]\n"a b" = "1 Mbit/s"',
-      ['ringyard.toml:2: meters."a b": expected a meter\'s name of 1 to 32 letters, digits, _ . -'],
+      ['ringyard.toml:2: meters."a b": not the name of a meter: write 1 to 32 letters, digits, _ . -'],
     ],
     ["meters as a word", "meters = 3", ["ringyard.toml:1: meters: expected a table of meters, found 3"]],
   ];

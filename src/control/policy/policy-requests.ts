@@ -5,6 +5,7 @@ import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import { quoted, word } from "../../core/quote.ts";
 import { configData, configParts } from "../config-show.ts";
+import { listed } from "../listed.ts";
 import { suggest } from "../nearest.ts";
 import { nameAdvice, portName, shortText } from "../options.ts";
 import type { Running } from "../running.ts";
@@ -116,7 +117,7 @@ function mirrors({ config }: Running): Result<"mirror.list"> {
   return {
     mirrors: all.map((mirror): MirrorInfo => {
       const gone = portsOfMirror(mirror).filter((port) => !config.ports.has(port));
-      const inactive = gone.length === 0 ? {} : { inactive: `no port ${gone.join(", ")}` };
+      const inactive = gone.length === 0 ? {} : { inactive: `no port ${listed(gone)}` };
       return { name: mirror.name, ...inactive };
     }),
     settings: saidWords(all.map((mirror) => [mirror.name, mirrorWords(mirror)] as const)),

@@ -31,10 +31,9 @@ test("a range counts as the prefixes that it is cut into", () => {
   expect(prefixesIn({ value: 0n, mask: 5n })).toBe(1);
 });
 
-test("thousands of ranges of the most prefixes are counted in a moment", () => {
+// By cutting each range into its prefixes: minutes.
+test("tens of thousands of ranges of the most prefixes are counted", () => {
   const range = (index: number) => `::${index.toString(16)}-${"ffff:".repeat(7)}${(0xffff - index).toString(16)}`;
   const ranges = Array.from({ length: 16 }, (_, index) => range(index + 1)).join();
-  const began = performance.now();
-  for (let priority = 1; priority <= 300; priority++) parseRule(`prio ${priority} ip6 src ${ranges} drop`);
-  expect(performance.now() - began).toBeLessThan(3000);
+  for (let priority = 1; priority <= 2500; priority++) parseRule(`prio ${priority} ip6 src ${ranges} drop`);
 });

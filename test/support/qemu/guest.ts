@@ -180,9 +180,13 @@ export class Guest {
     return this.#lose("standstill", how);
   }
 
-  /** The error of a guest that booted and was not asked to: on an emulated machine's KVM, and where its kernel said nothing, the emulator's. */
+  /**
+   * The error of a guest that booted and was not asked to. It is the emulator's only where that was seen to be: on an emulated machine's KVM, of a
+   * guest that was given memory, whose kernel said nothing.
+   */
   #reset(when: string): Error {
-    if (ACCELERATOR === "kvm" && this.#complaintCount() === this.#saidBefore) return this.#lose("reset", when);
+    const isSilent = this.#complaintCount() === this.#saidBefore;
+    if (ACCELERATOR === "kvm" && this.#modules > 0 && isSilent) return this.#lose("reset", when);
     return this.#end(`started again by itself ${when}`);
   }
 
