@@ -104,12 +104,10 @@ const LIST: Column[] = [
   { title: "RULES" },
 ];
 
-const MOST_RULES = 8;
-
 export function meterTable(meters: readonly MeterInfo[]): string {
   const rows = meters.map(({ name, rate, burst, frames, bytes, dropped, rules, users }) => [
     ...[name, rate, burst, frames, bytes, dropped],
-    listed(rules, MOST_RULES, users) || "-",
+    listed(rules, undefined, users) || "-",
   ]);
   return table(LIST, rows);
 }

@@ -95,11 +95,7 @@ export function parseConfig(text: string, file: string, kinds: Kinds): Config {
   const shown = phrase(file);
   if ("message" in toml) throw new ConfigError([`${shown}:${toml.line}: ${toml.message}`]);
   const config = emptyConfig();
-  // What the schemas say of a value that is refused already, or of what it is in, is the same once more.
-  const inSameValue = (path: Place, told: Place) =>
-    path.slice(0, told.length).every((key, index) => key === told[index]) && path.length > 0;
-  const isTold = (path: Place) => toml.problems.some((told) => inSameValue(path, told.path));
-  const problems = [...toml.problems, ...checkConfig(toml.value, kinds, config).filter(({ path }) => !isTold(path))];
+  const problems = [...toml.problems, ...withoutTold(checkConfig(toml.value, kinds, config), toml.problems)];
   const placeOf = (path: Place) => `${shown}:${toml.lineOf(path)}: ${path.map((key) => word(String(key))).join(".")}`;
   if (problems.length === 0) {
     for (const [index, rule] of config.rules.entries()) rule.place = placeOf(["rules", index]);
@@ -109,6 +105,16 @@ export function parseConfig(text: string, file: string, kinds: Kinds): Config {
   const placed = problems.map(({ path, message }) => ({ line: toml.lineOf(path), path, message }));
   placed.sort((a, b) => a.line - b.line);
   throw new ConfigError(placed.map(({ path, message }) => `${placeOf(path)}: ${message}`));
+}
+
+/** What schemas say of a value that is refused already, or of what it is in, is the same once more. */
+function withoutTold(problems: ConfigProblem[], told: readonly ConfigProblem[]): ConfigProblem[] {
+  const waysTo = (path: Place) => path.map((_, index) => JSON.stringify(path.slice(0, index + 1)));
+  const refused = new Set(told.map(({ path }) => JSON.stringify(path)));
+  const around = new Set(told.flatMap(({ path }) => waysTo(path)));
+  return problems.filter(
+    ({ path }) => !around.has(JSON.stringify(path)) && !waysTo(path).some((way) => refused.has(way)),
+  );
 }
 
 /** Throws ConfigError where a rule or a mirror names a port or a meter that is not among these. */

@@ -88,10 +88,9 @@ function callsOf(running: Running, { control, shutdown }: RequestHost): Calls {
     "port.show": ({ name }) => ({ port: api.port(name) }),
     "port.add": async ({ name, uri, link, macLimit, policy = [] }) => {
       const spec = parsePort(name, uri, running.kinds, link === undefined ? {} : { link });
-      const said = mustRead(
-        `port ${name}`,
-        readPortPolicy(changeWords({}, knownWords(`port ${name}`, joinPieces(policy), PORT_POLICY_KEYS))),
-      );
+      const what = `port ${name}`;
+      const words = changeWords({}, knownWords(what, joinPieces(policy), PORT_POLICY_KEYS));
+      const said = mustRead(what, readPortPolicy(words));
       return { port: await running.addPort(portConfig(spec, { macLimit, policy: said })) };
     },
     "port.del": async ({ name }) => {
