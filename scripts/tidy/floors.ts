@@ -32,7 +32,7 @@ const FLOORS: Readonly<Record<string, number>> = {
 const WIRING = ["src/control/wiring.ts", "src/control/lane-drivers.ts"];
 const PORT = "src/ports/port.ts";
 /** Rooms of src/ports that are no kind: what several kinds share. */
-const SHARED = ["link", "shared-file", "vdpa"];
+const SHARED = ["link", "power-of-two", "shared-file", "vdpa"];
 
 interface Reference {
   readonly node: Node;

@@ -3,32 +3,25 @@
 // switch, tests, the demo and benches use it. In `ringyard up` nobody drives it, so it takes frames until its ring is full.
 // Control thread only.
 
-import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import { MAX_FRAME } from "../../mem/batch.ts";
 import { VIRTIO_NET_F_MRG_RXBUF } from "../../uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX } from "../../uapi/virtio_ring.ts";
 import { deviceFeatures, featureNames, hasFeature } from "../../virtio/features.ts";
 import type { Port, PortDetails, PortHost, PortKind, PortProbe, PortSpec } from "../port.ts";
+import { powerOfTwo } from "../power-of-two.ts";
 import { MemoryDriver } from "./driver.ts";
 
 const DEFAULT_SIZE = 256;
 /** With any offload a frame may be a super-frame; without, buffers hold a jumbo frame and are small in cache. */
 const PLAIN_FRAME = 2048 - 12;
 
-const size = z.string().transform((text, context) => {
-  const count = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (count >= 2 && count <= 32768 && (count & (count - 1)) === 0) return count;
-  context.addIssue({ code: "custom", message: "expected a power of two from 2 to 32768" });
-  return z.NEVER;
-});
-
 export const memory: PortKind = {
   kind: "memory",
   summary: "a device in this process, for embedding programs, tests and benches",
   targetForm: "NAME",
   options: {
-    size: size.optional(),
+    size: powerOfTwo(2, 32_768).optional(),
   },
   probe: (): PortProbe => ({ available: true }),
   open,

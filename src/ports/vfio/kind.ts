@@ -9,19 +9,14 @@ import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import { quoted } from "../../core/quote.ts";
 import type { Port, PortHost, PortKind, PortProbe, PortSpec, TargetProblem } from "../port.ts";
+import { powerOfTwo } from "../power-of-two.ts";
 import { pciAddress } from "./bind/address.ts";
 import { machineNics } from "./bind/binder.ts";
 import { MAX_DESCRIPTORS, MIN_DESCRIPTORS, VfioPort } from "./port.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";
 
-const descriptors = z.string().transform((text, context) => {
-  const count = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (count >= MIN_DESCRIPTORS && count <= MAX_DESCRIPTORS && (count & (count - 1)) === 0) return count;
-  const message = `expected a power of two from ${MIN_DESCRIPTORS} to ${MAX_DESCRIPTORS}`;
-  context.addIssue({ code: "custom", message });
-  return z.NEVER;
-});
+const descriptors = powerOfTwo(MIN_DESCRIPTORS, MAX_DESCRIPTORS);
 
 export const vfio: PortKind = {
   kind: "vfio",
