@@ -16,7 +16,7 @@ import type { Lane } from "../ports/port.ts";
 import { VIRTIO_NET_HDR_GSO_UDP_L4 } from "../uapi/virtio_net.ts";
 import { classify } from "./classify.ts";
 import { deliverWithFallback, type Fallback } from "./fallback.ts";
-import { flowHash } from "./flow-hash.ts";
+import { flowLane } from "./flow-hash.ts";
 import { MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "./shared.ts";
 import type { Tables } from "./tables.ts";
 import { dropCounter, VERDICT_FLOOD } from "./verdict.ts";
@@ -132,7 +132,7 @@ function deliverSteered(
   const steeredCount = tables.steeredCount;
   for (let k = 0; k < count; k++) {
     const i = list[k];
-    const lane = flowHash(tables.windows, batch, i) % lanes;
+    const lane = flowLane(tables.windows, batch, i, lanes);
     steered[lane][steeredCount[lane]++] = i;
   }
   for (let lane = 0; lane < lanes; lane++) {

@@ -1,7 +1,7 @@
 // What decides the queue of a frame: its flow's addresses and ports, and nothing else in it.
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { flowHash } from "../../src/dataplane/flow-hash.ts";
+import { flowLane } from "../../src/dataplane/flow-hash.ts";
 import { LaneBench } from "../ports/lane-bench.ts";
 import { complete, frame, mac } from "../support/frames.ts";
 import { type FrameSpec, pattern, spec4, spec6 } from "./offload/reference.ts";
@@ -13,10 +13,29 @@ beforeEach(() => {
 });
 afterEach(() => bench.give());
 
-function hashOf(...pieces: Uint8Array[]): number {
+/** Of as many lanes as its hash tells apart. */
+const EVERY = 65_536;
+
+function laneOf(lanes: number, ...pieces: Uint8Array[]): number {
   bench.batch.reset();
-  return flowHash(bench.windows, bench.batch, bench.put(...pieces));
+  return flowLane(bench.windows, bench.batch, bench.put(...pieces), lanes);
 }
+
+const hashOf = (...pieces: Uint8Array[]) => laneOf(EVERY, ...pieces);
+
+/** Whether each of some lanes has its share of these flows, give or take `part` of it. */
+function expectSpread(flows: readonly Uint8Array[], part: number): void {
+  for (const lanes of [2, 3, 4, 8]) {
+    const counts = new Array(lanes).fill(0);
+    for (const bytes of flows) counts[laneOf(lanes, bytes)]++;
+    const share = flows.length / lanes;
+    for (const count of counts) expect(Math.abs(count - share)).toBeLessThan(share * part);
+  }
+}
+
+/** Of 32 flows by chance, five or six are the standard deviation. */
+const ROUGHLY = 3 / 4;
+const BYTES = Array.from({ length: 256 }, (_, value) => value);
 
 const tcp = (spec: FrameSpec) => complete(mac(1), mac(2), spec);
 
@@ -49,11 +68,43 @@ describe.each([
 
   test("spreads flows that differ in their source port only", () => {
     const bytes = tcp(spec);
-    const hashes = Array.from({ length: 4096 }, (_, port) => hashOf(changed(bytes, ports, port >> 8, port & 255)));
-    for (const lanes of [2, 4, 8]) {
-      const counts = new Array(lanes).fill(0);
-      for (const hash of hashes) counts[hash % lanes]++;
-      for (const count of counts) expect(Math.abs(count - 4096 / lanes)).toBeLessThan(4096 / lanes / 4);
+    expectSpread(
+      Array.from({ length: 4096 }, (_, port) => changed(bytes, ports, port >> 8, port & 255)),
+      1 / 4,
+    );
+  });
+
+  test("spreads stations that differ in one byte of their addresses only, with ports and without", () => {
+    const whole = tcp(spec);
+    const protocol = addresses === 26 ? 23 : 20;
+    for (const bytes of [whole, changed(whole, protocol, 50)]) {
+      for (let at = addresses; at < ports; at++) {
+        expectSpread(
+          BYTES.map((value) => changed(bytes, at, value)),
+          ROUGHLY,
+        );
+      }
+    }
+  });
+
+  test("is told apart behind one tag or two as without any", () => {
+    const bytes = tcp(spec);
+    const tagged = (...types: number[]) => {
+      const tags = types.flatMap((type, n) => [type >> 8, type & 255, 0x20, n + 1]);
+      return Uint8Array.from([...bytes.subarray(0, 12), ...tags, ...bytes.subarray(12)]);
+    };
+    for (const types of [[0x8100], [0x88a8], [0x88a8, 0x8100], [0x8100, 0x8100]]) {
+      expect(hashOf(tagged(...types))).toBe(hashOf(bytes));
+      expect(hashOf(changed(tagged(...types), ports + 4 * types.length, 9, 9))).not.toBe(hashOf(bytes));
+    }
+    const three = tagged(0x88a8, 0x8100, 0x8100);
+    expect(hashOf(changed(three, ports + 12, 9, 9))).toBe(hashOf(three));
+    // Cut off in a tag, or behind it: what is not there counts for nothing.
+    const two = tagged(0x88a8, 0x8100);
+    for (const size of [14, 17, 18, 21, 22, 25]) {
+      expect(hashOf(two.slice(0, size), two.slice(size))).toBe(
+        hashOf(two.slice(0, size), changed(two.slice(size), 0, 7)),
+      );
     }
   });
 });
@@ -76,14 +127,20 @@ test("anything else goes by its MACs", () => {
   expect(hashOf(changed(bytes, 20, 9))).toBe(hashOf(bytes));
   expect(hashOf(frame(mac(3), mac(2), 60))).not.toBe(hashOf(bytes));
   expect(hashOf(frame(mac(1), mac(3), 60))).not.toBe(hashOf(bytes));
+  for (let at = 0; at < 12; at++) {
+    expectSpread(
+      BYTES.map((value) => changed(bytes, at, value)),
+      ROUGHLY,
+    );
+  }
 });
 
-test("a hash is no negative number, and reads no further than the first piece", () => {
+test("a lane is one of those there are, and its choice reads no further than the first piece", () => {
   for (const size of [14, 20, 33, 34, 37, 38, 57, 58]) {
     for (const spec of [spec4({ payload: pattern(40) }), spec6({ payload: pattern(40) })]) {
       const bytes = tcp(spec);
       const hash = hashOf(bytes.slice(0, size), bytes.slice(size));
-      expect(hash).toBeGreaterThanOrEqual(0);
+      for (const lanes of [1, 2, 5, 8]) expect(BYTES.slice(0, lanes)).toContain(laneOf(lanes, bytes));
       expect(hashOf(bytes.slice(0, size), changed(bytes.slice(size), 0, 0xff))).toBe(hash);
     }
   }

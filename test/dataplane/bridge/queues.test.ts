@@ -5,11 +5,12 @@ import fc from "fast-check";
 import { BUCKET_SHAPE, bucketOf, ROW_WAITING } from "../../../src/dataplane/bridge/bridge-memory.ts";
 import type { Rate } from "../../../src/dataplane/bridge/policy.ts";
 import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES } from "../../../src/dataplane/rules/plan-layout.ts";
+import { MAX_PAIRS } from "../../../src/dataplane/shared.ts";
 import { MAX_FRAME, OFFLOAD_ALL } from "../../../src/mem/batch.ts";
 import { useTestClock } from "../../support/clock.ts";
 import { frame, mac, numbered, offloaded, plainSegments, readNumbered } from "../../support/frames.ts";
 import { pattern, spec4 } from "../offload/reference.ts";
-import { PlanRig, usePlanRig } from "../rules/plan-rig.ts";
+import { KeepingLane, PlanRig, usePlanRig } from "../rules/plan-rig.ts";
 
 const rigWith = usePlanRig();
 const useClock = useTestClock();
@@ -135,6 +136,31 @@ describe("a port with a shape", () => {
     clock.pass(1000);
     for (let n = 0; n < 3; n++) rig.send(0, ...some(64));
     expect(rig.drops(1)).toEqual({ queue_full });
+  });
+
+  test("of two queue pairs sends each flow by one of them, in its order, and both by the same tokens", () => {
+    const clock = useClock();
+    const rig = rigWith({}, {});
+    const second = new KeepingLane(rig.windows, rig.counters(1), OFFLOAD_ALL, true);
+    rig.tables.set(MAX_PAIRS + 1, second, true);
+    rig.policy({ 1: { shape: frames(1000, 10) } });
+    const flows = 8;
+    const sent = upTo(48).map((n) => numbered(TO, mac(1 + (n % flows)), n % flows, n));
+    rig.send(0, ...sent);
+    const pairs: Uint8Array[][] = [[], []];
+    for (const tokens of [10, 8, 8, 8, 8, 6]) {
+      second.given.length = 0;
+      const got = [rig.drain()[1], second.frames];
+      expect(got[0].length + got[1].length).toBe(tokens);
+      for (const [pair, list] of got.entries()) pairs[pair].push(...list);
+      clock.pass(8);
+    }
+    const ofFlow = (list: Uint8Array[], flow: number) => list.filter((it) => readNumbered(it)!.sender === flow);
+    for (let flow = 0; flow < flows; flow++) {
+      const lists = pairs.map((list) => ofFlow(list, flow)).filter((list) => list.length > 0);
+      expect(lists).toEqual([ofFlow(sent, flow)]);
+    }
+    expect(pairs.every((list) => list.length > 0)).toBe(true);
   });
 
   test("is no concern of frames to other ports, or from it", () => {
