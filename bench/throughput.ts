@@ -26,6 +26,7 @@ export async function underLoad<R extends Running, C extends Client, T>(
   try {
     const running = await system.start(context.quota, undo);
     const client = await attach(running.sockets, undo);
+    await running.connected?.();
     const measured = await body(running, client);
     await client.quit();
     await running.stop();

@@ -11,6 +11,7 @@ import { confine } from "../quota.ts";
 import type { Undo } from "../undo.ts";
 import { type Running, removeDpdkFiles, type System, scratchFolder, socketsListening } from "./system.ts";
 
+const PORTS = ["p0", "p1"] as const;
 const VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
 const SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema";
 /** Also the name of a TAP device, while it lives. */
@@ -34,7 +35,7 @@ async function start(quota: number, undo: Undo, rules: readonly MixedRule[] = []
   const env = { OVS_RUNDIR: folder, OVS_LOGDIR: folder, OVS_DBDIR: folder };
   const socket = join(folder, "db.sock");
   const vsctl = async (...args: string[]) => {
-    await run(["ovs-vsctl", `--db=unix:${socket}`, "--timeout=30", ...args], { env });
+    await run(["ovs-vsctl", `--db=unix:${socket}`, "--timeout=90", ...args], { env });
   };
   removeDevicesAfterwards(undo);
 
@@ -52,17 +53,20 @@ async function start(quota: number, undo: Undo, rules: readonly MixedRule[] = []
 
   const vswitchd = undo.spawn([VSWITCHD, `unix:${socket}`], env);
   await vsctl("add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev");
-  for (const [index, port] of ["p0", "p1"].entries()) {
+  for (const [index, port] of PORTS.entries()) {
     const settings = ["type=dpdkvhostuser", `ofport_request=${index + 1}`];
     await vsctl("add-port", BRIDGE, port, "--", "set", "Interface", port, ...settings);
   }
-  const sockets = [join(folder, "p0"), join(folder, "p1")] as const;
+  const sockets = [join(folder, PORTS[0]), join(folder, PORTS[1])] as const;
   await socketsListening(sockets, () => vswitchd.output);
   if (rules.length > 0) await replaceFlows(rules, folder, env);
   confine(vswitchd.pid, quota, undo);
   return {
     sockets,
     pid: vswitchd.pid,
+    // Only now it takes 760 MB for its frames' buffers, by its main thread, which shares the quota with the one that polls: seconds on a machine
+    // whose host has to find that memory first. What comes before is lost.
+    connected: () => vsctl(...PORTS.flatMap((port) => ["--", "wait-until", "Interface", port, "link_state=up"])),
     async stop() {
       await vswitchd.stop();
       await database.stop();

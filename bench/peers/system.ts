@@ -10,6 +10,8 @@ export interface Running {
   /** The vhost-user sockets of port 0 and port 1. */
   readonly sockets: readonly [string, string];
   readonly pid: number;
+  /** Once a client has connected: waits until frames pass, where that takes the switch longer than the client takes to connect. */
+  connected?(): Promise<void>;
   stop(): Promise<void>;
 }
 
