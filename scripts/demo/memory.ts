@@ -38,7 +38,7 @@ export async function memoryDemo(undo: Undo): Promise<void> {
   console.log(`latency     ${latency(blue, red, toRed, toBlue)}`);
   console.log(`throughput  ${throughput(blue, red, frame(2, 1, LOAD_SIZE))}`);
   console.log(`\n$ ringyard port list\n${portTable(api.ports())}`);
-  console.log(`$ ringyard fdb show\n${fdbTable(api.fdb()).trimEnd()}`);
+  console.log(`$ ringyard fdb show\n${fdbTable(await api.fdb()).trimEnd()}`);
 }
 
 /** An Ethernet frame between the locally administered addresses 02:...:to and 02:...:from. */

@@ -183,8 +183,10 @@ export interface SwitchApi {
   /** Throws RingyardError NOT_FOUND. */
   port(name: string): PortInfo;
   ports(): PortInfo[];
-  /** Of one port, of one VLAN, where given. */
-  fdb(portName?: string, vlan?: number): FdbInfo;
+  /** Of one port, of one VLAN, where given. A million addresses take seconds, in which other work goes on: they are not of one moment. */
+  fdb(portName?: string, vlan?: number): Promise<FdbInfo>;
+  /** How many addresses were learned, by VLAN; 0 is a switch without VLANs. */
+  fdbLearned(): Promise<Map<number, number>>;
   /** Without a VLAN: that of the port's untagged frames. */
   fdbAdd(mac: string, portName: string, vlan?: number): void;
   /** Without a VLAN: wherever the address is. */

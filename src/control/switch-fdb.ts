@@ -9,6 +9,7 @@ import { fdbAddStatic, fdbDelete, fdbFlush, fdbSweep } from "../dataplane/fdb-ta
 import type { FdbInfo, SwitchLog } from "./api.ts";
 import { type Flap, FlapWatch } from "./flapping.ts";
 import { FdbPolicy } from "./policy/fdb-policy.ts";
+import { inTurns } from "./turns.ts";
 
 /** Of a storm of moves, so many addresses are named in the log each second; the rest is counted. */
 const FLAPS_NAMED = 8;
@@ -76,18 +77,17 @@ export class SwitchFdb {
     return { count, limit, moves: moved === 0 ? {} : { macMoves: moved } };
   }
 
-  info(portName?: string, vlan?: number): FdbInfo {
+  async info(portName?: string, vlan?: number): Promise<FdbInfo> {
     const { fdb, settings } = this.parts;
-    const names = this.parts.names();
     const only = portName === undefined ? undefined : this.parts.indexOf(portName);
-    const entries = [...fdbEntries(fdb, this.nowS, only, vlan)].map(({ mac, vid, port, ageS, static: pinned }) => ({
-      mac,
-      ...vlanOf(vid),
-      port: names.get(port) ?? String(port),
-      ageS,
-      static: pinned,
-      ...(this.policy.isSticky(port) ? { sticky: true } : {}),
-    }));
+    const entries: FdbInfo["entries"] = [];
+    for await (const piece of inTurns(fdbEntries(fdb, this.nowS, only, vlan))) {
+      const names = this.parts.names();
+      for (const { mac, vid, port, ageS, static: pinned } of piece) {
+        const sticky = this.policy.isSticky(port) ? { sticky: true } : {};
+        entries.push({ mac, ...vlanOf(vid), port: names.get(port) ?? String(port), ageS, static: pinned, ...sticky });
+      }
+    }
     const flapping = this.flaps
       .flapping()
       .filter(({ ports, vid }) => (only === undefined || ports.includes(only)) && (vlan === undefined || vlan === vid));
@@ -98,6 +98,15 @@ export class SwitchFdb {
       counters: { learned, moved, evicted, aged },
       ...(flapping.length === 0 ? {} : { flapping: flapping.map((flap) => this.named(flap)) }),
     };
+  }
+
+  /** Addresses that were learned, by VLAN; 0: none. */
+  async learned(): Promise<Map<number, number>> {
+    const counts = new Map<number, number>();
+    for await (const piece of inTurns(fdbEntries(this.parts.fdb, this.nowS))) {
+      for (const { vid, static: pinned } of piece) if (!pinned) counts.set(vid, (counts.get(vid) ?? 0) + 1);
+    }
+    return counts;
   }
 
   /** Without a VLAN: that of the port's untagged frames. */

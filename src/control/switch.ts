@@ -239,8 +239,12 @@ class Switch implements SwitchApi {
     };
   }
 
-  fdb(portName?: string, vlan?: number): FdbInfo {
+  fdb(portName?: string, vlan?: number): Promise<FdbInfo> {
     return this.addresses.info(portName, vlan);
+  }
+
+  fdbLearned(): Promise<Map<number, number>> {
+    return this.addresses.learned();
   }
 
   fdbAdd(mac: string, portName: string, vlan?: number): void {

@@ -26,11 +26,9 @@ function obey(api: SwitchApi, ports: Record<string, PortSettings>): Promise<void
 }
 
 /** VLAN and port of what is known, by VLAN. */
-function known(api: SwitchApi, ...filter: Parameters<SwitchApi["fdb"]>): string[] {
-  return api
-    .fdb(...filter)
-    .entries.map(({ vlan, port }) => `${vlan ?? "-"} ${port}`)
-    .sort();
+async function known(api: SwitchApi, ...filter: Parameters<SwitchApi["fdb"]>): Promise<string[]> {
+  const { entries } = await api.fdb(...filter);
+  return entries.map(({ vlan, port }) => `${vlan ?? "-"} ${port}`).sort();
 }
 
 function refusal(action: () => unknown): string {
@@ -50,22 +48,26 @@ describe("a pinned address", () => {
     api.fdbAdd(STATION, "a");
     api.fdbAdd(STATION, "b");
     api.fdbAdd(STATION, "up", 20);
-    expect(known(api)).toEqual(["1 b", "10 a", "20 up"]);
-    expect([known(api, "a"), known(api, undefined, 20), known(api, "a", 20)]).toEqual([["10 a"], ["20 up"], []]);
+    expect(await known(api)).toEqual(["1 b", "10 a", "20 up"]);
+    expect([await known(api, "a"), await known(api, undefined, 20), await known(api, "a", 20)]).toEqual([
+      ["10 a"],
+      ["20 up"],
+      [],
+    ]);
     expect(refusal(() => api.fdbAdd(STATION, "up"))).toBe("BAD_OPTION: port up has no VLAN for untagged frames");
     expect(refusal(() => api.fdbAdd(STATION, "a", 20))).toBe("BAD_OPTION: port a does not belong to VLAN 20");
     api.fdbDelete(STATION, 20);
-    expect(known(api)).toEqual(["1 b", "10 a"]);
+    expect(await known(api)).toEqual(["1 b", "10 a"]);
     expect(refusal(() => api.fdbDelete(STATION, 20))).toBe(`NOT_FOUND: no address ${STATION} in VLAN 20`);
     api.fdbDelete(STATION);
-    expect(known(api)).toEqual([]);
+    expect(await known(api)).toEqual([]);
   });
 
   test("has no VLAN in a switch without VLANs", async () => {
     const { api } = await start({}, "a");
     expect(refusal(() => api.fdbAdd(STATION, "a", 10))).toBe("BAD_OPTION: port a does not belong to VLAN 10");
     api.fdbAdd(STATION, "a");
-    expect(api.fdb().entries).toEqual([{ mac: STATION, port: "a", ageS: 0, static: true }]);
+    expect((await api.fdb()).entries).toEqual([{ mac: STATION, port: "a", ageS: 0, static: true }]);
   });
 
   test("is where frames of its VLAN go, and those of others do not", async () => {
@@ -89,11 +91,11 @@ test("a flush is of all, of a port, of a VLAN, or of a port's addresses in a VLA
   const learn = async () => {
     for (const [n, port] of ["a", "a", "b"].entries()) it.send(port, frame(BROADCAST, mac(n + 1)));
     await it.settled();
-    expect(known(api)).toEqual(["10 a", "10 a", "20 b"]);
+    expect(await known(api)).toEqual(["10 a", "10 a", "20 b"]);
   };
   await learn();
   expect([api.fdbFlush("a", 20), api.fdbFlush(undefined, 10)]).toEqual([0, 2]);
-  expect(known(api)).toEqual(["20 b"]);
+  expect(await known(api)).toEqual(["20 b"]);
   await learn();
   expect([api.fdbFlush("b"), api.fdbFlush()]).toEqual([1, 2]);
 });
@@ -103,9 +105,29 @@ test("a port that goes to another VLAN is learned from anew, its neighbours are 
   await obey(it.api, { a: access(10), b: access(10), c: access(20) });
   for (const [n, port] of ["a", "b"].entries()) it.send(port, frame(BROADCAST, mac(n + 1)));
   await it.settled();
-  expect(known(it.api)).toEqual(["10 a", "10 b"]);
+  expect(await known(it.api)).toEqual(["10 a", "10 b"]);
   await it.api.policy.setPort("a", access(20));
-  expect(known(it.api)).toEqual(["10 b"]);
+  expect(await known(it.api)).toEqual(["10 b"]);
+});
+
+test("many are shown, and counted by VLAN, while other work goes on", async () => {
+  const { api } = await start({}, "a");
+  const pinned = Array.from({ length: 30_000 }, (_, n) => macText(mac(1 + n)));
+  for (const address of pinned) api.fdbAdd(address, "a");
+  for (const walk of [() => api.fdb(), () => api.fdbLearned()]) {
+    let turns = 0;
+    let ended = false;
+    const other = () => {
+      turns++;
+      if (!ended) setImmediate(other);
+    };
+    setImmediate(other);
+    await walk();
+    ended = true;
+    expect(turns).toBeGreaterThan(1);
+  }
+  const { entries } = await api.fdb();
+  expect(entries.map((entry) => entry.mac).sort()).toEqual(pinned.sort());
 });
 
 test("the addresses of a sticky port are shown as such", async () => {
@@ -116,7 +138,7 @@ test("the addresses of a sticky port are shown as such", async () => {
   await it.settled();
   it.send("b", frame(BROADCAST, mac(1)));
   await it.settled();
-  const byMac = it.api.fdb().entries.sort((a, b) => a.mac.localeCompare(b.mac));
+  const byMac = (await it.api.fdb()).entries.sort((a, b) => a.mac.localeCompare(b.mac));
   expect(byMac.map(({ port, sticky }) => [port, sticky])).toEqual([
     ["a", true],
     ["b", undefined],
@@ -134,10 +156,10 @@ test("an address that moves to and fro is said to, once, and listed; its moves a
       it.send(port, frame(mac(9), mac(1)));
       await it.settled();
     }
-    await until("the second to be over", () => it.api.fdb().flapping !== undefined);
+    await until("the second to be over", async () => (await it.api.fdb()).flapping !== undefined);
     const flap = { mac: STATION, ports: ["a", "b"], moves: 5 };
-    expect(it.api.fdb().flapping).toEqual([flap]);
-    expect([it.api.fdb("c").flapping, it.api.fdb("b").flapping]).toEqual([undefined, [flap]]);
+    expect((await it.api.fdb()).flapping).toEqual([flap]);
+    expect([(await it.api.fdb("c")).flapping, (await it.api.fdb("b")).flapping]).toEqual([undefined, [flap]]);
     expect(warnings).toEqual([[flap, "an address moves to and fro: a loop, or two stations that have it"]]);
     expect(["a", "b", "c"].map((port) => it.api.port(port).macMoves)).toEqual([2, 3, undefined]);
   } finally {

@@ -58,12 +58,8 @@ for (const settings of [{}, { poll: "busy" }, { poll: "interrupt" }, { cpus: [0,
     expect(await receive(b)).toEqual(frame(mac(2), mac(1), 1514, 0x77));
     await until("four deliveries", () => api.stats().totals.txFrames === 4);
     expect(c.receive()).toBeNull();
-    expect(
-      api
-        .fdb()
-        .entries.map(({ mac, port }) => [mac, port])
-        .sort(),
-    ).toEqual([
+    const { entries } = await api.fdb();
+    expect(entries.map(({ mac, port }) => [mac, port]).sort()).toEqual([
       ["02:00:00:00:00:01", "a"],
       ["02:00:00:00:00:02", "b"],
     ]);

@@ -10,11 +10,9 @@ import { until } from "../support/until.ts";
 const start = useMemorySwitch();
 
 /** Addresses and their ports, sorted. */
-function table(it: MemorySwitch): string[] {
-  return it.api
-    .fdb()
-    .entries.map(({ mac, port }) => `${mac} ${port}`)
-    .sort();
+async function table(it: MemorySwitch): Promise<string[]> {
+  const { entries } = await it.api.fdb();
+  return entries.map(({ mac, port }) => `${mac} ${port}`).sort();
 }
 
 /** Names of the ports at which a frame from `name` arrives. */
@@ -39,8 +37,8 @@ describe("learning", () => {
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b");
     expect(await reached(it, "c", mac(1), mac(2))).toBe("a");
     expect(await reached(it, "a", mac(2), mac(1))).toBe("c");
-    expect(it.api.fdb().counters).toMatchObject({ learned: 2, moved: 1 });
-    expect(table(it)).toEqual([`${macText(mac(1))} a`, `${macText(mac(2))} c`]);
+    expect((await it.api.fdb()).counters).toMatchObject({ learned: 2, moved: 1 });
+    expect(await table(it)).toEqual([`${macText(mac(1))} a`, `${macText(mac(2))} c`]);
   });
 
   test("counts addresses per port, and shows those of one", async () => {
@@ -49,7 +47,7 @@ describe("learning", () => {
     it.send("b", frame(BROADCAST, mac(3)));
     await it.settled();
     expect([it.api.port("a").macs, it.api.port("b").macs]).toEqual([2, 1]);
-    expect(it.api.fdb("b").entries).toMatchObject([{ mac: macText(mac(3)), port: "b", static: false }]);
+    expect((await it.api.fdb("b")).entries).toMatchObject([{ mac: macText(mac(3)), port: "b", static: false }]);
   });
 });
 
@@ -59,7 +57,7 @@ describe("forgetting", () => {
     it.send("b", frame(BROADCAST, mac(2)));
     await it.settled();
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b");
-    await until("the end of the ageing time", () => it.api.fdb().entries.length === 0);
+    await until("the end of the ageing time", async () => (await it.api.fdb()).entries.length === 0);
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b,c");
   });
 
@@ -67,7 +65,10 @@ describe("forgetting", () => {
     const it = await start({ ageingS: 1 }, "a", "b", "c");
     it.api.configure({ ageingS: 100 });
     it.send("b", frame(BROADCAST, mac(2)));
-    await until("an age beyond the first limit", () => it.api.fdb().entries.some((entry) => entry.ageS >= 2));
+    await until("an age beyond the first limit", async () => {
+      const { entries } = await it.api.fdb();
+      return entries.some((entry) => entry.ageS >= 2);
+    });
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b");
   });
 
@@ -78,7 +79,7 @@ describe("forgetting", () => {
     await it.settled();
     it.api.fdbAdd(macText(mac(9)), "b");
     expect(it.api.fdbFlush("b")).toBe(2);
-    expect(table(it)).toEqual([`${macText(mac(1))} a`, `${macText(mac(9))} b`]);
+    expect(await table(it)).toEqual([`${macText(mac(1))} a`, `${macText(mac(9))} b`]);
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b,c");
     expect(it.api.fdbFlush()).toBe(1);
     expect(await reached(it, "a", mac(9), mac(1))).toBe("b");
@@ -90,7 +91,7 @@ describe("forgetting", () => {
     await it.settled();
     it.api.fdbAdd(macText(mac(9)), "b");
     await it.api.removePort("b");
-    expect(table(it)).toEqual([]);
+    expect(await table(it)).toEqual([]);
     expect(await reached(it, "a", mac(2), mac(1))).toBe("c");
     expect(await reached(it, "a", mac(9), mac(1))).toBe("c");
   });
@@ -103,7 +104,10 @@ describe("static entries", () => {
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b");
     it.send("c", frame(BROADCAST, mac(2)));
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b");
-    expect(it.api.fdb().entries.find((entry) => entry.static)).toMatchObject({ mac: macText(mac(2)), port: "b" });
+    expect((await it.api.fdb()).entries.find((entry) => entry.static)).toMatchObject({
+      mac: macText(mac(2)),
+      port: "b",
+    });
     it.api.fdbDelete(macText(mac(2)));
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b,c");
     expect(() => it.api.fdbDelete(macText(mac(2)))).toThrow("no address");
@@ -134,7 +138,7 @@ describe("limits", () => {
     await spray(it, "b", 1000, 6);
     await spray(it, "a", 1, 20);
     expect([it.api.port("a").macs, it.api.port("b").macs]).toEqual([4, 6]);
-    expect(it.api.fdb().counters.evicted).toBe(16);
+    expect((await it.api.fdb()).counters.evicted).toBe(16);
     // The newest are kept.
     expect(await reached(it, "b", mac(20), mac(1000))).toBe("a");
   });
@@ -165,7 +169,7 @@ describe("limits", () => {
     await spray(it, "b", 1000, 8);
     await spray(it, "c", 2000, 1);
     await spray(it, "flooder", 3000, 1000);
-    expect(it.api.fdb().entries.length).toBe(64);
+    expect((await it.api.fdb()).entries.length).toBe(64);
     expect([it.api.port("flooder").macs, it.api.port("b").macs, it.api.port("c").macs]).toEqual([55, 8, 1]);
     for (let n = 0; n < 8; n++) expect(await reached(it, "c", mac(1000 + n), mac(2000))).toBe("b");
     expect(await reached(it, "b", mac(2000), mac(1000))).toBe("c");

@@ -36,7 +36,7 @@ class Ledger {
 async function teach(it: MemorySwitch, names: string[]): Promise<void> {
   // One frame may not be enough: a worker whose neighbour has lost its CPU while changing the fdb does not wait for it.
   await until("every address to be learned", async () => {
-    const known = new Set(it.api.fdb().entries.map((entry) => entry.mac));
+    const known = new Set((await it.api.fdb()).entries.map((entry) => entry.mac));
     const missing = [...names.entries()].filter(([k]) => !known.has(macText(mac(k + 1))));
     for (const [k, name] of missing) it.send(name, frame(BROADCAST, mac(k + 1)));
     await it.settled();

@@ -62,7 +62,7 @@ describe("what the switch drops at the sender", () => {
     expect(await it.receive("b", 2)).toEqual([good, good]);
     await it.settled();
     expect(it.drops("a")).toEqual({ bad_source: 4 });
-    expect(it.api.fdb().entries.map((entry) => entry.mac)).toEqual([macText(mac(1))]);
+    expect((await it.api.fdb()).entries.map((entry) => entry.mac)).toEqual([macText(mac(1))]);
   });
 
   test("01:80:c2:00:00:00 to 0f, as reserved", async () => {

@@ -71,12 +71,13 @@ class Pair {
     expected.got = [];
   }
 
-  check(): void {
+  async check(): Promise<void> {
     for (const [port, { drops }] of this.model.ports) {
       this.drain(port);
       expect(this.real.drops(NAMES[port])).toEqual(drops);
     }
-    const table = this.real.api.fdb().entries.map((entry) => [entry.mac, `${entry.port} ${entry.static}`] as const);
+    const { entries } = await this.real.api.fdb();
+    const table = entries.map((entry) => [entry.mac, `${entry.port} ${entry.static}`] as const);
     const expected = [...this.model.stations].map(([at, it]) => [at, `${NAMES[it.port]} ${it.static}`] as const);
     expect(Object.fromEntries(table)).toEqual(Object.fromEntries(expected));
   }
@@ -92,7 +93,7 @@ test(
         const pair = new Pair(real);
         for (const [port] of NAMES.entries()) await pair.apply({ do: "add", port, like: port % PORTS.length });
         for (const step of steps) await pair.apply(step);
-        pair.check();
+        await pair.check();
       } finally {
         await real.api.close();
       }

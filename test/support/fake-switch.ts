@@ -136,10 +136,18 @@ export class FakeSwitch implements SwitchApi {
     return [...this.#ports.values()];
   }
 
-  fdb(portName?: string, vlan?: number): FdbInfo {
-    const entries = [...this.entries.values()].filter(
+  #addresses(portName?: string, vlan?: number) {
+    return [...this.entries.values()].filter(
       (it) => (portName ?? it.port) === it.port && (vlan ?? it.vlan) === it.vlan,
     );
+  }
+
+  async fdbLearned(): Promise<Map<number, number>> {
+    return new Map();
+  }
+
+  async fdb(portName?: string, vlan?: number): Promise<FdbInfo> {
+    const entries = this.#addresses(portName, vlan);
     const { macLimit, ageingS } = this.settings;
     return { entries, limit: macLimit, ageingS, counters: { learned: 0, moved: 0, evicted: 0, aged: 0 } };
   }
@@ -154,7 +162,7 @@ export class FakeSwitch implements SwitchApi {
   }
 
   fdbFlush(portName?: string, vlan?: number): number {
-    const gone = this.fdb(portName, vlan).entries.filter((entry) => !entry.static);
+    const gone = this.#addresses(portName, vlan).filter((entry) => !entry.static);
     for (const { mac } of gone) this.entries.delete(mac);
     return gone.length;
   }

@@ -80,8 +80,8 @@ function portPolicy(running: Running, name: string): Result<"port.policy"> {
   return { settings: wordPieces(portPolicyWords(policy)) };
 }
 
-function vlans(running: Running, id: number | undefined): Result<"vlan.show"> {
-  const facts = factsOf(running);
+async function vlans(running: Running, id: number | undefined): Promise<Result<"vlan.show">> {
+  const facts = await factsOf(running);
   const infos = id === undefined ? vlanInfos(facts) : [vlanInfo(mustBeVlan(id), facts)];
   return {
     vlans: infos.map(({ members: _, ...info }) => info),
@@ -98,11 +98,8 @@ function mustBeVlan(id: number): number {
   );
 }
 
-function factsOf({ api, config }: Running): VlanFacts {
-  const learned = new Map<number, number>();
-  for (const { static: pinned, vlan = 0 } of api.fdb().entries) {
-    if (!pinned) learned.set(vlan, (learned.get(vlan) ?? 0) + 1);
-  }
+async function factsOf({ api, config }: Running): Promise<VlanFacts> {
+  const learned = await api.fdbLearned();
   return {
     ports: new Map([...config.ports].map(([name, { policy }]) => [name, policy?.vlan])),
     vlans: config.vlans,

@@ -72,7 +72,10 @@ for (const cpus of [undefined, [-1, -1]]) {
     await it.settled();
     await loop.turns(3);
     await it.settled();
-    await until("addresses to be forgotten", () => it.api.fdb().entries.every((entry) => entry.port === "c"));
+    await until("addresses to be forgotten", async () => {
+      const { entries } = await it.api.fdb();
+      return entries.every((entry) => entry.port === "c");
+    });
     it.drain("c");
     it.drain("d");
     it.send("c", frame(BROADCAST, mac(1)));
@@ -163,7 +166,7 @@ test("a port's address in probes is its own, and learned nowhere", async () => {
   expect(source(a)).not.toBe(source(b));
   it.send("a", a);
   await untilBlocked(it);
-  expect(it.api.fdb().entries).toEqual([]);
+  expect((await it.api.fdb()).entries).toEqual([]);
 });
 
 test("without guarded ports nothing is sent", async () => {

@@ -44,7 +44,7 @@ test("a frame of a VLAN, with the tags that ports want", async () => {
     },
   });
   // Nothing was sent, learned or counted by that.
-  expect(it.api.fdb().entries).toEqual([]);
+  expect((await it.api.fdb()).entries).toEqual([]);
   expect(it.api.stats().totals.rxFrames).toBe(0);
   it.send("a", sent);
   expect(await it.receive("b", 1)).toEqual([sent]);
