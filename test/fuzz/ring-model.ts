@@ -127,6 +127,8 @@ export interface ModelFrame {
   header: number[];
   /** Pieces that the frame is handed on in. */
   pieces: number;
+  /** Some of it lies in its ring's own used entries: what it says there hangs on when the device publishes, which is up to the device. */
+  ofUsed: boolean;
 }
 
 export type Counts = Record<string, number>;
@@ -191,7 +193,9 @@ function fetchOne(memory: ModelMemory, ring: ModelRing, head: number, forms: For
   const bytes = all.slice(HEADER_SIZE);
   const told = readHeader(header, bytes.length, forms);
   if (told === undefined) return "bad_header";
-  return { bytes, header: told, pieces: handedOn(pieces.map(({ length }) => length)) };
+  const usedEnd = ring.used + 4 + ring.size * 8;
+  const ofUsed = pieces.some(({ address, length }) => address < usedEnd && address + length > ring.used);
+  return { bytes, header: told, pieces: handedOn(pieces.map(({ length }) => length)), ofUsed };
 }
 
 /** How many pieces are left when the header is gone, and the frame's start is together. */
