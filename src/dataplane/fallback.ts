@@ -26,6 +26,8 @@ export class Fallback {
   readonly segments = new Segments();
   readonly all = Int32Array.from({ length: BURST }, (_, i) => i);
   readonly plain = new Int32Array(BURST);
+  /** Bytes that went this way; whoever charges for them (breathe.ts) begins anew with 0. */
+  bytes = 0;
   readonly window: number;
   private readonly address = mapAnonymous(SLOT_SIZE * BURST);
 
@@ -89,6 +91,7 @@ function flush(fallback: Fallback, lane: Lane): void {
 
 /** Copies frame `i` into slot `k`. */
 function linearise(fallback: Fallback, batch: Batch, i: number, k: number): boolean {
+  fallback.bytes += batch.length[i];
   const pool = batch.pool;
   const end = batch.first[i] + batch.segments[i];
   let to = k * SLOT_SIZE;

@@ -41,7 +41,8 @@ function flowHash(windows: WindowTable, batch: Batch, i: number): number {
   }
   let hash = 0;
   if (type === ETHERTYPE_IPV4 && size >= 38) {
-    hash = mix(view.getInt32(at + 26, true) ^ view.getInt32(at + 30, true));
+    // One after the other: pairs of hosts with the same numbers in two networks would all cancel out.
+    hash = mix(mix(view.getInt32(at + 26, true)) ^ view.getInt32(at + 30, true));
     const protocol = view.getUint8(at + 23);
     const plain = view.getUint8(at + 14) === 0x45 && (view.getUint16(at + 20, true) & FRAGMENT_MASK) === 0;
     if (plain && (protocol === 6 || protocol === 17)) hash = mix(hash ^ view.getInt32(at + 34, true));

@@ -15,6 +15,10 @@ export class Tables {
   readonly inLanes: Lane[] = [];
   readonly inPorts = new Int32Array(MAX_LANES);
   readonly inCounters: Float64Array[] = [];
+  /** Breaths so far, from which comes who is first in one: whoever is has the room that receivers have left. */
+  breaths = 0;
+  /** Of each: bytes that its frames took through the fallback, and for which it has not yet waited (breathe.ts). */
+  readonly inDebts = new Float64Array(MAX_LANES);
   /** Lanes of its own that it does not fetch from now; what NICs hold of theirs still has to go back. With their states. */
   readonly idleLanes: Lane[] = [];
   readonly idleStates: Int32Array[] = [];
@@ -104,6 +108,7 @@ export class Tables {
   private rebuild(): void {
     this.inLanes.length = 0;
     this.inCounters.length = 0;
+    this.inDebts.fill(0);
     this.idleLanes.length = 0;
     this.idleStates.length = 0;
     this.floodCount = 0;

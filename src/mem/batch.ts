@@ -11,6 +11,8 @@
 
 /** Frames in one burst. */
 export const BURST = 64;
+/** A burst ends behind the frame that makes it so many bytes: four super-frames, or 64 frames of 4 KiB. Other lanes are waiting. */
+export const BURST_BYTES = 256 << 10;
 /**
  * Slots of a batch whose frames may go out in other forms: BURST + i is frame i as it was received (dataplane/rules/header-arena.ts),
  * and from 2 * BURST on are copies that are cut short (dataplane/bridge/mirror.ts).

@@ -8,7 +8,7 @@
 // outside the table) break the ring.
 
 import { acquire16 } from "../mem/access.ts";
-import { type Batch, BURST, MAX_FRAME, MAX_SEGMENTS, MIN_FRAME, type SegmentList } from "../mem/batch.ts";
+import { type Batch, BURST, BURST_BYTES, MAX_FRAME, MAX_SEGMENTS, MIN_FRAME, type SegmentList } from "../mem/batch.ts";
 import { copyBytes } from "../mem/copy.ts";
 import {
   DROP_BAD_HEADER,
@@ -60,7 +60,7 @@ export class Fetcher {
 }
 
 /**
- * Fetches up to BURST frames into the empty `batch`. Returns how many. The common chain (one descriptor, in one window) is
+ * Fetches up to BURST frames, about BURST_BYTES, into the empty `batch`. Returns how many. The common chain (one descriptor, in one window) is
  * handled in the loop itself: as a function of its own it costs a call per frame, which is a third of a fetch.
  */
 export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
@@ -80,7 +80,7 @@ export function fetchBurst(fetcher: Fetcher, batch: Batch): number {
   let wanted = Math.min(pending, BURST);
   let taken = 0;
   let bytes = 0;
-  for (; taken < wanted; taken++) {
+  for (; taken < wanted && bytes < BURST_BYTES; taken++) {
     const head = avail[2 + (next & mask)];
     if (head >= size) {
       breakRing(fetcher, FAULT_AVAIL_HEAD);

@@ -109,6 +109,14 @@ describe.each([
   });
 });
 
+test("spreads pairs of stations that have the same numbers in two networks", () => {
+  const bytes = changed(tcp(spec4({ payload: pattern(100) })), 26, 10, 1, 0, 0, 10, 2, 0, 0);
+  for (const protocol of [1, 6, 50]) {
+    const pairs = BYTES.map((n) => changed(changed(bytes, 29, n), 33, n)).map((pair) => changed(pair, 23, protocol));
+    expectSpread(pairs, ROUGHLY);
+  }
+});
+
 test("fragments of a datagram stay together: only the first has ports", () => {
   const first = changed(tcp(spec4({ payload: pattern(60) })), 20, 0x20, 0);
   const second = changed(changed(first, 20, 0x00, 0x07), 34, 9, 9, 9, 9);

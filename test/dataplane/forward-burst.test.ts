@@ -215,11 +215,11 @@ describe("a port with several queue pairs", () => {
     port(0);
     const lanes = port(1, 4);
     fdbAddStatic(fdb, macText(mac(2)), 1);
-    const frames = Array.from({ length: BURST }, (_, k) => complete(mac(2), mac(1), { ...flow(k % 16), id: k }));
+    const frames = Array.from({ length: BURST }, (_, k) => complete(mac(2), mac(1), { ...flow(k % 32), id: k }));
     for (const bytes of frames) bench.put(bytes);
     run(0);
     const flows = lanes.map((lane) => new Set(lane.frames.map((bytes) => bytes[29])));
-    expect(flows.reduce((sum, set) => sum + set.size, 0)).toBe(16);
+    expect(flows.reduce((sum, set) => sum + set.size, 0)).toBe(32);
     for (const lane of lanes) {
       expect(lane.frames.length).toBeGreaterThan(0);
       const ids = lane.frames.map((bytes) => bytes[18] * 256 + bytes[19]);

@@ -195,6 +195,20 @@ test("a broken chain ends its burst, so that many of them cost other ports no mo
   expect(hostile.reasons).toEqual({ desc_address: 5 });
 });
 
+test("long frames end their burst sooner: other ports wait for bytes, not for frames", () => {
+  const rig = newRig();
+  const [sender, peer] = [rig.guest({ size: SIZE, regions: [{ guest: BASE, size: MIB }] }), rig.guest()];
+  const data = sender.alloc(12 + 60_000);
+  for (let n = 0; n < 7; n++) {
+    sender.descriptor(sender.transmitq, BAD + n, data, 12 + 60_000, 0);
+    sender.transmitq.push(BAD + n);
+  }
+  sender.transmitq.publish();
+  // The fifth makes it more than 256 KiB.
+  expect(Array.from({ length: 3 }, () => rig.move(sender, peer))).toEqual([5, 2, 0]);
+  expect(peer.reasons).toEqual({ no_buffer: 7 });
+});
+
 for (const { counter, breaks } of rules) {
   for (const [name, setup] of Object.entries(breaks)) {
     test(`${name} counts as ${counter} and harms no other frame`, () => {

@@ -8,7 +8,7 @@
 // checked against its window first. Several workers may write to one queue: the kernel takes whole frames, so there is no
 // lock, and each has an arena of its own. Built by lane.ts.
 
-import { type Batch, BURST, MAX_FRAME, MIN_FRAME, OFFLOAD_ALL, OFFLOAD_CSUM } from "../../mem/batch.ts";
+import { type Batch, BURST, BURST_BYTES, MAX_FRAME, MIN_FRAME, OFFLOAD_ALL, OFFLOAD_CSUM } from "../../mem/batch.ts";
 import {
   DROP_BAD_HEADER,
   DROP_LINK_DOWN,
@@ -117,7 +117,7 @@ function fetchFrames(lane: TapQueue, batch: Batch): number {
   let taken = 0;
   let bytes = 0;
   const wanted = lane.wanted;
-  for (; taken < wanted; taken++) {
+  for (; taken < wanted && bytes < BURST_BYTES; taken++) {
     const size = readAt(fd, address + at, FRAME_ROOM);
     if (size <= 0) break;
     const length = size - NET_HEADER_SIZE;
@@ -146,7 +146,8 @@ function fetchFrames(lane: TapQueue, batch: Batch): number {
     batch.count = i + 1;
     at += (size + 63) & ~63;
   }
-  lane.wanted = taken === wanted ? Math.min(BURST, wanted * 2) : Math.max(1, taken);
+  const isFull = taken === wanted || bytes >= BURST_BYTES;
+  lane.wanted = isFull ? Math.min(BURST, wanted * 2) : Math.max(1, taken);
   counters[RX_FRAMES] += taken;
   counters[RX_BYTES] += bytes;
   return batch.count;
