@@ -135,6 +135,33 @@ test("frames that a rule logs are in the log, with names", async () => {
   }
 });
 
+test("of a flood that a rule logs, the log has a hundred frames a second, and how many more they were", async () => {
+  let entries = 0;
+  let lost = 0;
+  const info = (_: object, message: string) => {
+    if (message === "a rule logged a frame") entries++;
+  };
+  const warn = (facts: object, message: string) => {
+    if (message === "rules logged more frames than could be taken") lost += (facts as { lost: number }).lost;
+  };
+  const api = await createSwitch({}, { info, warn, error() {} });
+  try {
+    const it = new MemorySwitch(api);
+    await it.add("a");
+    await add(it, "log");
+    for (let n = 0; n < 250; n++) it.send("a", frame(BROADCAST, mac(1)));
+    // All within two seconds of the switch, or three.
+    await until("every frame to be told of", () => entries + lost === 250);
+    expect(lost).toBeGreaterThan(0);
+    expect(entries).toBeGreaterThanOrEqual(100);
+    it.send("a", frame(BROADCAST, mac(1)));
+    const before = entries;
+    await until("the next one", () => entries === before + 1);
+  } finally {
+    await api.close();
+  }
+});
+
 describe("a trace says what then happens to the frame", () => {
   const cases: [string, string[], Uint8Array, object][] = [
     ["no rule: the unknown is flooded", [], frame(mac(9), mac(1)), { do: "send", ports: ["b", "c"], mirrors: [] }],
