@@ -61,7 +61,7 @@ function addAdd(rule: Command): void {
     const text = formatRule(withId(await readText(words.join(" ")), id));
     await ask(options, async (client) => {
       const { rule } = await client.request("rule.add", { rule: text });
-      if (options.json) printJson(await withObject(rule));
+      if (options.json) printJson((await withObjects([rule]))[0]);
       else print(`rule ${rule.id}\n`);
     });
   });
@@ -135,7 +135,7 @@ function addTest(rule: Command): void {
 function showRules(options: AskOptions): Promise<void> {
   return ask(options, async (client) => {
     const { rules } = await client.request("rule.list", {});
-    if (options.json) printJson(await Promise.all(rules.map(withObject)));
+    if (options.json) printJson(await withObjects(rules));
     else print(ruleTable(rules));
   });
 }
@@ -146,9 +146,14 @@ async function readText(text: string): Promise<NamedRule> {
 }
 
 /** `rule`: the same as an object, as TOML and JSON have it, with its id: `rule replace -f` takes it. */
-async function withObject<R extends { id: number; text: string }>(info: R): Promise<R & { rule: object }> {
-  const [{ ruleToObject }, rule] = await Promise.all([import("../control/rules/rule-object.ts"), readText(info.text)]);
-  return { ...info, rule: ruleToObject({ ...rule, id: info.id }) };
+async function withObjects<R extends { id: number; text: string }>(
+  rules: readonly R[],
+): Promise<(R & { rule: object })[]> {
+  const [{ ruleToObject }, { parseRule }] = await Promise.all([
+    import("../control/rules/rule-object.ts"),
+    import("../control/rules/parse-rule.ts"),
+  ]);
+  return rules.map((info) => ({ ...info, rule: ruleToObject({ ...parseRule(info.text), id: info.id }) }));
 }
 
 function withId(rule: NamedRule, word: string | undefined): NamedRule {

@@ -14,7 +14,7 @@ import type { PortChanges, SwitchSettings } from "./api.ts";
 import { type Config, DEFAULTS, type PortConfig } from "./config.ts";
 import { policyOf } from "./config-policy.ts";
 import type { NamedPolicy } from "./policy/named-policy.ts";
-import { ruleText } from "./rules/rule-numbers.ts";
+import { ruleText } from "./rules/format-rule.ts";
 import type { RuleChange } from "./rules/rules-api.ts";
 import { formatUri, type Kinds } from "./uri.ts";
 

@@ -3,7 +3,7 @@
 /** At a time. Who waits behind a request of another client does not notice. */
 const TURN_MS = 5;
 /** A look at the clock costs as much as some items. */
-const LOOK_EVERY = 64;
+const LOOK_EVERY = 16;
 
 /** Takes `items` one after the other and gives them in pieces; between two pieces others have their turn, so `items` may find that things changed. */
 export async function* inTurns<T>(items: Iterable<T>): AsyncGenerator<T[]> {

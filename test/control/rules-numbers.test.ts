@@ -2,9 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { ruleText } from "../../src/control/rules/format-rule.ts";
 import type { NamedRule } from "../../src/control/rules/named-rule.ts";
 import { parseRule } from "../../src/control/rules/parse-rule.ts";
-import { numberRules, RULE_ID_MAX, ruleText } from "../../src/control/rules/rule-numbers.ts";
+import { numberRules, RULE_ID_MAX } from "../../src/control/rules/rule-numbers.ts";
 import type { TableRule } from "../../src/control/rules/rules-api.ts";
 import { RingyardError } from "../../src/core/errors.ts";
 

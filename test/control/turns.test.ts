@@ -34,7 +34,7 @@ test("what takes long comes in pieces, whole and in order, and others have their
   const pieces = await piecesOf(slow(1000));
   ended = true;
   expect(pieces.flat()).toEqual(Array.from({ length: 1000 }, (_, n) => n));
-  // A tenth of a second's work, in pieces of 5 ms and of 64 items.
+  // A tenth of a second's work, in pieces of 5 ms and of 16 items.
   expect(pieces.length).toBeGreaterThan(10);
   expect(turns).toBeGreaterThanOrEqual(pieces.length - 1);
 });

@@ -9,6 +9,7 @@ import { listed } from "../listed.ts";
 import { suggest } from "../nearest.ts";
 import { nameAdvice, portName, shortText } from "../options.ts";
 import type { Running } from "../running.ts";
+import { inTurns } from "../turns.ts";
 import { knownWords, mustRead } from "./change-words.ts";
 import { MIRROR_KEYS, mirrorWords, portsOfMirror, readMirror } from "./mirror-policy.ts";
 import type { MirrorInfo, PolicyOperations } from "./policy-api.ts";
@@ -48,7 +49,7 @@ type PolicyCalls = { [O in PolicyOperation]: (args: PolicyOperations[O]["args"])
 
 export function policyCalls(running: Running): PolicyCalls {
   return {
-    "policy.show": () => ({ policies: configParts(configData(running.config)).policies }),
+    "policy.show": () => ({ policies: configParts(configData({ ...running.config, rules: [] })).policies }),
     "port.policy": ({ name }) => portPolicy(running, name),
     "vlan.show": ({ id }) => vlans(running, id),
     "vlan.set": async ({ id, settings }) => {
@@ -82,11 +83,14 @@ function portPolicy(running: Running, name: string): Result<"port.policy"> {
 
 async function vlans(running: Running, id: number | undefined): Promise<Result<"vlan.show">> {
   const facts = await factsOf(running);
-  const infos = id === undefined ? vlanInfos(facts) : [vlanInfo(mustBeVlan(id), facts)];
-  return {
-    vlans: infos.map(({ members: _, ...info }) => info),
-    members: infos.flatMap(({ id, members }) => members.map((member) => ({ vlan: id, ...member }))),
-  };
+  const result: Result<"vlan.show"> = { vlans: [], members: [] };
+  for await (const piece of inTurns(id === undefined ? vlanInfos(facts) : [vlanInfo(mustBeVlan(id), facts)])) {
+    for (const { members, ...info } of piece) {
+      result.vlans.push(info);
+      for (const member of members) result.members.push({ vlan: info.id, ...member });
+    }
+  }
+  return result;
 }
 
 function mustBeVlan(id: number): number {

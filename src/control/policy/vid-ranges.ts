@@ -31,8 +31,18 @@ export function isAllVids(ranges: readonly VidRange[]): boolean {
   return ranges.length === 1 && ranges[0][0] === VID_MIN && ranges[0][1] === VID_MAX;
 }
 
+/** By halves: ranges ascend. */
 export function hasVid(ranges: readonly VidRange[], vid: number): boolean {
-  return ranges.some(([first, last]) => first <= vid && vid <= last);
+  let from = 0;
+  let end = ranges.length;
+  while (from < end) {
+    const middle = (from + end) >> 1;
+    const [first, last] = ranges[middle];
+    if (vid < first) end = middle;
+    else if (vid > last) from = middle + 1;
+    else return true;
+  }
+  return false;
 }
 
 function joined(ranges: [number, number][]): VidRange[] {

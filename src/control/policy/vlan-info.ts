@@ -45,8 +45,8 @@ export interface VlanFacts {
 const TPID_8021AD = 0x88a8;
 
 /** VLAN 0, of a switch without VLANs, only where something is said of it or asked for. */
-export function vlanInfos(facts: VlanFacts): VlanInfo[] {
-  return [...idsOf(facts)].sort((a, b) => a - b).map((id) => vlanInfo(id, facts));
+export function* vlanInfos(facts: VlanFacts): Generator<VlanInfo> {
+  for (const id of [...idsOf(facts)].sort((a, b) => a - b)) yield vlanInfo(id, facts);
 }
 
 export function vlanInfo(id: number, { ports, vlans, ageingS, learned, directed }: VlanFacts): VlanInfo {
@@ -62,7 +62,7 @@ export function vlanInfo(id: number, { ports, vlans, ageingS, learned, directed 
 
 function idsOf({ ports, vlans, learned }: VlanFacts): Set<number> {
   const ids = new Set<number>([...vlans.keys(), ...learned.keys()]);
-  if (![...ports.values()].some((said) => said !== undefined)) return without(ids, (id) => !vlans.has(id));
+  if (!hasVlans(ports)) return without(ids, (id) => !vlans.has(id));
   for (const said of ports.values()) {
     if (said === undefined) ids.add(VID_DEFAULT);
     else if (said.mode !== "trunk") ids.add(said.vid);
@@ -81,13 +81,19 @@ function without(ids: ReadonlySet<number>, out: (id: number) => boolean): Set<nu
 }
 
 function membersOf(id: number, ports: VlanFacts["ports"]): VlanMember[] {
-  const hasVlans = [...ports.values()].some((said) => said !== undefined);
-  return [...ports].flatMap(([port, said]) => {
-    // Without VLANs all frames are of VLAN 0, and every port has them.
-    const membership = said ?? { mode: "access", vid: hasVlans ? VID_DEFAULT : 0 };
-    const member = memberOf(id, membership);
-    return member === undefined ? [] : [{ port, ...member }];
-  });
+  // Without VLANs all frames are of VLAN 0, and every port has them.
+  const plain: VlanMembership = { mode: "access", vid: hasVlans(ports) ? VID_DEFAULT : 0 };
+  const members: VlanMember[] = [];
+  for (const [port, said] of ports) {
+    const member = memberOf(id, said ?? plain);
+    if (member !== undefined) members.push({ port, ...member });
+  }
+  return members;
+}
+
+function hasVlans(ports: VlanFacts["ports"]): boolean {
+  for (const said of ports.values()) if (said !== undefined) return true;
+  return false;
 }
 
 function memberOf(id: number, membership: VlanMembership): Omit<VlanMember, "port"> | undefined {

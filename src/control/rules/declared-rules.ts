@@ -10,10 +10,10 @@ import { RingyardError } from "../../core/errors.ts";
 import { word } from "../../core/quote.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import type { Config } from "../config.ts";
+import { ruleText } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
 import { namesIn } from "./resolve.ts";
 import { replacedFacts } from "./rule-info.ts";
-import { ruleText } from "./rule-numbers.ts";
 import type { RuleChange, RulesApi, TableRule } from "./rules-api.ts";
 
 /** What a replacement of all rules led to. */

@@ -7,9 +7,9 @@ import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { RuleLimitError } from "../../dataplane/rules/rule-limit.ts";
 import { listed } from "../listed.ts";
 import { suggest } from "../nearest.ts";
+import { ruleText } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { RuleEntry } from "./rule-entry.ts";
-import { ruleText } from "./rule-numbers.ts";
 import type { AbsentPorts } from "./rules-api.ts";
 
 /** A rule's text goes over the control socket in one frame (control/frame.ts), with what is said of it. */

@@ -3,9 +3,9 @@
 // stand for the same numbers stays the same object, over changes of other rules and of other ports. Control thread.
 
 import type { Rule } from "../../dataplane/rules/rule.ts";
+import { ruleText } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
 import { namesIn, type RuleLookup } from "./resolve.ts";
-import { ruleText } from "./rule-numbers.ts";
 import { resolveWithoutAbsent } from "./rule-waiting.ts";
 import type { TableRule } from "./rules-api.ts";
 

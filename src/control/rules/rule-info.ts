@@ -3,11 +3,11 @@
 import type { MeterCounters } from "../../dataplane/rules/plan-builder.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import type { RuleCounters } from "../../dataplane/rules/table.ts";
+import { ruleText } from "./format-rule.ts";
 import { formatBurst, formatRate } from "./meter-spec.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { RuleLookup } from "./resolve.ts";
 import type { RuleEntry } from "./rule-entry.ts";
-import { ruleText } from "./rule-numbers.ts";
 import { waitsFor } from "./rule-waiting.ts";
 import type { MeterInfo, RuleInfo, RuleSet } from "./rules-api.ts";
 

@@ -9,25 +9,12 @@
 // behind the others. An id that the switch gave is never given again while it runs.
 
 import { RingyardError } from "../../core/errors.ts";
-import { formatRule } from "./format-rule.ts";
+import { ruleText } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { TableRule } from "./rules-api.ts";
 
 /** A rule's id is below 2^31 (dataplane/rules/rule.ts). */
 export const RULE_ID_MAX = 2 ** 31 - 1;
-
-/** Thousands of rules are compared by their texts again and again, and never change. */
-const texts = new WeakMap<NamedRule, string>();
-
-/** The text of a rule without its id: rules that say the same have the same. */
-export function ruleText(rule: NamedRule): string {
-  let text = texts.get(rule);
-  if (text === undefined) {
-    text = formatRule({ ...rule, id: undefined });
-    texts.set(rule, text);
-  }
-  return text;
-}
 
 /** What `RulesApi.number` says; `greatest` is the greatest id that is there or was given. Throws EXISTS and LIMIT. */
 export function numberRules(

@@ -8,10 +8,10 @@ import { MAX_FRAME } from "../../mem/batch.ts";
 import { shortText } from "../options.ts";
 import type { FrameArgs, MeterArgs, Operations } from "../protocol.ts";
 import type { Running } from "../running.ts";
+import { ruleText } from "./format-rule.ts";
 import { meterFromObject } from "./meter-spec.ts";
 import type { NamedRule } from "./named-rule.ts";
 import { parseRule } from "./parse-rule.ts";
-import { ruleText } from "./rule-numbers.ts";
 import type { FrameSample } from "./rules-api.ts";
 import { RuleSyntaxError } from "./syntax-error.ts";
 

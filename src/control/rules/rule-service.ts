@@ -12,6 +12,7 @@ import { RingyardError } from "../../core/errors.ts";
 import type { MeterSpec, Rule } from "../../dataplane/rules/rule.ts";
 import type { RuleTable } from "../../dataplane/rules/table.ts";
 import type { SwitchLog } from "../api.ts";
+import { ruleText } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { RuleLookup } from "./resolve.ts";
 import {
@@ -26,7 +27,7 @@ import {
 } from "./rule-checks.ts";
 import { lookupOf, RuleEntry } from "./rule-entry.ts";
 import { logged, meterInfo, meterText, replacedFacts, ruleInfo } from "./rule-info.ts";
-import { freshId, numberRules, ruleText } from "./rule-numbers.ts";
+import { freshId, numberRules } from "./rule-numbers.ts";
 import { inOrder, withEntry } from "./rule-order.ts";
 import { testRule } from "./rule-test.ts";
 import type {
@@ -152,7 +153,7 @@ export class RuleService implements RulesApi {
       const meters = known
         ? this.#meters.map((old) => (old.name === meter.name ? meter : old))
         : [...this.#meters, meter];
-      await this.#put({ rules: this.#entries, meters }, "refuse");
+      await this.#run(this.#entries, meters);
       this.log?.info({ meter: meter.name, ...meterText(meter) }, "meter set");
       return this.#meterInfo(meter);
     });
@@ -164,7 +165,7 @@ export class RuleService implements RulesApi {
       if (meters.length === this.#meters.length) throw noMeter(name, this.#meters);
       const users = this.#users(name);
       if (users.length > 0) throw meterInUse(name, users);
-      await this.#put({ rules: this.#entries, meters }, "refuse");
+      await this.#run(this.#entries, meters);
       this.log?.info({ meter: name }, "meter deleted");
     });
   }

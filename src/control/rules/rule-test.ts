@@ -9,10 +9,9 @@
 import { fieldValue, fullMask } from "../../dataplane/rules/fields.ts";
 import { HEADER_BYTES, KEY_WORDS } from "../../dataplane/rules/key.ts";
 import { parseKey } from "../../dataplane/rules/parse.ts";
-import { formatMatch } from "./format-rule.ts";
+import { formatMatch, ruleText } from "./format-rule.ts";
 import { fits } from "./layout.ts";
 import type { NamedConstraint, NamedRule } from "./named-rule.ts";
-import { ruleText } from "./rule-numbers.ts";
 import type { FrameSample, RuleTest } from "./rules-api.ts";
 
 /** `port`: where the frame came in. */

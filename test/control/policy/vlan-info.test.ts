@@ -53,8 +53,8 @@ test("VLANs are there by a port, a setting or an address; a trunk of all names n
     { a: { vlan: 10 }, b: { trunk: "all", native: 7 } },
     { vlans: new Map([[50, vlan]]), learned: new Map([[60, 3]]) },
   );
-  expect(vlanInfos(it).map(({ id }) => id)).toEqual([7, 10, 50, 60]);
-  const [, , fifty, sixty] = vlanInfos(it);
+  expect([...vlanInfos(it)].map(({ id }) => id)).toEqual([7, 10, 50, 60]);
+  const [, , fifty, sixty] = [...vlanInfos(it)];
   expect(fifty).toMatchObject({ ageingS: 9, learning: false, suppress: ["arp"], macs: 0, directed: 100 });
   expect(sixty).toMatchObject({ ageingS: 300, learning: true, suppress: [], macs: 3 });
   expect(sixty.members).toEqual([{ port: "b", mode: "trunk", leaves: "tagged" }]);
@@ -62,8 +62,8 @@ test("VLANs are there by a port, a setting or an address; a trunk of all names n
 
 test("a switch without VLANs has VLAN 0, if it is asked for", () => {
   const it = facts({ a: {}, b: {} }, { learned: new Map([[0, 5]]) });
-  expect(vlanInfos(it)).toEqual([]);
+  expect([...vlanInfos(it)]).toEqual([]);
   expect(vlanInfo(0, it)).toMatchObject({ macs: 5, members: [{ port: "a" }, { port: "b" }] });
   const vlan = { vid: 0, learning: true, suppressArp: true, suppressNd: true };
-  expect(vlanInfos({ ...it, vlans: new Map([[0, vlan]]) })).toMatchObject([{ id: 0, suppress: ["arp", "nd"] }]);
+  expect([...vlanInfos({ ...it, vlans: new Map([[0, vlan]]) })]).toMatchObject([{ id: 0, suppress: ["arp", "nd"] }]);
 });
