@@ -60,6 +60,14 @@ function device({ path, queues = 1, server = false, virtio }: ClientPort, index:
   return `--vdev=net_virtio_user${index},path=${path}${mode},queues=${queues},queue_size=1024,mac=${CLIENT_MACS[index]},${form}`;
 }
 
+/** What other threads of testpmd print, also between two characters of the prompt, which it writes one by one. */
+const NEWS = /vhost_user_\w+\(\): [^\n]*\n|\nPort \d+: link state change event\n/g;
+
+/** Its output without that: whole prompts. */
+export function withoutNews(output: string): string {
+  return output.replace(NEWS, "");
+}
+
 export class DpdkClient {
   private asked = 0;
 
@@ -120,7 +128,7 @@ export class DpdkClient {
     this.program.write(`${mark}\n${line}\n`);
     const since = new RegExp(`${mark}\\s([^]*)$`);
     const answered = () => {
-      const text = since.exec(this.output)?.[1];
+      const text = since.exec(withoutNews(this.output))?.[1];
       return text !== undefined && answer.test(text) ? text : undefined;
     };
     return await until(`an answer to "${line}"`, answered, { context: () => this.output });

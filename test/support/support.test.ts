@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { withoutNews } from "./dpdk.ts";
 import { type Holdings, heldDifference, holdings } from "./leaks.ts";
 import { requireNamespaces, useNamespaces } from "./netns.ts";
 import { run, useProcesses } from "./process.ts";
@@ -86,6 +87,19 @@ describe("useCleanup", () => {
       expect(existsSync(made)).toBe(false);
     });
   }
+});
+
+test("testpmd's prompt is found between the news of other threads", () => {
+  const output = [
+    "Done.\nt\nPort 1: link state change event\n",
+    "vhost_user_update_link_state(): virtio-user port 1 is down\n",
+    "evhost_user_update_link_state(): virtio-user port 0 is down\n",
+    "\nPort 0: link state change event\n",
+    "stpvhost_user_server_disconnect(): (/tmp/a) Expected valid Vhost FD\n",
+    "mvhost_user_server_disconnect(): (/tmp/b) Expected valid Vhost FD\nd> ",
+  ];
+  expect(withoutNews(output.join(""))).toBe("Done.\ntestpmd> ");
+  expect(withoutNews("RX-packets: 40800\ntestpmd> ")).toBe("RX-packets: 40800\ntestpmd> ");
 });
 
 describe("holdings", () => {
