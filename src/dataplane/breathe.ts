@@ -1,7 +1,7 @@
 // HOT
-// One turn of a worker: a burst from every lane, and what waited for its turn at a port with a shape.
+// One turn of a worker: a burst from every lane that owes nothing, and what waited for its turn at a port with a shape.
 //
-//   for each lane: fetch a burst -> forward (by the plan's rules, if there is one) -> release (of what no NIC still reads)
+//   for each lane, another one first each time: fetch a burst -> forward (by the plan's rules, if there is one) -> release (of what no NIC still reads)
 //
 // Called by the worker's loop (worker.ts), and by benches that want a turn without its thread.
 
@@ -73,13 +73,15 @@ export function breatheOnce(
 /**
  * Returns how many frames came. Each lane is first as often as any other, and before its neighbours as often as behind them: from a first
  * one up, then from that one down, then from the next. One whose burst was converted for its receivers, which takes up to
- * a thousand times as long as others (a super-frame that floods to ports without TSO), then waits until the others have had as much
- * time, or nobody else has anything: a guest that sends such frames takes a worker's time from nobody.
+ * a thousand times as long as others (a super-frame that floods to ports without TSO), then waits until the others have had about as much
+ * time, or nobody else has anything.
  */
 function serveLanes(tables: Tables, fallback: Fallback): number {
   const { batch, inDebts, inLanes: lanes } = tables;
   let fetched = 0;
   let owing = false;
+  // What left by queues since the last breath is nobody's here.
+  fallback.bytes = 0;
   const count = lanes.length;
   if (count === 0) return 0;
   tables.breaths = (tables.breaths + 1) & 0xffffff;
@@ -128,8 +130,6 @@ function finishBreath(tables: Tables, fallback: Fallback): number {
   if (tables.queues !== null) {
     enterStage(STAGE_CLASSIFY);
     sent = drainQueues(tables, fallback, tables.queues);
-    // Nobody's: their bursts are over.
-    fallback.bytes = 0;
   }
   const lanes = tables.idleLanes;
   if (lanes.length > 0) {

@@ -1,4 +1,4 @@
-// What one worker knows: its lanes, by the port they lead to and in the order it serves them. Changed between two bursts
+// What one worker knows: its lanes, by the port they lead to, and whose turn it is. Changed between two bursts
 // (cold, by the mailbox), read by the hot files.
 
 import { Batch, BURST, BURST_FORMS } from "../mem/batch.ts";

@@ -152,7 +152,7 @@ test("of a flood that a rule logs, the log has a hundred frames a second, and ho
     for (let n = 0; n < 250; n++) it.send("a", frame(BROADCAST, mac(1)));
     // All within two seconds of the switch, or three.
     await until("every frame to be told of", () => entries + lost === 250);
-    expect(lost).toBeGreaterThan(0);
+    expect(lost).toBeGreaterThanOrEqual(50);
     expect(entries).toBeGreaterThanOrEqual(100);
     it.send("a", frame(BROADCAST, mac(1)));
     const before = entries;

@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { inTurns } from "../../src/control/turns.ts";
+import { turnsWhile } from "../support/turns.ts";
 
 async function piecesOf<T>(items: Iterable<T>): Promise<T[][]> {
   const pieces: T[][] = [];
@@ -24,15 +25,7 @@ test("what is soon done is one piece, also where there is nothing", async () => 
 });
 
 test("what takes long comes in pieces, whole and in order, and others have their turns between them", async () => {
-  let turns = 0;
-  let ended = false;
-  const other = () => {
-    turns++;
-    if (!ended) setImmediate(other);
-  };
-  setImmediate(other);
-  const pieces = await piecesOf(slow(1000));
-  ended = true;
+  const { result: pieces, turns } = await turnsWhile(() => piecesOf(slow(1000)));
   expect(pieces.flat()).toEqual(Array.from({ length: 1000 }, (_, n) => n));
   // A tenth of a second's work, in pieces of 5 ms and of 16 items.
   expect(pieces.length).toBeGreaterThan(10);
