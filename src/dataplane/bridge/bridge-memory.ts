@@ -2,6 +2,7 @@
 //
 //   token buckets (rules/meter.ts), BUCKETS_PER_PORT for each port, shared | per worker: a row of counters for each bucket
 //   | probes of the loop guard, shared | neighbours (neighbours.ts), shared | per worker: for each VLAN how many requests were directed
+//   | for each port: workers' shares of its tokens (queue-shares.ts)
 //
 // A bucket's place is fixed by its port and purpose, so nothing is given out or taken back; an empty one fills itself when it is met
 // first. Pages that nobody uses are never touched. Control thread; workers make their own views by `bridgeMemoryLayout`.
@@ -13,6 +14,7 @@ import { MAX_PORTS } from "../shared.ts";
 import { PROBES_SIZE, Probes } from "./loop-guard.ts";
 import { NEIGHBOURS_SIZE, seedNeighbours } from "./neighbours.ts";
 import { TOKEN_WORDS } from "./probe.ts";
+import { sharesSize } from "./queue-shares.ts";
 
 // Purposes of a port's buckets.
 export const BUCKET_POLICE = 0;
@@ -57,6 +59,7 @@ export interface BridgeMemoryLayout {
   probes: Place;
   neighbours: Place;
   directed: Place;
+  shares: Place;
 }
 
 export function bridgeMemoryLayout(workers: number, worker: number): BridgeMemoryLayout {
@@ -67,7 +70,8 @@ export function bridgeMemoryLayout(workers: number, worker: number): BridgeMemor
   const neighbours = { at: Math.ceil((probes.at + probes.size) / LINE) * LINE, size: NEIGHBOURS_SIZE };
   const end = neighbours.at + neighbours.size;
   const directed = { at: end + worker * DIRECTED_SIZE, size: DIRECTED_SIZE };
-  return { size: end + workers * DIRECTED_SIZE, buckets, counters, probes, neighbours, directed };
+  const shares = { at: end + workers * DIRECTED_SIZE, size: sharesSize(workers) };
+  return { size: shares.at + shares.size, buckets, counters, probes, neighbours, directed, shares };
 }
 
 /** The bucket of a port for a purpose; its row of counters has the same number. */
@@ -82,7 +86,7 @@ export class BridgeMemory {
   private readonly layouts: BridgeMemoryLayout[];
   private readonly doubles: Float64Array;
 
-  constructor(workers: number) {
+  constructor(readonly workers: number) {
     this.layouts = Array.from({ length: workers }, (_, worker) => bridgeMemoryLayout(workers, worker));
     const { size, neighbours, probes } = this.layouts[0];
     this.address = mapAnonymous(size);
@@ -125,6 +129,9 @@ export class BridgeMemory {
     Atomics.store(this.probes.seen, port, 0);
     const first = bucketOf(port, 0);
     this.doubles.fill(0, (first * BUCKET_SIZE) >> 3, ((first + BUCKETS_PER_PORT) * BUCKET_SIZE) >> 3);
+    const { shares } = this.layouts[0];
+    const share = shares.size / MAX_PORTS;
+    this.doubles.fill(0, (shares.at + port * share) >> 3, (shares.at + (port + 1) * share) >> 3);
     for (const { counters } of this.layouts) {
       const start = (counters.at >> 3) + first * ROW_LENGTH;
       this.doubles.fill(0, start, start + BUCKETS_PER_PORT * ROW_LENGTH);

@@ -14,6 +14,7 @@ import { Probes } from "./loop-guard.ts";
 import { DIRECTION_IN, Mirrors } from "./mirrors.ts";
 import type { BridgePolicy } from "./policy.ts";
 import { Priorities } from "./priority.ts";
+import { Shares } from "./queue-shares.ts";
 import type { EgressQueues } from "./queues.ts";
 import { Reach } from "./reach.ts";
 import { Suppression } from "./suppress.ts";
@@ -33,6 +34,8 @@ export class Bridge {
   readonly reach: Reach;
   /** Policing, storm control and shaping. */
   readonly buckets: Buckets;
+  /** Of shaped ports' tokens. */
+  readonly shares: Shares;
   readonly suppression: Suppression;
   readonly priorities: Priorities;
   /** Null where frames leave all ports at once. */
@@ -67,6 +70,8 @@ export class Bridge {
     this.guards = new Guards(policy);
     this.reach = new Reach(policy);
     this.buckets = new Buckets(policy, buffer, layout);
+    const { shares } = layout;
+    this.shares = new Shares(new Int32Array(buffer, shares.at, shares.size >> 2), memory.workers, worker);
     this.suppression = new Suppression(policy, buffer, layout);
     this.priorities = new Priorities(policy);
     this.probes = new Probes(buffer, layout.probes.at);

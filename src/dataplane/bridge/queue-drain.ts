@@ -13,13 +13,14 @@ import { DROP_LINK_DOWN, DROP_MALFORMED, DROP_QUEUE_FULL } from "../../mem/count
 import { enterStage, STAGE_CLASSIFY, STAGE_COPY } from "../../mem/stages.ts";
 import type { Fallback } from "../fallback.ts";
 import { deliverTo } from "../forward.ts";
-import { beginTurn, msOfBurst, msToTokens, takeTokens } from "../rules/meter.ts";
+import { beginTurn, msOfBurst, msToTokens } from "../rules/meter.ts";
 import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES, ROW_LENGTH } from "../rules/plan-layout.ts";
 import { PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
 import { ROW_WAITING } from "./bridge-memory.ts";
 import { type Priorities, priorityOf } from "./priority.ts";
 import { hasRoom, nextQueue, pushFrame, shiftFrame } from "./queue-order.ts";
+import { joinShares, leaveShares, takeShare } from "./queue-shares.ts";
 import { batchFrame, blocksFor, freeFrame, storedLength, storeFrame } from "./queue-store.ts";
 import type { EgressQueues, PortQueues } from "./queues.ts";
 
@@ -83,7 +84,7 @@ export function drainQueues(tables: Tables, fallback: Fallback, queues: EgressQu
 
 /** Sends what tokens allow, or drops everything where the port is down. Returns how many frames left. */
 export function drainPort(tables: Tables, fallback: Fallback, queues: EgressQueues, port: PortQueues): number {
-  const { batch, leaving, meters } = queues;
+  const { batch, leaving, meters, shares } = queues;
   const { meter, order, store } = port;
   const row = port.row * ROW_LENGTH;
   const before = order.waiting;
@@ -94,10 +95,15 @@ export function drainPort(tables: Tables, fallback: Fallback, queues: EgressQueu
   // In the middle of a burst: others are still to be delivered by its figure.
   const { longest } = tables;
   tables.longest = 0;
+  if (!port.shares && before > 0) {
+    port.shares = true;
+    joinShares(shares, port.port);
+  }
   while (order.waiting > 0) {
     const q = nextQueue(order, store);
     const length = storedLength(store, order.first[q]);
-    if (meter >= 0 && !takeTokens(meters, meter, length)) {
+    const rank = order.isStrict === 0 ? 0 : q;
+    if (meter >= 0 && !takeShare(shares, port.port, meters, meter, length, rank)) {
       port.starved = length;
       break;
     }
@@ -113,6 +119,7 @@ export function drainPort(tables: Tables, fallback: Fallback, queues: EgressQueu
   if (batch.count > 0) sendBatch(tables, fallback, queues, port);
   tables.longest = longest;
   meters.counters[row + ROW_WAITING] = order.waiting;
+  if (order.waiting === 0) endShare(queues, port);
   return before - order.waiting;
 }
 
@@ -135,7 +142,14 @@ export function dropWaiting(tables: Tables, queues: EgressQueues, port: PortQueu
     freeFrame(store, shiftFrame(order, q, length, blocksFor(length)));
     lane[DROP_LINK_DOWN]++;
   }
+  endShare(queues, port);
   queues.meters.counters[port.row * ROW_LENGTH + ROW_WAITING] = 0;
+}
+
+function endShare({ shares }: EgressQueues, port: PortQueues): void {
+  if (!port.shares) return;
+  port.shares = false;
+  leaveShares(shares, port.port);
 }
 
 /**

@@ -6,7 +6,7 @@
 //
 // What may wait is what the rate sends in about QUEUE_MS, doubled, since one queue alone gets half (queue-order.ts): longer queues
 // would only make frames old. But LIMIT_LEAST for slow ports, where a super-frame takes 33 blocks, and LIMIT_MOST, 4 MiB, for fast
-// ones. Workers share a port's tokens and not its queues. Worker threads: cold, but for the fields.
+// ones. Workers share a port's tokens (queue-shares.ts) and not its queues. Worker threads: cold, but for the fields.
 
 import { Batch, BURST } from "../../mem/batch.ts";
 import type { WindowTable } from "../../mem/window.ts";
@@ -16,6 +16,7 @@ import type { Bridge } from "./bridge.ts";
 import { BUCKET_SHAPE, bucketOf } from "./bridge-memory.ts";
 import type { BridgePolicy, PortPolicy, Rate } from "./policy.ts";
 import { QueueOrder, RESERVE_BLOCKS } from "./queue-order.ts";
+import { Shares } from "./queue-shares.ts";
 import { BLOCK_SIZE, QueueStore } from "./queue-store.ts";
 
 const QUEUE_S = 0.1;
@@ -44,6 +45,8 @@ export class PortQueues {
   readonly row: number;
   /** Length of the frame that found no tokens in this breath; 0: none did. */
   starved = 0;
+  /** Whether this worker has a share of the port's tokens now (queue-shares.ts): frames wait here. */
+  shares = false;
 
   constructor(
     windows: WindowTable,
@@ -63,6 +66,7 @@ export class EgressQueues {
   readonly leaving = new Int32Array(BURST);
   /** Of the plan that runs, with the counters of this worker. */
   meters = new Meters(new Float64Array(0), new Int32Array(0), new Float64Array(0), new Float64Array(0));
+  shares = new Shares(new Int32Array(0), 0, 0);
 
   constructor(private readonly windows: WindowTable) {}
 
@@ -80,7 +84,10 @@ export class EgressQueues {
 
   /** Ports go by what `bridge` says from now on. Returns those that it gives no queues any more: what waits there may leave. */
   obey(bridge: Bridge | null): PortQueues[] {
-    if (bridge !== null) this.meters = bridge.buckets.meters;
+    if (bridge !== null) {
+      this.meters = bridge.buckets.meters;
+      this.shares = bridge.shares;
+    }
     const policies = new Map(bridge?.policy.ports.map((policy) => [policy.port, policy]));
     return this.ports.filter((queues) => {
       const policy = policies.get(queues.port);

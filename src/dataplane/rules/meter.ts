@@ -72,8 +72,8 @@ export function passMeter(meters: Meters, m: number, length: number): boolean {
   return passes;
 }
 
-/** The same without counting, for a frame that may ask again. */
-export function takeTokens(meters: Meters, m: number, length: number): boolean {
+/** The same without counting, for a frame that may ask again; so many tokens stay behind in any case. */
+export function takeTokens(meters: Meters, m: number, length: number, left = 0): boolean {
   const { specs, words } = meters;
   const spec = m * METER_LENGTH;
   const bucket = specs[spec + METER_BUCKET] | 0;
@@ -83,16 +83,24 @@ export function takeTokens(meters: Meters, m: number, length: number): boolean {
     fill(meters, bucket, specs[spec + METER_PER_MS], specs[spec + METER_BURST], meters.nowMs);
   }
   const cost = specs[spec + METER_BYTES] === 0 ? 1 : length;
-  return take(words, bucket * BUCKET_WORDS + TOKENS, cost, Math.min(cost, specs[spec + METER_BURST]));
+  return take(words, bucket * BUCKET_WORDS + TOKENS, cost, Math.min(cost, specs[spec + METER_BURST]) + left);
+}
+
+/** Tokens that a frame of `length` bytes takes. */
+export function tokensOf({ specs }: Meters, m: number, length: number): number {
+  return specs[m * METER_LENGTH + METER_BYTES] === 0 ? 1 : length;
+}
+
+/** And those that have to be there for it: a full bucket is enough for any. */
+export function tokensFor(meters: Meters, m: number, length: number): number {
+  return Math.min(tokensOf(meters, m, length), meters.specs[m * METER_LENGTH + METER_BURST]);
 }
 
 /** In how many milliseconds the tokens for a frame of `length` bytes will be there, unless others take them; 0: now. */
 export function msToTokens(meters: Meters, m: number, length: number): number {
   const { specs, words } = meters;
   const spec = m * METER_LENGTH;
-  const cost = specs[spec + METER_BYTES] === 0 ? 1 : length;
-  const missing =
-    Math.min(cost, specs[spec + METER_BURST]) - acquire32(words, specs[spec + METER_BUCKET] * BUCKET_WORDS + TOKENS);
+  const missing = tokensFor(meters, m, length) - acquire32(words, specs[spec + METER_BUCKET] * BUCKET_WORDS + TOKENS);
   return Math.max(0, missing / specs[spec + METER_PER_MS]);
 }
 

@@ -69,6 +69,27 @@ test("two workers share a shape's tokens to the last", async () => {
   expect(await it.receive("b", 70)).toHaveLength(70);
 });
 
+test("two workers share a shape evenly, short frames of one and long ones of the other", async () => {
+  const it = await start({ cpus: [0, 1] }, "a", "c", "b");
+  // Slow enough that queues stay full while this thread does not come.
+  await put(it, { b: { shape: { unit: "bits", rate: 800_000, burst: 2 * 1514 * 8 } } });
+  const sizes = [64, 1514];
+  const got = [0, 0];
+  const enough = () => {
+    for (const [k, name] of ["a", "c"].entries()) {
+      const next = numbered(mac(9), mac(k + 1), k, 0, sizes[k]);
+      for (let n = 0; n < 32 && it.trySend(name, next); n++);
+    }
+    for (const { frame } of it.drain("b")) got[readNumbered(frame)!.sender] += frame.length;
+    return got[0] + got[1] > 60_000;
+  };
+  await until("60 kB at b", enough, { everyMs: 1, context: () => `${got}` });
+  expect(got[0] / (got[0] + got[1])).toBeGreaterThan(0.25);
+  expect(got[1] / (got[0] + got[1])).toBeGreaterThan(0.25);
+  await put(it, {});
+  await it.settled();
+});
+
 describe("what waits", () => {
   test("leaves when its port has no shape any more", async () => {
     const it = await start({}, "a", "b");

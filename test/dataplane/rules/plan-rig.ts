@@ -107,8 +107,8 @@ export class PlanRig {
   readonly fdb = allocateFdb(1024);
   readonly tables = new Tables(this.windows, this.fdb, this.shared.control, this.shared, 0);
   readonly lanes: KeepingLane[] = [];
-  readonly memory = new RuleMemory(1);
-  readonly bridgeMemory = new BridgeMemory(1);
+  readonly memory: RuleMemory;
+  readonly bridgeMemory: BridgeMemory;
   /** Null: frames are forwarded as without rules. */
   plan: Plan | null = null;
   private readonly fallback = new Fallback(this.windows);
@@ -121,8 +121,14 @@ export class PlanRig {
   private readonly window = this.windows.add(this.address, MEMORY_SIZE);
   private used = 0;
 
-  /** With ports 0, 1, ... of these options; as which of a RuleTable's workers. */
-  constructor(ports: readonly PortOptions[], worker = 0) {
+  /** With ports 0, 1, ... of these options; as which of a RuleTable's workers, and with what memory those share, which stays open. */
+  constructor(
+    ports: readonly PortOptions[],
+    worker = 0,
+    private readonly memoryOfAll?: BridgeMemory,
+  ) {
+    this.memory = new RuleMemory(memoryOfAll?.workers ?? 1);
+    this.bridgeMemory = memoryOfAll ?? new BridgeMemory(1);
     this.runner = new PlanRunner(this.windows, this.tables.batch, worker);
     this.shared.control[CLOCK_S] = 1;
     for (const options of ports) this.addPort(this.lanes.length, options);
@@ -151,8 +157,12 @@ export class PlanRig {
     const ranks = new PlanRanks().encode(ranked, this.rows, meters.length);
     const image = new PlanImage(this.compiler.compile(ranked), ranks, meters, buckets, policy);
     this.images.push(image);
-    const bridge = policy === null ? {} : { bridgeMemory: { address: this.bridgeMemory.address, workers: 1 } };
-    this.open({ image: image.config, memory: { address: this.memory.address, workers: 1 }, ...bridge });
+    const bridge =
+      policy === null
+        ? {}
+        : { bridgeMemory: { address: this.bridgeMemory.address, workers: this.bridgeMemory.workers } };
+    const memory = { address: this.memory.address, workers: this.memory.workers };
+    this.open({ image: image.config, memory, ...bridge });
   }
 
   /** Policies in force from now on, of ports by their index and of all else; with rules beside them. */
@@ -283,7 +293,7 @@ export class PlanRig {
       this.runner.close();
       this.fallback.close();
       this.memory.close();
-      this.bridgeMemory.close();
+      if (this.memoryOfAll === undefined) this.bridgeMemory.close();
       this.windows.remove(this.window);
       unmap(this.address, MEMORY_SIZE);
     }
