@@ -35,6 +35,8 @@ export interface PortConfig {
   macLimit?: number;
   /** What it does beyond learning and flooding; absent: nothing. */
   policy?: PortSettings;
+  /** Where it stands: `FILE:LINE: ports.vm1`; absent: on the command line, or in a request. */
+  place?: string;
 }
 
 /** A mirror as it shall be. */
@@ -99,6 +101,7 @@ export function parseConfig(text: string, file: string, kinds: Kinds): Config {
   const placeOf = (path: Place) => `${shown}:${toml.lineOf(path)}: ${path.map((key) => word(String(key))).join(".")}`;
   if (problems.length === 0) {
     for (const [index, rule] of config.rules.entries()) rule.place = placeOf(["rules", index]);
+    for (const [name, port] of config.ports) port.place = placeOf(["ports", name]);
     for (const [name, mirror] of config.mirrors) mirror.place = placeOf(["mirrors", name]);
     return config;
   }

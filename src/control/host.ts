@@ -83,6 +83,13 @@ export function checkCpus(cpus: readonly number[], read: ReadText = readText): v
   throw new RingyardError("BAD_OPTION", `cpus: cpu ${foreign} is not for this process`, `choose from ${list}`);
 }
 
+/** Throws where a port wants a worker on a processor on which the switch has none. */
+export function checkPortCpu(place: string, cpu: number, cpus: readonly number[]): void {
+  if (cpus.includes(cpu)) return;
+  const next = cpus.length === 0 ? "start the switch with cpus, or leave it out" : `choose from ${cpus.join(", ")}`;
+  throw new RingyardError("BAD_OPTION", `${place}: cpu: the switch has no worker on cpu ${cpu}`, next);
+}
+
 /** A quota of any group above this process slows it down, however idle the machine is (cgroup v2, cpu.max). */
 function quotaFact(read: ReadText): HostFact {
   const group = /^0::(\/.*)$/m.exec(read("/proc/self/cgroup") ?? "")?.[1] ?? "/";

@@ -3,6 +3,7 @@
 // it adds what was found.
 
 import { z } from "zod";
+import { CPU_COUNT_MAX } from "../core/cpus.ts";
 import { OFFLOAD_NAMES } from "../virtio/features.ts";
 
 const someName = { error: "expected a port name of 1 to 32 letters, digits, _ . -" };
@@ -66,6 +67,7 @@ const offload = z.string().transform((text, context) => {
 export const link = z.enum(["up", "down"], { error: "expected up or down" });
 
 export const commonOptions = {
+  cpu: integer(0, CPU_COUNT_MAX - 1),
   link,
   mac,
   mtu: integer(MTU_MIN, MTU_MAX),

@@ -24,6 +24,7 @@ import type {
 import type { Reactor } from "../sys/reactor.ts";
 import type { PortChanges, PortInfo, QueueInfo, SwitchLog } from "./api.ts";
 import type { DmaRegistry } from "./dma.ts";
+import { checkPortCpu } from "./host.ts";
 import { readCounters, sumCounters } from "./switch-stats.ts";
 import { formatUri } from "./uri.ts";
 
@@ -63,7 +64,7 @@ export class RunningPort implements PortHost {
   /** Makes the port. Throws what the kind throws, with no lane left open. */
   async open(kind: PortKind): Promise<void> {
     this.kind = kind;
-    this.dispatcher.resetPort(this.index);
+    this.dispatcher.resetPort(this.index, this.worker());
     this.publish();
     try {
       this.port = await kind.open(this.spec, this);
@@ -74,6 +75,14 @@ export class RunningPort implements PortHost {
       this.setCarrier(false);
       throw error;
     }
+  }
+
+  /** The worker that the port asks for. */
+  private worker(): number | undefined {
+    const { name, options } = this.spec;
+    if (options.cpu === undefined) return undefined;
+    checkPortCpu(`port ${name}`, options.cpu, this.dispatcher.cpus);
+    return this.dispatcher.cpus.indexOf(options.cpu);
   }
 
   get workerCpus(): readonly number[] {

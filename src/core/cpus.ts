@@ -1,7 +1,7 @@
 // Sets of processors, as Linux writes them: lists (`0-1,4`) and masks (`00000013`). Pure.
 
 /** Linux numbers CPUs from 0; 1024 is the size of glibc's cpu_set_t, which pins the workers. */
-const CPU_COUNT_MAX = 1024;
+export const CPU_COUNT_MAX = 1024;
 
 /** `0-1,4` as [0, 1, 4], or null where it is no list of CPUs. */
 export function parseCpus(text: string): number[] | null {

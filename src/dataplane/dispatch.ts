@@ -1,6 +1,6 @@
 // The control thread's side of the workers: starts them, opens and closes lanes on them, reads what they count, stops them.
-// Lanes of a port are spread: pair p of port i belongs to worker (i + p) mod W, which alone fetches from it; every worker
-// may deliver into it. A lane that closes waits a moment for frames that NICs read in its driver's memory, so that its ring ends
+// Lanes of a port are spread: pair p of port i belongs to worker (i + p) mod W, or by turns from the one that the port was given
+// to, which alone fetches from it; every worker may deliver into it. A lane that closes waits a moment for frames that NICs read in its driver's memory, so that its ring ends
 // where it should; one that is rebuilt takes them along. Control thread only.
 
 import { acquire32 } from "../mem/access.ts";
@@ -35,6 +35,8 @@ export class Dispatcher {
   readonly cpus: readonly number[];
   private readonly running: Running[];
   private readonly lanes = new Map<number, LaneConfig>();
+  /** By port: the worker of its first pair, where somebody chose one. */
+  private readonly chosen = new Map<number, number>();
   private readonly closing = new Map<number, Promise<void>>();
   /** Addresses of the memory that NICs reach now. */
   private readonly dmaRanges = new Set<number>();
@@ -74,7 +76,7 @@ export class Dispatcher {
   }
 
   owner(port: number, pair: number): number {
-    return (port + pair) % this.running.length;
+    return ((this.chosen.get(port) ?? port) + pair) % this.running.length;
   }
 
   /** Sets the workers' clock to whole seconds of the monotonic clock; call it once a second. Returns it. */
@@ -194,8 +196,13 @@ export class Dispatcher {
     return sum;
   }
 
-  /** Zeroes the counters and state words of a port index that is about to be used anew. No lane of it may be open. */
-  resetPort(port: number): void {
+  /**
+   * Zeroes the counters and state words of a port index that is about to be used anew, by a port whose first pair belongs to `worker`; by
+   * its index where that is left out. No lane of it may be open.
+   */
+  resetPort(port: number, worker?: number): void {
+    if (worker === undefined) this.chosen.delete(port);
+    else this.chosen.set(port, worker);
     for (let pair = 0; pair < MAX_PAIRS; pair++) {
       const state = this.shared.laneState(port * MAX_PAIRS + pair);
       const posted = acquire32(state, TX_POSTED);

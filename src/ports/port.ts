@@ -34,6 +34,8 @@ export interface PortOptions {
   mac?: string;
   mtu?: number;
   queues?: number;
+  /** Of the switch's, the one whose worker has the first queue pair; absent: by the port's index. */
+  cpu?: number;
   /** The link at the start, up where absent; `Port.setLink` tells of changes. Not part of the canonical URI. */
   link?: "up" | "down";
   /** Which offloads the port offers: a set of `csum`, `tso4`, `tso6`, `ecn`, `uso`; absent means all. */

@@ -33,6 +33,18 @@ test("more are not", () => {
   ]);
 });
 
+test("a port that wants a processor on which the switch has no worker is named", () => {
+  const text = (cpus: string) => `[switch]\ncpus = "${cpus}"\n[ports]\na = "null:?cpu=3"\nb = { uri = "null:", cpu = 9 }`;
+  expect(linesOf(text("3,9"))).toEqual([]);
+  const says = (line: string, cpu: number, next: string) => [
+    `x.toml:${line}: cpu: the switch has no worker on cpu ${cpu}: ${next}`,
+  ];
+  expect(linesOf(text("3-4"))).toEqual(says("5: ports.b", 9, "choose from 3, 4"));
+  expect(linesOf(text("9"))).toEqual(says("4: ports.a", 3, "choose from 9"));
+  // Whoever starts a switch with this may still say which.
+  expect(linesOf('[ports]\na = "null:?cpu=3"')).toEqual([]);
+});
+
 test("the rule for which no id is left is named", () => {
   const next = "choose an id, delete the rule that has this one, or restart the switch";
   expect(linesOf('rules = [\n"id 2147483646 drop",\n"count",\n"in a drop",\n]\n[ports]\na = "null:"')).toEqual([

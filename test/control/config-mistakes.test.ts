@@ -148,7 +148,7 @@ describe("a mistake names file, line and key", () => {
     [
       "an option of another kind",
       '[ports.web]\nuri = "tap:web"\nmode = "client"',
-      ["ringyard.toml:3: ports.web.mode: unknown option of tap: tap takes link, mac, mtu, netns, offload, queues"],
+      ["ringyard.toml:3: ports.web.mode: unknown option of tap: tap takes cpu, link, mac, mtu, netns, offload, queues"],
     ],
     [
       "a table as an option",

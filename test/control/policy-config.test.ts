@@ -96,7 +96,7 @@ describe("a mistake names file, line and key", () => {
     [
       "a misspelt option",
       '[ports.a]\nuri = "null:"\nmtuu = 1500',
-      "3: ports.a.mtuu: unknown option of null: did you mean mtu? null takes link, mac, mtu, offload, queues",
+      "3: ports.a.mtuu: unknown option of null: did you mean mtu? null takes cpu, link, mac, mtu, offload, queues",
     ],
     [
       "all of a port's",

@@ -80,6 +80,32 @@ test("frames that come while ports are being added wait for the last one", async
   expect(api.stats().totals.dropped).toBe(0);
 });
 
+test("ports have the processors that they ask for, and others those of their index", async () => {
+  const api = await start({ cpus: [0, 1] });
+  const add = (name: string, query: string) => api.addPort(parsePort(name, `memory:${name}${query}`, kinds));
+  for (const name of ["a", "b"]) await add(name, "?cpu=1");
+  const refused = "port c: cpu: the switch has no worker on cpu 7";
+  await expect(add("c", "?cpu=7")).rejects.toMatchObject({ message: refused, next: "choose from 0, 1" });
+  await add("c", "");
+  await api.removePort("b");
+  await add("d", "");
+  const workers = api.ports().map(({ name, queues, uri }) => [name, uri, queues[0].worker]);
+  expect(workers).toEqual([
+    ["a", "memory:a?cpu=1", 1],
+    ["c", "memory:c", 0],
+    ["d", "memory:d", 1],
+  ]);
+  memoryDriver("c").send(frame(BROADCAST, mac(1), 64));
+  for (const name of ["a", "d"]) expect(await receive(memoryDriver(name))).toEqual(frame(BROADCAST, mac(1), 64));
+});
+
+test("no port can choose where the worker is on any processor", async () => {
+  const api = await start({});
+  const next = "start the switch with cpus, or leave it out";
+  await expect(api.addPort(parsePort("a", "memory:a?cpu=0", kinds))).rejects.toMatchObject({ next });
+  expect(api.ports()).toEqual([]);
+});
+
 test("frames flow again after a start that failed", async () => {
   const api = await start({}, "a", "b");
   const failed = api.whileHeld(() => Promise.reject(new Error("no such port")));

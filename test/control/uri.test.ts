@@ -45,6 +45,7 @@ describe("a uri that is right", () => {
     ["memory:a?offload=uso,csum", "memory:a?offload=csum,uso", { offload: ["csum", "uso"] }],
     ["tap:web?mtu=68&link=up", "tap:web?mtu=68", { mtu: 68, link: "up" }],
     ["tap:web?link=down", "tap:web", { link: "down" }],
+    ["tap:web?cpu=03", "tap:web?cpu=3", { cpu: 3 }],
     ["memory:a?mtu=68&queues=8", "memory:a?mtu=68&queues=8", { mtu: 68, queues: 8 }],
     ["memory:a?mtu=65535", "memory:a?mtu=65535", { mtu: 65535 }],
   ];
@@ -80,15 +81,15 @@ describe("a uri with a mistake", () => {
     ["tap:a%ff", 'BAD_URI port p: tap: bad character or percent-encoding in "a%ff"'],
     [
       "tap:web?mtuu=1500",
-      "BAD_OPTION port p: mtuu: unknown option of tap: did you mean mtu? tap takes link, mac, mtu, netns, offload, queues",
+      "BAD_OPTION port p: mtuu: unknown option of tap: did you mean mtu? tap takes cpu, link, mac, mtu, netns, offload, queues",
     ],
     [
       "tap:web?__proto__=1",
-      "BAD_OPTION port p: __proto__: unknown option of tap: tap takes link, mac, mtu, netns, offload, queues",
+      "BAD_OPTION port p: __proto__: unknown option of tap: tap takes cpu, link, mac, mtu, netns, offload, queues",
     ],
     [
       "tap:web?mode=client",
-      "BAD_OPTION port p: mode: unknown option of tap: tap takes link, mac, mtu, netns, offload, queues",
+      "BAD_OPTION port p: mode: unknown option of tap: tap takes cpu, link, mac, mtu, netns, offload, queues",
     ],
     ["tap:web?mtu=x", 'BAD_OPTION port p: mtu: expected a number from 68 to 65535, found "x"'],
     ["tap:web?mtu", 'BAD_OPTION port p: mtu: expected a number from 68 to 65535, found ""'],
@@ -96,6 +97,7 @@ describe("a uri with a mistake", () => {
     ["tap:web?mtu=65536", 'BAD_OPTION port p: mtu: expected a number from 68 to 65535, found "65536"'],
     ["tap:web?mtu=1e3", 'BAD_OPTION port p: mtu: expected a number from 68 to 65535, found "1e3"'],
     ["tap:web?link=on", 'BAD_OPTION port p: link: expected up or down, found "on"'],
+    ["tap:web?cpu=1024", 'BAD_OPTION port p: cpu: expected a number from 0 to 1023, found "1024"'],
     ["tap:web?queues=0", 'BAD_OPTION port p: queues: expected a number from 1 to 8, found "0"'],
     ["tap:web?queues=9", 'BAD_OPTION port p: queues: expected a number from 1 to 8, found "9"'],
     [

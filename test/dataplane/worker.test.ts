@@ -105,6 +105,18 @@ describe("lanes", () => {
     expect(dispatcher.lanesOf(1)).toBe(1);
   });
 
+  test("begin at the worker that a port was given to, until its index is used anew", async () => {
+    const dispatcher = workers(2);
+    dispatcher.resetPort(0, 1);
+    const owners = () => [0, 1, 2].map((pair) => dispatcher.owner(0, pair));
+    expect(owners()).toEqual([1, 0, 1]);
+    await dispatcher.open(0, 0, { driver: "null" });
+    expect([dispatcher.lanesOf(0), dispatcher.lanesOf(1)]).toEqual([0, 1]);
+    await dispatcher.close(0, 0);
+    dispatcher.resetPort(0);
+    expect(owners()).toEqual([0, 1, 0]);
+  });
+
   test("that cannot be built are open nowhere, and the worker goes on", async () => {
     const dispatcher = workers(2);
     await dispatcher.open(0, 0, { driver: "null" });
