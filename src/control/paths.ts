@@ -8,6 +8,7 @@
 import { lstatSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { RingyardError } from "../core/errors.ts";
+import { fitsLine } from "../core/quote.ts";
 
 export function defaultControlPath(
   uid = process.getuid?.() ?? 0,
@@ -15,7 +16,8 @@ export function defaultControlPath(
 ): string {
   if (uid === 0) return "/run/ringyard/control.sock";
   const base = env.XDG_RUNTIME_DIR;
-  if (base?.startsWith("/")) return join(base, "ringyard", "control.sock");
+  // It is said in lines for people, and --control takes no other either.
+  if (base?.startsWith("/") && fitsLine(base)) return join(base, "ringyard", "control.sock");
   return `/tmp/ringyard-${uid}/control.sock`;
 }
 

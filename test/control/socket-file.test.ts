@@ -196,6 +196,7 @@ describe("the default path", () => {
     );
     expect(defaultControlPath(1000, {})).toBe("/tmp/ringyard-1000/control.sock");
     expect(defaultControlPath(1000, { XDG_RUNTIME_DIR: "relative" })).toBe("/tmp/ringyard-1000/control.sock");
+    expect(defaultControlPath(1000, { XDG_RUNTIME_DIR: "/run/\x1b[2J" })).toBe("/tmp/ringyard-1000/control.sock");
   });
 
   test("has a directory that only we can write", () => {
