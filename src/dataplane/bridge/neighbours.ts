@@ -10,8 +10,10 @@
 // all. Whoever else claims an address that is held makes it disputed, and requests for it are flooded, as without all this, until nobody
 // has disputed it for the ageing time. A request that nobody seems to have answered (no claim since) is flooded two seconds later.
 //
-// A port has at most WAYS_PER_PORT entries of a bucket, so a quarter of the table, and its claims push out none but its own and
-// what has aged. The multipliers are random, so nobody can aim at a bucket; what finds no room is not suppressed.
+// A port's claims take what is free or aged. In a full bucket a port with SHARE entries or more pushes out its own oldest one, a port
+// with fewer the oldest one of the port that has most, if those are more than SHARE: so nobody's claims push out the last SHARE
+// entries of another port, a quarter of the table. The multipliers are random, so nobody can aim at a bucket; what finds no room is
+// not suppressed.
 //
 // Writers take the lock, or leave it where another has it: the next claim will do. Readers take none. What they read may be a mixture
 // of two writes; then a request goes to the port of another station, which a flood would have reached as well, and its sender asks again.
@@ -25,7 +27,8 @@ const MULTIPLIER_COUNT = 6;
 const FIRST_ENTRY = 32;
 const ENTRY_WORDS = 16;
 const WAYS = 8;
-const WAYS_PER_PORT = 2;
+/** Entries of a bucket that no other port takes from a port. */
+const SHARE = 2;
 const BUCKETS_LOG2 = 11;
 const BUCKET_WORDS = WAYS * ENTRY_WORDS;
 const TABLE_WORDS = FIRST_ENTRY + (BUCKET_WORDS << BUCKETS_LOG2);
@@ -132,20 +135,39 @@ function write(words: Int32Array, at: number, it: Neighbour, hiPort: number, now
   words[at + FLOOD_UNTIL] = disputed;
 }
 
-/** The entry that a new claim from `port` may have: a free or aged one, or where it has its share, its own oldest; -1: none. */
+/** The entry that a new claim from `port` may have; -1: none. */
 function placeFor(words: Int32Array, bucket: number, fdb: Fdb, port: number, nowS: number): number {
-  let free = -1;
   let own = 0;
   let oldest = -1;
   for (let at = bucket; at < bucket + BUCKET_WORDS; at += ENTRY_WORDS) {
-    if (words[at + TAG] === 0 || isAged(words, at, fdb, nowS)) {
-      free = at;
-    } else if (words[at + HI_PORT] >>> 16 === port) {
-      own++;
-      if (oldest < 0 || ((words[at + STAMP] - words[oldest + STAMP]) | 0) < 0) oldest = at;
+    if (words[at + TAG] === 0 || isAged(words, at, fdb, nowS)) return at;
+    if (words[at + HI_PORT] >>> 16 !== port) continue;
+    own++;
+    if (oldest < 0 || isOlder(words, at, oldest)) oldest = at;
+  }
+  return own < SHARE ? lentEntry(words, bucket) : oldest;
+}
+
+/** Of a bucket whose entries are all in use: the oldest one of the port that has most, if that is more than its share; else -1. */
+function lentEntry(words: Int32Array, bucket: number): number {
+  let most = SHARE;
+  let oldest = -1;
+  for (let at = bucket; at < bucket + BUCKET_WORDS; at += ENTRY_WORDS) {
+    const port = words[at + HI_PORT] >>> 16;
+    let count = 0;
+    for (let other = bucket; other < bucket + BUCKET_WORDS; other += ENTRY_WORDS) {
+      if (words[other + HI_PORT] >>> 16 === port) count++;
+    }
+    if (count > most || (oldest >= 0 && count === most && isOlder(words, at, oldest))) {
+      most = count;
+      oldest = at;
     }
   }
-  return own < WAYS_PER_PORT ? free : oldest;
+  return oldest;
+}
+
+function isOlder(words: Int32Array, at: number, than: number): boolean {
+  return ((words[at + STAMP] - words[than + STAMP]) | 0) < 0;
 }
 
 /** Whether a request for the address may go to its owner alone, who is then in `it.lo, it.hi`; notes that one did. */
