@@ -4,13 +4,14 @@
 //
 //   sender's memory --copy--> slot [frame | header copies]  --complete or segment--> `made` batch --deliver--> receiver
 //
+// Where the receiver has no room at all, nothing is made: the frame is one drop, as it would be if it could be taken whole.
 // This path costs a second copy; the frame is private by then, so its sender cannot change what was checked. One slot per
 // frame of a burst; segments share their slot's payload and have a header copy each. Order within a port is kept: plain
 // frames in between go out before. One Fallback per worker.
 
 import { Batch, BURST, MAX_FRAME, OFFLOAD_SEGMENTATION } from "../mem/batch.ts";
 import { copyBytes } from "../mem/copy.ts";
-import { COPIES, DROP_OFFLOAD, DROP_OVERSIZED } from "../mem/counters.ts";
+import { COPIES, DROP_NO_BUFFER, DROP_OFFLOAD, DROP_OVERSIZED } from "../mem/counters.ts";
 import type { WindowTable } from "../mem/window.ts";
 import type { Lane } from "../ports/port.ts";
 import { mapAnonymous, unmap } from "../sys/memory.ts";
@@ -74,9 +75,12 @@ export function deliverWithFallback(
       lane.deliver(batch, plain, plainCount);
       plainCount = 0;
     }
-    const outcome = linearise(fallback, batch, i, k)
-      ? convert(fallback, lane, batch, i, k, maxFrame, counters)
-      : DROP_OFFLOAD;
+    let outcome = DROP_NO_BUFFER;
+    if (lane.hasRoom === undefined || lane.hasRoom()) {
+      outcome = linearise(fallback, batch, i, k)
+        ? convert(fallback, lane, batch, i, k, maxFrame, counters)
+        : DROP_OFFLOAD;
+    }
     if (outcome !== 0) counters[outcome]++;
   }
   if (plainCount > 0) lane.deliver(batch, plain, plainCount);

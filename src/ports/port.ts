@@ -284,6 +284,11 @@ export interface Lane {
    * it delivers and drops. Never blocks. Returns how many were delivered.
    */
   deliver(batch: Batch, list: Int32Array, count: number): number;
+  /**
+   * False: no frame would find room now, and `deliver` would count each as `no_buffer`. Any worker; takes no lock, so that it says what was so a moment
+   * ago. Absent where only trying tells.
+   */
+  hasRoom?(): boolean;
   /** Of a NIC's lane: looks which held frames were sent, and publishes TX_REAPED. Any worker; takes the lane's lock. */
   reap?(): void;
   /** Asks for a wake-up through wakeFd; returns true when work is there already (then do not sleep). */

@@ -147,6 +147,11 @@ function buffersWaiting(deliverer: Deliverer, next: number): number {
   return state[DELIVER_STATUS] === RING_BROKEN ? 0 : free;
 }
 
+/** Whether a buffer waits that holds no frame yet. Without the lane's lock: where others deliver meanwhile, as it was a moment ago. */
+export function hasBuffer({ ring, state }: Deliverer): boolean {
+  return ((acquire16(ring.avail, 1) - state[DELIVER_NEXT]) & 0xffff) !== 0 && state[DELIVER_STATUS] !== RING_BROKEN;
+}
+
 /** Shows the driver the buffers [start, next) as used. */
 function publish({ ring, state, counters }: Deliverer, start: number, next: number): void {
   enterStage(STAGE_PUBLISH);

@@ -25,7 +25,7 @@ import {
 } from "../mem/lane-state.ts";
 import type { WindowTable } from "../mem/window.ts";
 import { unmap } from "../sys/memory.ts";
-import { type Deliverer, deliverBurst } from "./deliver.ts";
+import { type Deliverer, deliverBurst, hasBuffer } from "./deliver.ts";
 import { type Fetcher, fetchBurst, LANE_SCRATCH_SIZE } from "./fetch.ts";
 import { armKick, disarmKick } from "./notify.ts";
 import { releaseBurst, releaseHeld } from "./release.ts";
@@ -83,6 +83,10 @@ export class VirtqueueLane {
     const delivered = deliverBurst(deliverer, batch, list, count);
     unlock(this.state, DELIVER_LOCK);
     return delivered;
+  }
+
+  hasRoom(): boolean {
+    return this.deliverer === null || hasBuffer(this.deliverer);
   }
 
   arm(): boolean {
