@@ -15,7 +15,7 @@ import { enterStage, STAGE_CLASSIFY, STAGE_COPY } from "../mem/stages.ts";
 import type { Lane } from "../ports/port.ts";
 import { VIRTIO_NET_HDR_GSO_UDP_L4 } from "../uapi/virtio_net.ts";
 import { classify } from "./classify.ts";
-import { deliverWithFallback, type Fallback } from "./fallback.ts";
+import { deliverWithFallback, dropConverted, type Fallback, keepConverted } from "./fallback.ts";
 import { flowLane } from "./flow-hash.ts";
 import { MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "./shared.ts";
 import type { Tables } from "./tables.ts";
@@ -46,6 +46,7 @@ export function forward(tables: Tables, fallback: Fallback, batch: Batch, port: 
     } else if (verdict === VERDICT_FLOOD) flood(tables, i, port, counters);
     else counters[dropCounter(verdict)]++;
   }
+  keepConverted(fallback);
   for (let k = 0; k < tables.floodCount; k++) {
     const out = tables.floodPorts[k];
     const count = listCount[out];
@@ -53,6 +54,7 @@ export function forward(tables: Tables, fallback: Fallback, batch: Batch, port: 
     listCount[out] = 0;
     deliverTo(tables, fallback, batch, out, lists[out], count);
   }
+  dropConverted(fallback);
 }
 
 /** Appends frame `i` to the list of every other port that is up. */

@@ -42,8 +42,10 @@ test("a port whose ring is full drops super-frames whole, and has them in segmen
   expect(it.drops("to")).toEqual({ no_buffer: 3 });
 });
 
-/** What becomes of a plain frame between two super-frames at a lane that says how much room it has. */
-function deliverThree(hasRoom?: () => boolean) {
+const between = { bytes: frame(TO, FROM), header: netHeader({}) };
+
+/** What becomes of frames at a lane that says how much room it has. */
+function deliver(sent: readonly { bytes: Uint8Array; header: Uint8Array }[], hasRoom?: () => boolean) {
   const windows = new WindowTable();
   const fallback = new Fallback(windows);
   const address = mapAnonymous(1 << 16);
@@ -54,7 +56,7 @@ function deliverThree(hasRoom?: () => boolean) {
     unmap(address, 1 << 16);
   });
   const batch = new Batch();
-  for (const { bytes, header } of [super4, { bytes: frame(TO, FROM), header: netHeader({}) }, super4]) {
+  for (const { bytes, header } of sent) {
     const i = batch.count++;
     const at = i * 4096;
     windows.u8[window].set(bytes, at);
@@ -81,28 +83,33 @@ function deliverThree(hasRoom?: () => boolean) {
     close() {},
   };
   const counters = new Float64Array(COUNTER_COUNT);
-  deliverWithFallback(fallback, lane, batch, Int32Array.of(0, 1, 2), 3, MAX_FRAME, counters);
+  deliverWithFallback(fallback, lane, batch, Int32Array.from(sent.keys()), sent.length, MAX_FRAME, counters);
   return { delivered, bytes: fallback.bytes, dropped: counters[DROP_NO_BUFFER], copies: counters[COPIES] };
 }
 
 const lengths = segments.map((bytes) => bytes.length);
-const plain = frame(TO, FROM).length;
+const plain = between.bytes.length;
+const three = [super4, between, super4];
 
 test("nothing is converted where there is no room, and the plain frame is tried all the same", () => {
-  expect(deliverThree(() => false)).toEqual({ delivered: [plain], bytes: 0, dropped: 2, copies: 0 });
+  expect(deliver(three, () => false)).toEqual({ delivered: [plain], bytes: 0, dropped: 2, copies: 0 });
 });
 
-test("room is looked for before each frame", () => {
-  const room = [true, false];
+test("room is looked for before each super-frame, also behind others that wait", () => {
   const copies = lengths.length - 1;
   const bytes = super4.bytes.length;
-  expect(deliverThree(() => room.shift() === true)).toEqual({
-    ...{ delivered: [...lengths, plain], bytes, dropped: 1, copies },
-  });
+  for (const [sent, last] of [
+    [three, [plain]],
+    [[super4, super4], []],
+  ] as const) {
+    const room = [true, false];
+    const expected = { delivered: [...lengths, ...last], bytes, dropped: 1, copies };
+    expect(deliver(sent, () => room.shift() === true)).toEqual(expected);
+  }
 });
 
 test("a lane that does not know is tried", () => {
-  expect(deliverThree()).toEqual({
+  expect(deliver(three)).toEqual({
     ...{ delivered: [...lengths, plain, ...lengths], bytes: 2 * super4.bytes.length, dropped: 0 },
     copies: 2 * (lengths.length - 1),
   });

@@ -10,7 +10,7 @@
 
 import { type Batch, BURST } from "../../mem/batch.ts";
 import { DROP_BAD_SOURCE, DROP_LINK_DOWN, DROP_OFFLOAD } from "../../mem/counters.ts";
-import type { Fallback } from "../fallback.ts";
+import { dropConverted, type Fallback, keepConverted } from "../fallback.ts";
 import { deliverTo } from "../forward.ts";
 import { MAX_PORTS, PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
@@ -61,6 +61,7 @@ export function forwardPlanned(
   askFrames(plan, batch.count);
   judgeFrames(tables, plan, batch.count);
   const { listCount, lists } = tables;
+  keepConverted(fallback);
   for (let k = 0; k < tables.floodCount; k++) {
     const out = tables.floodPorts[k];
     const count = listCount[out];
@@ -72,6 +73,7 @@ export function forwardPlanned(
     list.copyWithin(0, BURST, count);
     deliverTo(tables, fallback, judged, out, list, count - BURST);
   }
+  dropConverted(fallback);
   if (plan.anyMirrored !== 0) {
     plan.anyMirrored = 0;
     plan.mirrored.fill(0);
