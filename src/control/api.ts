@@ -191,8 +191,8 @@ export interface SwitchApi {
   fdbAdd(mac: string, portName: string, vlan?: number): void;
   /** Without a VLAN: wherever the address is. */
   fdbDelete(mac: string, vlan?: number): void;
-  /** Forgets learned addresses, of one port or of all; returns how many. */
-  fdbFlush(portName?: string, vlan?: number): number;
+  /** Forgets learned addresses, of one port or of all; resolves to how many. Of a million it takes a moment, in which other work goes on. */
+  fdbFlush(portName?: string, vlan?: number): Promise<number>;
   /** Changes that need no restart (`ageingS`, `poll`); throws for those that do. */
   configure(settings: SwitchSettings): void;
   stats(): SwitchStats;

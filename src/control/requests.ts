@@ -112,7 +112,7 @@ function callsOf(running: Running, { control, shutdown }: RequestHost): Calls {
       api.fdbDelete(args.mac, args.vlan);
       return {};
     },
-    "fdb.flush": (args) => ({ flushed: api.fdbFlush(args.port, args.vlan) }),
+    "fdb.flush": async (args) => ({ flushed: await api.fdbFlush(args.port, args.vlan) }),
     ...policyCalls(running),
     ...ruleCalls(running),
     ...captureCalls(api.capture),

@@ -5,11 +5,12 @@ import type { BridgePolicy } from "../dataplane/bridge/policy.ts";
 import { FDB_VIDS, type Fdb } from "../dataplane/fdb-layout.ts";
 import { MoveReader } from "../dataplane/fdb-moves.ts";
 import { fdbEntries, fdbPortUse, fdbTotals } from "../dataplane/fdb-show.ts";
-import { fdbAddStatic, fdbDelete, fdbFlush, fdbSweep } from "../dataplane/fdb-table.ts";
+import { fdbFlushSteps, fdbSweepSteps } from "../dataplane/fdb-steps.ts";
+import { fdbAddStatic, fdbDelete } from "../dataplane/fdb-table.ts";
 import type { FdbInfo, SwitchLog } from "./api.ts";
 import { type Flap, FlapWatch } from "./flapping.ts";
 import { FdbPolicy } from "./policy/fdb-policy.ts";
-import { inTurns } from "./turns.ts";
+import { inTurns, stepsInTurns } from "./turns.ts";
 
 /** Of a storm of moves, so many addresses are named in the log each second; the rest is counted. */
 const FLAPS_NAMED = 8;
@@ -28,6 +29,7 @@ export class SwitchFdb {
   readonly policy: FdbPolicy;
   private readonly flaps: FlapWatch;
   private nowS = 0;
+  private sweeping = false;
 
   constructor(private readonly parts: SwitchFdbParts) {
     this.policy = new FdbPolicy(parts.fdb, parts.settings.ageingS);
@@ -35,9 +37,9 @@ export class SwitchFdb {
   }
 
   /** All workers obey this policy from now on. */
-  obey(policy: BridgePolicy): void {
+  async obey(policy: BridgePolicy): Promise<void> {
     try {
-      this.policy.changed(policy);
+      await this.policy.changed(policy);
     } catch (error) {
       // Workers do what it says all the same; what has no place any more ages.
       this.parts.log.warn({}, `fdb: ${errorLine(error)}`);
@@ -47,14 +49,28 @@ export class SwitchFdb {
   /** Once a second, and once before anything else. */
   keepHouse(nowS: number): void {
     this.nowS = nowS;
-    const { fdb, log } = this.parts;
+    void this.sweep(nowS);
     try {
-      fdbSweep(fdb, nowS);
       this.warn(this.flaps.look(nowS));
     } catch (error) {
-      // Workers hold the table's lock for microseconds; the next second will do.
-      log.warn({}, `fdb: ${errorLine(error)}`);
+      this.failed(error);
     }
+  }
+
+  private async sweep(nowS: number): Promise<void> {
+    if (this.sweeping) return;
+    this.sweeping = true;
+    try {
+      await stepsInTurns(fdbSweepSteps(this.parts.fdb, nowS));
+    } catch (error) {
+      this.failed(error);
+    }
+    this.sweeping = false;
+  }
+
+  /** Workers hold the table's lock for microseconds; the next second will do. */
+  private failed(error: unknown): void {
+    this.parts.log.warn({}, `fdb: ${errorLine(error)}`);
   }
 
   private warn(flaps: readonly Flap[]): void {
@@ -138,9 +154,10 @@ export class SwitchFdb {
     throw new RingyardError("NOT_FOUND", `no address ${mac}${where}`, "`ringyard fdb show` lists them");
   }
 
-  flush(portName?: string, vlan?: number): number {
-    const port = portName === undefined ? {} : { port: this.parts.indexOf(portName) };
-    return fdbFlush(this.parts.fdb, { ...port, ...(vlan === undefined ? {} : { vid: vlan }) });
+  /** A port that goes meanwhile may leave its index to another, whose first addresses are forgotten then: its next frames teach them again. */
+  async flush(portName?: string, vlan?: number): Promise<number> {
+    const port = portName === undefined ? undefined : this.parts.indexOf(portName);
+    return stepsInTurns(fdbFlushSteps(this.parts.fdb, { port, vid: vlan }));
   }
 }
 

@@ -6,7 +6,7 @@ import type { LimitCounters } from "../dataplane/bridge/bridge-memory.ts";
 import type { BridgePolicy } from "../dataplane/bridge/policy.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
 import type { Fdb } from "../dataplane/fdb-layout.ts";
-import { fdbFlush } from "../dataplane/fdb-table.ts";
+import { fdbFlushSteps } from "../dataplane/fdb-steps.ts";
 import { type LoggedFrame, RuleTable } from "../dataplane/rules/table.ts";
 import type { SwitchLog } from "./api.ts";
 import { CaptureService } from "./capture.ts";
@@ -14,6 +14,7 @@ import { PolicyService } from "./policy/policy-service.ts";
 import type { Blockable } from "./policy/port-blocks.ts";
 import { PortWatch } from "./policy/port-watch.ts";
 import { RuleService } from "./rules/rule-service.ts";
+import { stepsInTurns } from "./turns.ts";
 
 /** Lines of logged frames a second: a line takes 0.1 ms of the control thread, and a guest can have a rule log whatever it sends. */
 const LOGGED_MOST = 100;
@@ -26,8 +27,8 @@ export interface SwitchRulesParts {
   /** By index. */
   ports(): ReadonlyMap<number, string>;
   port(index: number): Blockable | undefined;
-  /** All workers obey this one from now on. */
-  onPolicy(policy: BridgePolicy): void;
+  /** All workers obey this one from now on; resolves when the fdb does. */
+  onPolicy(policy: BridgePolicy): Promise<void>;
   log: SwitchLog;
   /** Runs a change after all that were asked for before, those of ports included. */
   alone<T>(change: () => Promise<T>): Promise<T>;
@@ -77,7 +78,7 @@ export class SwitchRules {
   private async setPolicy(policy: BridgePolicy): Promise<void> {
     await this.table.setPolicy(policy);
     this.watch.setPolicy(policy);
-    this.parts.onPolicy(policy);
+    await this.parts.onPolicy(policy);
   }
 
   private drain(): void {
@@ -91,7 +92,7 @@ export class SwitchRules {
     const { dispatcher, fdb, log } = this.parts;
     try {
       await dispatcher.callAll({ op: "ping" });
-      for (const port of ports) fdbFlush(fdb, { port });
+      for (const port of ports) await stepsInTurns(fdbFlushSteps(fdb, { port }));
     } catch (error) {
       log.warn({}, `fdb flush of a blocked port: ${errorLine(error)}`);
     }

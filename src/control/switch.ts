@@ -7,7 +7,7 @@ import { errorLine, RingyardError } from "../core/errors.ts";
 import { word } from "../core/quote.ts";
 import { Dispatcher } from "../dataplane/dispatch.ts";
 import { allocateFdb, FDB_ADDRESSES_DEFAULT, FDB_AGEING_DEFAULT_S, type Fdb } from "../dataplane/fdb-layout.ts";
-import { fdbFlush, fdbResetPort, fdbSetPortLimit } from "../dataplane/fdb-table.ts";
+import { fdbFlushSteps, fdbLimitSteps, fdbResetSteps } from "../dataplane/fdb-steps.ts";
 import { MAX_PORTS, POLL_ADAPTIVE, POLL_BUSY, POLL_INTERRUPT, POLL_MODE } from "../dataplane/shared.ts";
 import { publish32 } from "../mem/access.ts";
 import type { Attached, AttachTarget, PortProbe, PortSpec } from "../ports/port.ts";
@@ -32,6 +32,7 @@ import { RunningPort } from "./running-port.ts";
 import { SwitchFdb } from "./switch-fdb.ts";
 import { SwitchRules } from "./switch-rules.ts";
 import { addCounters, emptyTotals, type LaneTotals, switchStats } from "./switch-stats.ts";
+import { stepsInTurns } from "./turns.ts";
 import { kinds } from "./wiring.ts";
 
 const POLL_MODES: Readonly<Record<PollMode, number>> = {
@@ -177,10 +178,11 @@ class Switch implements SwitchApi {
     return this.attaching(name)?.then(remove) ?? remove();
   }
 
-  private async remove(port: RunningPort, keep: boolean): Promise<void> {
+  /** In the row of changes: its index is used again when nothing of it is left. `held`: nothing is fetched any more, so nobody asks the fdb. */
+  private async remove(port: RunningPort, keep: boolean, held = false): Promise<void> {
     await port.close(keep);
     // Not before: a frame in flight could teach the port's addresses again until its lanes are closed.
-    fdbResetPort(this.fdbTable, port.index, this.settings.macLimit);
+    if (!held) await stepsInTurns(fdbResetSteps(this.fdbTable, port.index, this.settings.macLimit));
     // Bursts classified before the flush count their drops at the port.
     await this.dispatcher.callAll({ op: "ping" });
     addCounters(this.retired, this.dispatcher, port.index);
@@ -188,7 +190,7 @@ class Switch implements SwitchApi {
     // At the end of the switch nothing is fetched any more, and each port would cost a compilation.
     if (this.closing === undefined) await this.switchRules.portGoes(port.spec.name);
     // A static address may have been added meanwhile; the next port of this index must not inherit it.
-    fdbFlush(this.fdbTable, { port: port.index, statics: true });
+    if (!held) await stepsInTurns(fdbFlushSteps(this.fdbTable, { port: port.index, statics: true }));
     this.log.info({ port: port.spec.name }, keep ? "port closed" : "port removed");
   }
 
@@ -197,7 +199,8 @@ class Switch implements SwitchApi {
       const port = this.get(name);
       await port.set(changes);
       if (changes.link === "up") this.switchRules.watch.blocks.release(port.index);
-      if (changes.macLimit !== undefined) fdbSetPortLimit(this.fdbTable, port.index, changes.macLimit);
+      if (changes.macLimit !== undefined)
+        await stepsInTurns(fdbLimitSteps(this.fdbTable, port.index, changes.macLimit));
       return this.info(port);
     });
   }
@@ -255,7 +258,7 @@ class Switch implements SwitchApi {
     this.addresses.delete(mac, vlan);
   }
 
-  fdbFlush(portName?: string, vlan?: number): number {
+  fdbFlush(portName?: string, vlan?: number): Promise<number> {
     return this.addresses.flush(portName, vlan);
   }
 
@@ -294,7 +297,7 @@ class Switch implements SwitchApi {
       const { name } = port.spec;
       const stays = keep && port.attached;
       try {
-        await this.remove(port, keep);
+        await this.remove(port, keep, true);
         if (stays) end.kept.push(name);
       } catch (error) {
         const reason = errorLine(error);

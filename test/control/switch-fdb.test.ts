@@ -95,10 +95,10 @@ test("a flush is of all, of a port, of a VLAN, or of a port's addresses in a VLA
     expect(await known(api)).toEqual(["10 a", "10 a", "20 b"]);
   };
   await learn();
-  expect([api.fdbFlush("a", 20), api.fdbFlush(undefined, 10)]).toEqual([0, 2]);
+  expect([await api.fdbFlush("a", 20), await api.fdbFlush(undefined, 10)]).toEqual([0, 2]);
   expect(await known(api)).toEqual(["20 b"]);
   await learn();
-  expect([api.fdbFlush("b"), api.fdbFlush()]).toEqual([1, 2]);
+  expect([await api.fdbFlush("b"), await api.fdbFlush()]).toEqual([1, 2]);
 });
 
 test("a port that goes to another VLAN is learned from anew, its neighbours are not", async () => {

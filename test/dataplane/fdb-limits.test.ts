@@ -12,7 +12,9 @@ import {
   type Fdb,
 } from "../../src/dataplane/fdb-layout.ts";
 import { fdbEntries, fdbPortUse, fdbTotals } from "../../src/dataplane/fdb-show.ts";
-import { fdbAddStatic, fdbSetPortLimit } from "../../src/dataplane/fdb-table.ts";
+import { fdbLimitSteps } from "../../src/dataplane/fdb-steps.ts";
+import { fdbAddStatic } from "../../src/dataplane/fdb-table.ts";
+import { allSteps } from "../support/steps.ts";
 import { checkFdb, macAt, macText } from "./fdb-check.ts";
 
 const VICTIM = 1;
@@ -67,7 +69,7 @@ test("a flood from many ports levels them, and the small ports keep all", () => 
 
 test("a port at its own limit replaces its own, and never grows", () => {
   const fdb = allocateFdb(1000);
-  fdbSetPortLimit(fdb, FLOODER, 10);
+  allSteps(fdbLimitSteps(fdb, FLOODER, 10));
   for (const index of range(0, 100)) learnAt(fdb, index, VICTIM);
   for (const index of range(10_000, 1000)) {
     expect(learnAt(fdb, index, FLOODER)).toBe(FDB_LEARNED);
@@ -80,7 +82,7 @@ test("a port at its own limit replaces its own, and never grows", () => {
 
 test("an address that moves to a port at its limit replaces one of that port", () => {
   const fdb = allocateFdb(1000);
-  fdbSetPortLimit(fdb, FLOODER, 2);
+  allSteps(fdbLimitSteps(fdb, FLOODER, 2));
   for (const [index, port] of [VICTIM, FLOODER, FLOODER].entries()) learnAt(fdb, index, port);
   expect(learnAt(fdb, 0, FLOODER)).toBe(FDB_MOVED);
   expect(lookupAt(fdb, 0)).toBe(FLOODER);
@@ -92,7 +94,7 @@ test("an address that moves to a port at its limit replaces one of that port", (
 test("limit 0 turns learning off, for new addresses and for moves", () => {
   const fdb = allocateFdb(1000);
   learnAt(fdb, 0, VICTIM);
-  fdbSetPortLimit(fdb, FLOODER, 0);
+  allSteps(fdbLimitSteps(fdb, FLOODER, 0));
   expect(learnAt(fdb, 1, FLOODER)).toBe(FDB_PORT_REFUSED);
   expect(learnAt(fdb, 0, FLOODER)).toBe(FDB_PORT_REFUSED);
   expect(lookupAt(fdb, 0)).toBe(VICTIM);
@@ -102,14 +104,14 @@ test("limit 0 turns learning off, for new addresses and for moves", () => {
 test("a lowered limit evicts the surplus at once", () => {
   const fdb = allocateFdb(1000);
   for (const index of range(0, 300)) learnAt(fdb, index, VICTIM);
-  fdbSetPortLimit(fdb, VICTIM, 7);
+  allSteps(fdbLimitSteps(fdb, VICTIM, 7));
   expect(fdbPortUse(fdb, VICTIM)).toMatchObject({ count: 7, limit: 7 });
   checkFdb(fdb);
 });
 
 test("the one evicted is of the oldest, and most addresses in use survive a flood on their own port", () => {
   const fdb = allocateFdb(1000);
-  fdbSetPortLimit(fdb, FLOODER, 64);
+  allSteps(fdbLimitSteps(fdb, FLOODER, 64));
   const busy = range(0, 20);
   for (const index of busy) learnAt(fdb, index, FLOODER, 0);
   let lost = 0;
@@ -125,7 +127,7 @@ test("the one evicted is of the oldest, and most addresses in use survive a floo
 
 test("static entries are not evicted, count towards the table's limit and not the port's", () => {
   const fdb = allocateFdb(10);
-  fdbSetPortLimit(fdb, FLOODER, 3);
+  allSteps(fdbLimitSteps(fdb, FLOODER, 3));
   for (const index of range(0, 8)) fdbAddStatic(fdb, macText(macAt(index)), FLOODER);
   for (const index of range(100, 50)) expect(learnAt(fdb, index, FLOODER)).toBe(FDB_LEARNED);
   expect(fdbPortUse(fdb, FLOODER).count).toBe(2);

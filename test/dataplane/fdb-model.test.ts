@@ -15,14 +15,9 @@ import {
   type Fdb,
 } from "../../src/dataplane/fdb-layout.ts";
 import { fdbEntries, fdbPortUse, fdbTotals } from "../../src/dataplane/fdb-show.ts";
-import {
-  fdbAddStatic,
-  fdbDelete,
-  fdbFlush,
-  fdbSetAgeing,
-  fdbSetPortLimit,
-  fdbSweep,
-} from "../../src/dataplane/fdb-table.ts";
+import { fdbFlushSteps, fdbLimitSteps, fdbSweepSteps } from "../../src/dataplane/fdb-steps.ts";
+import { fdbAddStatic, fdbDelete, fdbSetAgeing } from "../../src/dataplane/fdb-table.ts";
+import { allSteps } from "../support/steps.ts";
 import { checkFdb, macAt, macText, seedAt } from "./fdb-check.ts";
 
 const AGEING_S = 300;
@@ -95,7 +90,7 @@ function take(fdb: Fdb, model: Model, step: Step, nowS: number): void {
       expect(fdbDelete(fdb, macText(macAt(step.mac)), step.vid)).toBe(model.delete(keyOf(step)));
       return;
     case "sweep":
-      expect(fdbSweep(fdb, nowS, fdb.slotCount)).toBe(
+      expect(allSteps(fdbSweepSteps(fdb, nowS, fdb.slotCount))).toBe(
         removeWhere(model, (entry, vid) => !entry.static && nowS - entry.seenS > ageingOf(vid)),
       );
       return;
@@ -103,7 +98,7 @@ function take(fdb: Fdb, model: Model, step: Step, nowS: number): void {
       const { port, vid, statics, unless } = step;
       const where =
         unless === undefined ? undefined : (its: number, of: number) => its !== unless.port || of !== unless.vid;
-      expect(fdbFlush(fdb, { port, vid, statics, where })).toBe(
+      expect(allSteps(fdbFlushSteps(fdb, { port, vid, statics, where }))).toBe(
         removeWhere(
           model,
           (entry, of) =>
@@ -168,7 +163,7 @@ test("at its limits, the last learned is found, no limit is passed, and only a h
       const fdb = allocateFdb(limit, seedAt(0));
       const counts = () => [0, 1, 2, 3].map((port) => fdbPortUse(fdb, port).count);
       for (const [nowS, { mac, vid, port, limit: newLimit }] of learns.entries()) {
-        if (newLimit !== null) fdbSetPortLimit(fdb, port, Math.min(newLimit, limit));
+        if (newLimit !== null) allSteps(fdbLimitSteps(fdb, port, Math.min(newLimit, limit)));
         const { lo, hi } = macAt(mac);
         const from = fdbLookup(fdb, lo, hi, nowS, vid);
         const before = counts();

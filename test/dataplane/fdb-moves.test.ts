@@ -5,7 +5,9 @@ import { fdbLearn } from "../../src/dataplane/fdb.ts";
 import { allocateFdb, MOVES_KEPT, viewFdb } from "../../src/dataplane/fdb-layout.ts";
 import { MoveReader } from "../../src/dataplane/fdb-moves.ts";
 import { fdbPortUse } from "../../src/dataplane/fdb-show.ts";
-import { fdbAddStatic, fdbResetPort } from "../../src/dataplane/fdb-table.ts";
+import { fdbResetSteps } from "../../src/dataplane/fdb-steps.ts";
+import { fdbAddStatic } from "../../src/dataplane/fdb-table.ts";
+import { allSteps } from "../support/steps.ts";
 import { checkFdb, macAt, macText } from "./fdb-check.ts";
 
 test("a move is noted once, with address, VLAN, ports and second, and counted for the port to which it goes", () => {
@@ -26,7 +28,7 @@ test("a move is noted once, with address, VLAN, ports and second, and counted fo
   ]);
   expect(reader.take()).toEqual([]);
   expect([255, 3, 0].map((port) => fdbPortUse(fdb, port).moved)).toEqual([0, 1, 1]);
-  fdbResetPort(fdb, 3, 64);
+  allSteps(fdbResetSteps(fdb, 3, 64));
   expect([3, 0].map((port) => fdbPortUse(fdb, port).moved)).toEqual([0, 1]);
   checkFdb(fdb);
 });

@@ -15,7 +15,9 @@ import {
 } from "../../src/dataplane/fdb-layout.ts";
 import { fdbLearnUnknown } from "../../src/dataplane/fdb-learn.ts";
 import { fdbPortUse } from "../../src/dataplane/fdb-show.ts";
-import { fdbAddStatic, fdbSetAgeing, fdbSetPortLimit } from "../../src/dataplane/fdb-table.ts";
+import { fdbLimitSteps } from "../../src/dataplane/fdb-steps.ts";
+import { fdbAddStatic, fdbSetAgeing } from "../../src/dataplane/fdb-table.ts";
+import { allSteps } from "../support/steps.ts";
 import { checkFdb, macAt, macText } from "./fdb-check.ts";
 
 const STICKY = 1;
@@ -60,7 +62,7 @@ describe.each([
     const fdb = allocateFdb(64);
     fdbAddStatic(fdb, macText(FIRST), STICKY, VID);
     fdbAddStatic(fdb, macText(SECOND), FREE, VID);
-    fdbSetPortLimit(fdb, FULL, 0);
+    allSteps(fdbLimitSteps(fdb, FULL, 0));
     expect([learn(fdb), learn(fdb, SECOND, STICKY), learn(fdb, SECOND, FULL)]).toEqual([
       FDB_STAYS,
       FDB_STATIC,
@@ -71,7 +73,7 @@ describe.each([
 
   test("a port that gives none up learns none at its limit, new or from elsewhere, and goes on with its own", () => {
     const fdb = allocateFdb(64);
-    fdbSetPortLimit(fdb, FULL, 1);
+    allSteps(fdbLimitSteps(fdb, FULL, 1));
     expect(learn(fdb, FIRST, FULL)).toBe(FDB_LEARNED);
     expect(learn(fdb, SECOND, FULL)).toBe(FDB_PORT_FULL);
     expect(learn(fdb, SECOND, FREE)).toBe(FDB_LEARNED);

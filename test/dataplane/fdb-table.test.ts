@@ -5,14 +5,9 @@ import { fdbLearn, fdbLookup } from "../../src/dataplane/fdb.ts";
 import { fdbTryLock, fdbUnlock } from "../../src/dataplane/fdb-entry.ts";
 import { allocateFdb, FDB_LEARNED, type Fdb } from "../../src/dataplane/fdb-layout.ts";
 import { fdbEntries, fdbPortUse, fdbTotals } from "../../src/dataplane/fdb-show.ts";
-import {
-  fdbAddStatic,
-  fdbDelete,
-  fdbFlush,
-  fdbSetAgeing,
-  fdbSetPortLimit,
-  fdbSweep,
-} from "../../src/dataplane/fdb-table.ts";
+import { fdbFlushSteps, fdbLimitSteps, fdbSweepSteps } from "../../src/dataplane/fdb-steps.ts";
+import { fdbAddStatic, fdbDelete, fdbSetAgeing } from "../../src/dataplane/fdb-table.ts";
+import { allSteps } from "../support/steps.ts";
 import { checkFdb, macAt, macText } from "./fdb-check.ts";
 
 /** Addresses 0 to `count` - 1, learned on ports 0 to 3 in turn, one a second. */
@@ -77,10 +72,10 @@ test.each([4, 1000, 5000])("flush removes what it is asked to, in a table of %d"
   fdbAddStatic(fdb, macText(macAt(1)), 1);
   fdbAddStatic(fdb, macText(macAt(2)), 2);
   const size = () => fdbTotals(fdb).count;
-  expect([fdbFlush(fdb, { port: 1 }), size()]).toEqual([count / 4 - 1, count - (count / 4 - 1)]);
-  expect([fdbFlush(fdb), size()]).toEqual([count / 2 + count / 4 - 1, 2]);
-  expect([fdbFlush(fdb, { port: 2, statics: true }), size()]).toEqual([1, 1]);
-  expect([fdbFlush(fdb, { statics: true }), size()]).toEqual([1, 0]);
+  expect([allSteps(fdbFlushSteps(fdb, { port: 1 })), size()]).toEqual([count / 4 - 1, count - (count / 4 - 1)]);
+  expect([allSteps(fdbFlushSteps(fdb)), size()]).toEqual([count / 2 + count / 4 - 1, 2]);
+  expect([allSteps(fdbFlushSteps(fdb, { port: 2, statics: true })), size()]).toEqual([1, 1]);
+  expect([allSteps(fdbFlushSteps(fdb, { statics: true })), size()]).toEqual([1, 0]);
   checkFdb(fdb);
 });
 
@@ -89,7 +84,7 @@ test("the sweep frees the slots of aged entries, a stretch at a time, all within
   fdbAddStatic(fdb, macText(macAt(0)), 0);
   const buckets = fdb.slotCount / 4;
   let removed = 0;
-  for (let swept = 0; swept < buckets; swept += 8) removed += fdbSweep(fdb, 500, 8);
+  for (let swept = 0; swept < buckets; swept += 8) removed += allSteps(fdbSweepSteps(fdb, 500, 8));
   // At 500 s, those seen before 200 s are aged: 1 to 199.
   expect(removed).toBe(199);
   expect(fdbTotals(fdb)).toMatchObject({ count: 201, aged: 199 });
@@ -103,14 +98,15 @@ test("the sweep frees the slots of aged entries, a stretch at a time, all within
 test.each([1, 63, 64, 100, 511, 10_000])("a sweep of %d buckets at a time misses none", (maxBuckets) => {
   const fdb = filled(400);
   let removed = 0;
-  for (let swept = 0; swept < fdb.slotCount / 4; swept += maxBuckets) removed += fdbSweep(fdb, 10_000, maxBuckets);
+  for (let swept = 0; swept < fdb.slotCount / 4; swept += maxBuckets)
+    removed += allSteps(fdbSweepSteps(fdb, 10_000, maxBuckets));
   expect(removed).toBe(400);
 });
 
 test("the default sweep takes 16 calls for a round", () => {
   const fdb = filled(400, 5000);
   let removed = 0;
-  for (let call = 0; call < 16; call++) removed += fdbSweep(fdb, 10_000);
+  for (let call = 0; call < 16; call++) removed += allSteps(fdbSweepSteps(fdb, 10_000));
   expect(removed).toBe(400);
 });
 
@@ -120,8 +116,8 @@ test("a lock that stays taken ends in an error, not in a hang, and nothing chang
   for (const change of [
     () => fdbDelete(fdb, macText(macAt(0))),
     () => fdbAddStatic(fdb, macText(macAt(9)), 0),
-    () => fdbFlush(fdb),
-    () => fdbSweep(fdb, 10_000),
+    () => allSteps(fdbFlushSteps(fdb)),
+    () => allSteps(fdbSweepSteps(fdb, 10_000)),
   ]) {
     expect(change).toThrow(expect.objectContaining({ code: "BUSY" }));
   }
@@ -142,8 +138,8 @@ test("bad input is refused and leaves the table as it was", () => {
     () => fdbDelete(fdb, "everything"),
     () => fdbSetAgeing(fdb, 0),
     () => fdbSetAgeing(fdb, 1.5),
-    () => fdbSetPortLimit(fdb, 0, 1001),
-    () => fdbSetPortLimit(fdb, 256, 1),
+    () => allSteps(fdbLimitSteps(fdb, 0, 1001)),
+    () => allSteps(fdbLimitSteps(fdb, 256, 1)),
   ];
   for (const attempt of refused) expect(attempt).toThrow(expect.objectContaining({ code: "BAD_OPTION" }));
   expect(fdbTotals(fdb).count).toBe(4);

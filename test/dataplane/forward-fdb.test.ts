@@ -78,10 +78,10 @@ describe("forgetting", () => {
     it.send("b", frame(BROADCAST, mac(2)), frame(BROADCAST, mac(3)));
     await it.settled();
     it.api.fdbAdd(macText(mac(9)), "b");
-    expect(it.api.fdbFlush("b")).toBe(2);
+    expect(await it.api.fdbFlush("b")).toBe(2);
     expect(await table(it)).toEqual([`${macText(mac(1))} a`, `${macText(mac(9))} b`]);
     expect(await reached(it, "a", mac(2), mac(1))).toBe("b,c");
-    expect(it.api.fdbFlush()).toBe(1);
+    expect(await it.api.fdbFlush()).toBe(1);
     expect(await reached(it, "a", mac(9), mac(1))).toBe("b");
   });
 

@@ -58,7 +58,7 @@ class Pair {
     } else if (action.do === "forget" && model.stations.delete(macText(action.mac))) {
       real.api.fdbDelete(macText(action.mac));
     } else if (action.do === "flush" && (there || action.port === null)) {
-      real.api.fdbFlush(action.port === null ? undefined : name);
+      await real.api.fdbFlush(action.port === null ? undefined : name);
       model.forget(action.port, false);
     } else if (action.do === "drain" && there) this.drain(action.port);
   }
@@ -141,7 +141,7 @@ function noise({ to, from, size, body, header, whole }: NoiseSend): Sent {
 
 /** Does one thing to the switch without waiting for what comes of it. `open`: the ports that are there. */
 async function disturb(real: MemorySwitch, open: Set<string>, step: NoiseSend | Change): Promise<void> {
-  if (step.do === "flush") real.api.fdbFlush();
+  if (step.do === "flush") await real.api.fdbFlush();
   if (!("port" in step) || step.port === null) return;
   const name = NAMES[step.port];
   if (step.do === "add" && !open.has(name)) {

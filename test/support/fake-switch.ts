@@ -161,7 +161,7 @@ export class FakeSwitch implements SwitchApi {
     if (!this.entries.delete(mac)) throw new RingyardError("NOT_FOUND", `no address ${mac}`);
   }
 
-  fdbFlush(portName?: string, vlan?: number): number {
+  async fdbFlush(portName?: string, vlan?: number): Promise<number> {
     const gone = this.#addresses(portName, vlan).filter((entry) => !entry.static);
     for (const { mac } of gone) this.entries.delete(mac);
     return gone.length;

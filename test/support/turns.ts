@@ -16,3 +16,20 @@ export async function turnsWhile<T>(work: () => Promise<T>): Promise<{ result: T
     ended = true;
   }
 }
+
+/** Does the work, and gives what others see of it in their turns meanwhile. */
+export async function seenWhile<T, S>(work: () => Promise<T>, look: () => S): Promise<{ result: T; seen: S[] }> {
+  const seen: S[] = [];
+  let ended = false;
+  const other = () => {
+    if (ended) return;
+    seen.push(look());
+    setImmediate(other);
+  };
+  setImmediate(other);
+  try {
+    return { result: await work(), seen };
+  } finally {
+    ended = true;
+  }
+}

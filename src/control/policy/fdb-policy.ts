@@ -8,7 +8,9 @@
 import { type BridgePolicy, hasVlans, NO_POLICY, VID_DEFAULT } from "../../dataplane/bridge/policy.ts";
 import { isMember, Vlans } from "../../dataplane/bridge/vlans.ts";
 import type { Fdb } from "../../dataplane/fdb-layout.ts";
-import { fdbFlush, fdbSetAgeing } from "../../dataplane/fdb-table.ts";
+import { fdbFlushSteps } from "../../dataplane/fdb-steps.ts";
+import { fdbSetAgeing } from "../../dataplane/fdb-table.ts";
+import { stepsInTurns } from "../turns.ts";
 
 export class FdbPolicy {
   private policy = NO_POLICY;
@@ -27,15 +29,15 @@ export class FdbPolicy {
     this.putAgeing();
   }
 
-  /** All workers obey this one. */
-  changed(policy: BridgePolicy): void {
+  /** All workers obey this one. What it says is known at once; resolves when addresses without a place are forgotten. */
+  async changed(policy: BridgePolicy): Promise<void> {
     this.policy = policy;
     this.putAgeing();
     const memberships = membershipsOf(policy);
     if (memberships === this.memberships) return;
     this.memberships = memberships;
     this.vlans = new Vlans(policy);
-    fdbFlush(this.fdb, { where: (port, vid) => !this.belongs(port, vid) });
+    await stepsInTurns(fdbFlushSteps(this.fdb, { where: (port, vid) => !this.belongs(port, vid) }));
   }
 
   private putAgeing(): void {

@@ -43,7 +43,7 @@ function learn(fdb: Fdb, port: number, ...vids: number[]): void {
   }
 }
 
-test("a VLAN ages by its own time, the others by the switch's, whichever changes last", () => {
+test("a VLAN ages by its own time, the others by the switch's, whichever changes last", async () => {
   const fdb = allocateFdb(64);
   const policy = new FdbPolicy(fdb, 300);
   const ages = () =>
@@ -52,7 +52,7 @@ test("a VLAN ages by its own time, the others by the switch's, whichever changes
       return [50, 60, 61, 100, 101, 300, 301].filter((nowS) => fdbLookup(fdb, MAC.lo, MAC.hi, nowS, vid) === 1).pop();
     });
   expect(ages()).toEqual([300, 300, 300]);
-  policy.changed({
+  await policy.changed({
     ...NO_POLICY,
     vlans: [
       { vid: 10, ...VLAN, ageingS: 60 },
@@ -62,45 +62,45 @@ test("a VLAN ages by its own time, the others by the switch's, whichever changes
   expect(ages()).toEqual([300, 60, 300]);
   policy.setAgeing(100);
   expect(ages()).toEqual([100, 60, 100]);
-  policy.changed(NO_POLICY);
+  await policy.changed(NO_POLICY);
   expect(ages()).toEqual([100, 100, 100]);
 });
 
-test("what a port learned in VLANs that it left is forgotten, the rest is not", () => {
+test("what a port learned in VLANs that it left is forgotten, the rest is not", async () => {
   const fdb = allocateFdb(64);
   const policy = new FdbPolicy(fdb, 300);
-  policy.changed(policyOf({ 1: trunk(10, 30), 2: access(20) }));
+  await policy.changed(policyOf({ 1: trunk(10, 30), 2: access(20) }));
   learn(fdb, 1, 10, 20, 30);
   learn(fdb, 2, 20);
   learn(fdb, 3, 1);
   fdbAddStatic(fdb, macText(macAt(9)), 1, 10);
-  policy.changed(policyOf({ 1: { ...trunk(10, 30), isolated: true }, 2: access(20) }));
+  await policy.changed(policyOf({ 1: { ...trunk(10, 30), isolated: true }, 2: access(20) }));
   expect(known(fdb)).toEqual(["1 3", "10 1", "10 1 static", "20 1", "20 2", "30 1"]);
-  policy.changed(policyOf({ 1: trunk(15, 25), 2: access(10) }));
+  await policy.changed(policyOf({ 1: trunk(15, 25), 2: access(10) }));
   expect(known(fdb)).toEqual(["1 3", "10 1 static", "20 1"]);
 });
 
-test("with the first VLAN of a switch, and with its last, everything learned is forgotten", () => {
+test("with the first VLAN of a switch, and with its last, everything learned is forgotten", async () => {
   const fdb = allocateFdb(64);
   const policy = new FdbPolicy(fdb, 300);
-  policy.changed(policyOf({ 1: { isolated: true } }));
+  await policy.changed(policyOf({ 1: { isolated: true } }));
   learn(fdb, 1, 0);
   learn(fdb, 2, 0);
   expect(known(fdb)).toEqual(["0 1", "0 2"]);
-  policy.changed(policyOf({ 1: access(1) }));
+  await policy.changed(policyOf({ 1: access(1) }));
   expect(known(fdb)).toEqual([]);
   learn(fdb, 1, 1);
   learn(fdb, 2, 1);
   expect(known(fdb)).toEqual(["1 1", "1 2"]);
-  policy.changed(NO_POLICY);
+  await policy.changed(NO_POLICY);
   expect(known(fdb)).toEqual([]);
 });
 
-test("the VLAN of a port's untagged frames, and those to which it belongs", () => {
+test("the VLAN of a port's untagged frames, and those to which it belongs", async () => {
   const policy = new FdbPolicy(allocateFdb(64), 300);
   const told = (port: number) => [policy.vlanOf(port), [0, 1, 10, 15].filter((vid) => policy.belongs(port, vid))];
   expect(told(1)).toEqual([0, [0]]);
-  policy.changed(
+  await policy.changed(
     policyOf({ 1: access(10), 2: trunk(10, 20), 3: trunk(10, 20, 15), 4: { vlan: { mode: "tunnel", vid: 15 } } }),
   );
   expect([1, 2, 3, 4, 5].map(told)).toEqual([

@@ -6,12 +6,14 @@ import type { LimitAction, PortPolicy } from "../../../src/dataplane/bridge/poli
 import { fdbLookup } from "../../../src/dataplane/fdb.ts";
 import { fdbTryLock, fdbUnlock } from "../../../src/dataplane/fdb-entry.ts";
 import { fdbEntries } from "../../../src/dataplane/fdb-show.ts";
-import { fdbAddStatic, fdbSetAgeing, fdbSetPortLimit } from "../../../src/dataplane/fdb-table.ts";
+import { fdbLimitSteps } from "../../../src/dataplane/fdb-steps.ts";
+import { fdbAddStatic, fdbSetAgeing } from "../../../src/dataplane/fdb-table.ts";
 import { EVENT_LOGGED } from "../../../src/dataplane/rules/apply-actions.ts";
 import { publishEvent, readEvents, reserveEvent } from "../../../src/dataplane/rules/event-ring.ts";
 import type { Plan } from "../../../src/dataplane/rules/plan.ts";
 import { CLOCK_S } from "../../../src/dataplane/shared.ts";
 import { BROADCAST, frame, type Mac, mac, macText } from "../../support/frames.ts";
+import { allSteps } from "../../support/steps.ts";
 import { type PlanRig, usePlanRig } from "../rules/plan-rig.ts";
 
 const openRig = usePlanRig();
@@ -146,7 +148,7 @@ const REACTIONS: [LimitAction, { third: number[]; drops: object; known: number[]
 test.each(REACTIONS)("a port at its limit meets a new address: %s", (limitAction, { third, drops, known, reports }) => {
   const rig = openRig({}, {}, {});
   rig.policy({ 0: { limitAction } });
-  fdbSetPortLimit(rig.fdb, 0, 2);
+  allSteps(fdbLimitSteps(rig.fdb, 0, 2));
   for (const [second, station] of [mac(1), mac(2)].entries()) {
     rig.shared.control[CLOCK_S] = 1 + second;
     expect(hello(rig, 0, station)).toEqual(FLOODED);
@@ -164,7 +166,7 @@ describe("a full port", () => {
   test("takes no address from another port, unless it gives one up", () => {
     const rig = openRig({}, {}, {});
     rig.policy({ 0: { limitAction: "drop" } });
-    fdbSetPortLimit(rig.fdb, 0, 1);
+    allSteps(fdbLimitSteps(rig.fdb, 0, 1));
     hello(rig, 0, mac(1));
     hello(rig, 1, mac(2));
     expect(hello(rig, 0, mac(2))).toEqual(NOTHING);
@@ -175,7 +177,7 @@ describe("a full port", () => {
   test("is reported with its next frame where there was no room to say so", () => {
     const rig = openRig({}, {}, {});
     rig.policy({ 0: { limitAction: "shutdown" } });
-    fdbSetPortLimit(rig.fdb, 0, 0);
+    allSteps(fdbLimitSteps(rig.fdb, 0, 0));
     const { ring } = rig.plan as Plan;
     while (reserveEvent(ring, EVENT_LOGGED, MAC_LIMIT_SIZE) >= 0) publishEvent(ring);
     hello(rig, 0, mac(1));
@@ -187,7 +189,7 @@ describe("a full port", () => {
   test("is reported once a second", () => {
     const rig = openRig({}, {}, {});
     rig.policy({ 0: { limitAction: "shutdown" }, 1: { limitAction: "shutdown" } });
-    for (const port of [0, 1]) fdbSetPortLimit(rig.fdb, port, 0);
+    for (const port of [0, 1]) allSteps(fdbLimitSteps(rig.fdb, port, 0));
     for (const station of [1, 2, 3]) hello(rig, 0, mac(station));
     hello(rig, 1, mac(4));
     expect(reported(rig)).toEqual([0, 1]);
