@@ -6,6 +6,7 @@ import type { LimitCounters } from "../dataplane/bridge/bridge-memory.ts";
 import type { Attached, AttachTarget, PortDetails, PortProbe, PortSpec } from "../ports/port.ts";
 import type { CaptureApi } from "./capture.ts";
 import type { PolicyApi } from "./policy/policy-service.ts";
+import type { Rows } from "./rows.ts";
 import type { RulesApi } from "./rules/rules-api.ts";
 
 export type PollMode = "adaptive" | "busy" | "interrupt";
@@ -91,6 +92,9 @@ export interface FdbInfo {
   /** Absent: none. */
   flapping?: FlappingInfo[];
 }
+
+/** FdbInfo with entries that are made when they are taken. */
+export type FdbRows = Omit<FdbInfo, "entries"> & { entries: Rows<FdbEntry> };
 
 export interface WorkerInfo {
   worker: number;
@@ -185,6 +189,8 @@ export interface SwitchApi {
   ports(): PortInfo[];
   /** Of one port, of one VLAN, where given. A million addresses take seconds, in which other work goes on: they are not of one moment. */
   fdb(portName?: string, vlan?: number): Promise<FdbInfo>;
+  /** The same for one who may take long to read: entries are made when they are taken (no plain data then), the rest is of now. */
+  fdbRows(portName?: string, vlan?: number): FdbRows;
   /** How many addresses were learned, by VLAN; 0 is a switch without VLANs. */
   fdbLearned(): Promise<Map<number, number>>;
   /** Without a VLAN: that of the port's untagged frames. */

@@ -1,10 +1,11 @@
 // A result in frames, and back, and the same for a request's arguments. The first part has everything that is not an array; the
 // elements of the arrays follow, as many in a frame as fit. Frames are made one by one, as fast as the other side reads
-// them, so that a table of 60,000 addresses never stands in the output queue as a whole. Pure.
+// them, and so are the elements where they are `Rows` (rows.ts): a table of a million addresses never stands anywhere as a whole. Pure.
 
 import { RingyardError } from "../core/errors.ts";
 import { encodeFrame, encodeItem, FRAME_SIZE_MAX, FrameError } from "./frame.ts";
 import type { Reply, Request } from "./protocol.ts";
+import { Rows } from "./rows.ts";
 
 type Fields = Record<string, unknown>;
 /** The message that carries a part. */
@@ -15,39 +16,51 @@ const ARRAY_HEAD_GROWTH = 4;
 /** 8 MiB of a request's arguments: all the rules that there may be, of 120 characters each. */
 export const REQUEST_PARTS_MAX = 512;
 
-/** The frames that answer request `id` with `result`; throws LIMIT where a single thing is longer than a frame. */
-export function resultFrames(id: number, result: Fields): Generator<Uint8Array> {
+/**
+ * The frames that answer request `id` with `result`, whose arrays may be Rows; throws LIMIT where a single thing is longer than a frame.
+ * Undefined stands where there is no frame yet, but some work was done: behind an array, or a piece of one.
+ */
+export function resultFrames(id: number, result: Fields): Generator<Uint8Array | undefined> {
   return frames(result, "answer", (part, more) => ({ id, ok: true, ...(more && { more }), result: part }));
 }
 
 /** The frames that ask for `op`; throws LIMIT as above. */
-export function requestFrames(id: number, op: string, args: Fields): Generator<Uint8Array> {
-  return frames(args, "request", (part, more) => ({ id, op, args: part, ...(more && { more }) }));
+export function* requestFrames(id: number, op: string, args: Fields): Generator<Uint8Array> {
+  const all = frames(args, "request", (part, more) => ({ id, op, args: part, ...(more && { more }) }));
+  for (const frame of all) if (frame !== undefined) yield frame;
 }
 
-function* frames(fields: Fields, what: string, envelope: Envelope): Generator<Uint8Array> {
-  const entries = Object.entries(fields);
-  let part: Fields = Object.fromEntries(entries.map(([key, value]) => [key, Array.isArray(value) ? [] : value]));
+function* frames(fields: Fields, what: string, envelope: Envelope): Generator<Uint8Array | undefined> {
+  const lists = Object.entries(fields).filter(([, value]) => isList(value)) as [string, List][];
+  let part: Fields = { ...fields, ...Object.fromEntries(lists.map(([key]) => [key, []])) };
   let size = sizeOf(part, envelope);
-  for (const [key, elements] of entries) {
-    if (!Array.isArray(elements)) continue;
+  for (const [key, list] of lists) {
     const keySize = encodeItem(key).length + 1 + ARRAY_HEAD_GROWTH;
-    for (const element of elements) {
-      const elementSize = encodeItem(element).length;
-      if (size + elementSize + (part[key] === undefined ? keySize : 0) > FRAME_SIZE_MAX) {
-        yield partFrame(envelope(part, true), what);
-        part = {};
-        size = sizeOf(part, envelope);
+    for (const piece of list instanceof Rows ? list.pieces : [list]) {
+      for (const element of piece) {
+        const elementSize = encodeItem(element).length;
+        if (size + elementSize + (part[key] === undefined ? keySize : 0) > FRAME_SIZE_MAX) {
+          yield partFrame(envelope(part, true), what);
+          part = {};
+          size = sizeOf(part, envelope);
+        }
+        if (part[key] === undefined) {
+          part[key] = [];
+          size += keySize;
+        }
+        (part[key] as unknown[]).push(element);
+        size += elementSize;
       }
-      if (part[key] === undefined) {
-        part[key] = [];
-        size += keySize;
-      }
-      (part[key] as unknown[]).push(element);
-      size += elementSize;
+      yield undefined;
     }
   }
   yield partFrame(envelope(part, false), what);
+}
+
+type List = readonly unknown[] | Rows<unknown>;
+
+function isList(value: unknown): value is List {
+  return Array.isArray(value) || value instanceof Rows;
 }
 
 /** Appends a part to what came before. */

@@ -18,6 +18,7 @@ import { policyCalls, policySchemas, settings } from "./policy/policy-requests.t
 import { joinPieces } from "./policy/policy-words.ts";
 import { PORT_POLICY_KEYS, readPortPolicy } from "./policy/port-policy.ts";
 import { type ControlStats, type Operation, type Operations, PROTOCOL_VERSION } from "./protocol.ts";
+import type { Answer } from "./rows.ts";
 import { ruleCalls, ruleSchemas } from "./rules/rule-requests.ts";
 import type { Running } from "./running.ts";
 import { parsePort } from "./uri.ts";
@@ -70,7 +71,7 @@ const schemas = {
 type Calls = {
   [O in Operation]: (args: z.output<(typeof schemas)[O]>, ended: AbortSignal) => Result<O> | Promise<Result<O>>;
 };
-type Result<O extends Operation> = Operations[O]["result"];
+type Result<O extends Operation> = Answer<Operations[O]["result"]>;
 
 /** What requests reach beside the running configuration. */
 export interface RequestHost {
@@ -103,7 +104,7 @@ function callsOf(running: Running, { control, shutdown }: RequestHost): Calls {
     },
     "port.attach": ({ name, ...target }) => running.attachPort(name, attachTarget({ name, ...target })),
     "port.detach": async ({ name }) => ({ port: await running.detachPort(name) }),
-    "fdb.show": (args) => api.fdb(args.port, args.vlan),
+    "fdb.show": (args) => api.fdbRows(args.port, args.vlan),
     "fdb.add": (args) => {
       api.fdbAdd(args.mac, args.port, args.vlan);
       return {};

@@ -7,10 +7,11 @@ import { MoveReader } from "../dataplane/fdb-moves.ts";
 import { fdbEntries, fdbPortUse, fdbTotals } from "../dataplane/fdb-show.ts";
 import { fdbFlushSteps, fdbSweepSteps } from "../dataplane/fdb-steps.ts";
 import { fdbAddStatic, fdbDelete } from "../dataplane/fdb-table.ts";
-import type { FdbInfo, SwitchLog } from "./api.ts";
+import type { FdbEntry, FdbInfo, FdbRows, SwitchLog } from "./api.ts";
 import { type Flap, FlapWatch } from "./flapping.ts";
 import { FdbPolicy } from "./policy/fdb-policy.ts";
-import { inTurns, stepsInTurns } from "./turns.ts";
+import { Rows } from "./rows.ts";
+import { stepsInTurns, Turns } from "./turns.ts";
 
 /** Of a storm of moves, so many addresses are named in the log each second; the rest is counted. */
 const FLAPS_NAMED = 8;
@@ -94,33 +95,51 @@ export class SwitchFdb {
   }
 
   async info(portName?: string, vlan?: number): Promise<FdbInfo> {
+    const { entries, ...rest } = this.rows(portName, vlan);
+    const all: FdbEntry[] = [];
+    const turns = new Turns();
+    for (const piece of entries.pieces) {
+      for (const row of piece) all.push(row);
+      if (turns.over) await turns.others();
+    }
+    return { entries: all, ...rest };
+  }
+
+  /** The same, with entries that are made when they are taken. */
+  rows(portName?: string, vlan?: number): FdbRows {
     const { fdb, settings } = this.parts;
     const only = portName === undefined ? undefined : this.parts.indexOf(portName);
-    const entries: FdbInfo["entries"] = [];
-    for await (const piece of inTurns(fdbEntries(fdb, this.nowS, only, vlan))) {
-      const names = this.parts.names();
-      for (const { mac, vid, port, ageS, static: pinned } of piece) {
-        const sticky = this.policy.isSticky(port) ? { sticky: true } : {};
-        entries.push({ mac, ...vlanOf(vid), port: names.get(port) ?? String(port), ageS, static: pinned, ...sticky });
-      }
-    }
     const flapping = this.flaps
       .flapping()
       .filter(({ ports, vid }) => (only === undefined || ports.includes(only)) && (vlan === undefined || vlan === vid));
     const { learned, moved, evicted, aged } = fdbTotals(fdb);
     return {
-      entries,
+      entries: new Rows(this.pieces(portName, only, vlan)),
       ...{ limit: settings.macLimit, ageingS: settings.ageingS },
       counters: { learned, moved, evicted, aged },
       ...(flapping.length === 0 ? {} : { flapping: flapping.map((flap) => this.named(flap)) }),
     };
   }
 
+  private *pieces(portName?: string, only?: number, vlan?: number): Generator<FdbEntry[]> {
+    for (const piece of fdbEntries(this.parts.fdb, this.nowS, only, vlan)) {
+      const names = this.parts.names();
+      // The port has gone meanwhile, and its index may be another's.
+      if (only !== undefined && names.get(only) !== portName) return;
+      yield piece.map(({ mac, vid, port, ageS, static: pinned }) => {
+        const sticky = this.policy.isSticky(port) ? { sticky: true } : {};
+        return { mac, ...vlanOf(vid), port: names.get(port) ?? String(port), ageS, static: pinned, ...sticky };
+      });
+    }
+  }
+
   /** Addresses that were learned, by VLAN; 0: none. */
   async learned(): Promise<Map<number, number>> {
     const counts = new Map<number, number>();
-    for await (const piece of inTurns(fdbEntries(this.parts.fdb, this.nowS))) {
+    const turns = new Turns();
+    for (const piece of fdbEntries(this.parts.fdb, this.nowS)) {
       for (const { vid, static: pinned } of piece) if (!pinned) counts.set(vid, (counts.get(vid) ?? 0) + 1);
+      if (turns.over) await turns.others();
     }
     return counts;
   }

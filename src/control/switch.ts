@@ -15,6 +15,7 @@ import { Reactor } from "../sys/reactor.ts";
 import type {
   EndOptions,
   FdbInfo,
+  FdbRows,
   PollMode,
   PortChanges,
   PortInfo,
@@ -244,6 +245,10 @@ class Switch implements SwitchApi {
 
   fdb(portName?: string, vlan?: number): Promise<FdbInfo> {
     return this.addresses.info(portName, vlan);
+  }
+
+  fdbRows(portName?: string, vlan?: number): FdbRows {
+    return this.addresses.rows(portName, vlan);
   }
 
   fdbLearned(): Promise<Map<number, number>> {

@@ -43,16 +43,35 @@ export interface FdbTotals {
   readonly aged: number;
 }
 
-/** The entries that a lookup would find, in no order; of one port, of one VLAN, if given. */
-export function* fdbEntries(fdb: Fdb, nowS: number, port?: number, vid?: number): Generator<FdbEntry> {
+/** Slots of one stretch: some hundred entries where the table is full. */
+const STRETCH_SLOTS = 2048;
+
+/** The entries that a lookup would find, in no order; of one port, of one VLAN, if given. In pieces of a stretch of the table each, perhaps empty. */
+export function* fdbEntries(fdb: Fdb, nowS: number, port?: number, vid?: number): Generator<FdbEntry[]> {
+  for (let first = 0; first < fdb.slotCount; first += STRETCH_SLOTS) {
+    yield entriesOf(fdb, first, Math.min(STRETCH_SLOTS, fdb.slotCount - first), nowS, port, vid);
+  }
+}
+
+function entriesOf(
+  fdb: Fdb,
+  first: number,
+  count: number,
+  nowS: number,
+  port: number | undefined,
+  vid: number | undefined,
+): FdbEntry[] {
   const { words } = fdb;
-  for (let at = FDB_SLOTS; at < fdb.links; at += 4) {
+  const entries: FdbEntry[] = [];
+  const end = FDB_SLOTS + (first + count) * 4;
+  for (let at = end - count * 4; at < end; at += 4) {
     const tag = words[at + ENTRY_TAG];
     if ((tag & TAG_VALID) === 0) continue;
-    const lo = words[at];
     const entryPort = (tag >>> 16) & 0xff;
+    if (port !== undefined && port !== entryPort) continue;
+    const lo = words[at];
     const entryVid = vidOf(fdb, at);
-    if (entryVid < 0 || (port ?? entryPort) !== entryPort || (vid ?? entryVid) !== entryVid) continue;
+    if (entryVid < 0 || (vid ?? entryVid) !== entryVid) continue;
     // A mixture that passes for an entry of some VLAN would have to lie in the right bucket, too.
     const hit = fdbFind(fdb, lo, tag & 0xffff, entryVid);
     if (hit < 0 || hitAt(hit) !== at) continue;
@@ -60,8 +79,9 @@ export function* fdbEntries(fdb: Fdb, nowS: number, port?: number, vid?: number)
     // A worker's clock reading may be newer than ours.
     const ageS = isStatic ? 0 : Math.max(0, nowS - words[at + ENTRY_STAMP]);
     if (ageS > words[FDB_AGEING + entryVid]) continue;
-    yield { mac: formatMac(lo, tag & 0xffff), vid: entryVid, port: entryPort, ageS, static: isStatic };
+    entries.push({ mac: formatMac(lo, tag & 0xffff), vid: entryVid, port: entryPort, ageS, static: isStatic });
   }
+  return entries;
 }
 
 export function fdbTotals(fdb: Fdb): FdbTotals {

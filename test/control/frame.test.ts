@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { encodeFrame, encodeItem, FRAME_SIZE_MAX, FrameError, FrameReader } from "../../src/control/frame.ts";
 import { mergePart, resultFrames } from "../../src/control/parts.ts";
 import type { Reply } from "../../src/control/protocol.ts";
+import { Rows } from "../../src/control/rows.ts";
 
 function readAll(chunks: Iterable<Uint8Array>): { items: unknown[]; reader: FrameReader } {
   const reader = new FrameReader();
@@ -60,7 +61,8 @@ describe("the reader", () => {
 });
 
 describe("a result in parts", () => {
-  const split = (result: Record<string, unknown>) => readAll(resultFrames(7, result)).items as Reply[];
+  const framesOf = (result: Record<string, unknown>) => [...resultFrames(7, result)].filter((it) => it !== undefined);
+  const split = (result: Record<string, unknown>) => readAll(framesOf(result)).items as Reply[];
   const merge = (replies: Reply[]) => {
     const whole: Record<string, unknown> = {};
     for (const reply of replies) if (reply.ok) mergePart(whole, reply.result);
@@ -80,13 +82,38 @@ describe("a result in parts", () => {
       ageS: index,
       static: false,
     }));
-    const frames = [...resultFrames(7, { limit: 65536, entries, after: [1, 2] })];
+    const frames = framesOf({ limit: 65536, entries, after: [1, 2] });
     for (const frame of frames) expect(frame.length).toBeLessThanOrEqual(FRAME_SIZE_MAX + 4);
     // Packed as tightly as they go: at most one entry's room is left.
     expect(Math.min(...frames.slice(1, -1).map((frame) => frame.length))).toBeGreaterThan(FRAME_SIZE_MAX - 100);
     const replies = readAll(frames).items as Reply[];
     expect(replies.map((reply) => reply.ok && reply.more === true).indexOf(false)).toBe(replies.length - 1);
     expect(merge(replies)).toEqual({ limit: 65536, entries, after: [1, 2] });
+  });
+
+  test("has rows made as they are needed, and none that nobody takes", () => {
+    const numbers = Array.from({ length: 60_000 }, (_, n) => n);
+    let made = 0;
+    const rows = Rows.of(numbers, (n) => {
+      made++;
+      return { n, text: "x".repeat(100) };
+    });
+    const frames = resultFrames(7, { limit: 1, rows, after: [1] });
+    expect(made).toBe(0);
+    let first: Uint8Array | undefined;
+    while (first === undefined) first = frames.next().value ?? undefined;
+    // A frame has room for 145, and they come in pieces of 64.
+    expect(made).toBe(192);
+    const rest = [...frames].filter((it) => it !== undefined);
+    const whole = merge(readAll([first, ...rest]).items as Reply[]);
+    expect(whole).toMatchObject({ limit: 1, after: [1] });
+    expect((whole.rows as { n: number }[]).map(({ n }) => n)).toEqual(numbers);
+  });
+
+  test("says of rows of which there are none that there are none", () => {
+    expect(split({ rows: new Rows([]), more: new Rows([[], []]) })).toEqual([
+      { id: 7, ok: true, result: { rows: [], more: [] } },
+    ]);
   });
 
   test("is whole again when merged", () => {

@@ -301,6 +301,12 @@ describe("a client that takes what is not its own", () => {
     await until("the end", () => errors("slow_reader") === 1);
     expect(server.stats().connections).toBe(1);
     expect(await other.request("version", {})).toMatchObject({ protocol: 1 });
+    // What the kernel keeps for a socket, a frame, and what the next one is made of.
+    expect(fake.rowsMade).toBeGreaterThan(0);
+    expect(fake.rowsMade).toBeLessThan(30_000);
+    const made = fake.rowsMade;
+    await other.request("version", {});
+    expect(fake.rowsMade).toBe(made);
   });
 });
 

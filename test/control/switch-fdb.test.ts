@@ -1,7 +1,7 @@
 // The fdb of a running switch as an operator has it, on real workers: VLANs, sticky ports, addresses that flap.
 
 import { describe, expect, test } from "bun:test";
-import type { SwitchApi, SwitchLog } from "../../src/control/api.ts";
+import type { FdbEntry, SwitchApi, SwitchLog } from "../../src/control/api.ts";
 import type { PortSettings } from "../../src/control/policy/named-policy.ts";
 import { createSwitch } from "../../src/control/switch.ts";
 import type { VlanMembership } from "../../src/dataplane/bridge/policy.ts";
@@ -122,6 +122,19 @@ test("many are shown, and counted by VLAN, while other work goes on", async () =
   const { result, turns } = await turnsWhile(() => api.fdb());
   expect(turns).toBeGreaterThan(1);
   expect(result.entries.map((entry) => entry.mac).sort()).toEqual(pinned.sort());
+});
+
+test("rows of a port end with the port, though another has its index by now", async () => {
+  const it = await start({}, "a");
+  const { api } = it;
+  for (let n = 0; n < 2000; n++) api.fdbAdd(macText(mac(n)), "a");
+  const rows = api.fdbRows("a").entries.pieces[Symbol.iterator]();
+  const first: FdbEntry[] = rows.next().value ?? [];
+  expect(new Set(first.map(({ port }) => port))).toEqual(new Set(["a"]));
+  await api.removePort("a");
+  await it.add("b");
+  for (let n = 0; n < 2000; n++) api.fdbAdd(macText(mac(n)), "b");
+  expect(rows.next()).toEqual({ value: undefined, done: true });
 });
 
 test("the addresses of a sticky port are shown as such", async () => {

@@ -111,7 +111,9 @@ test("an entry that makes room for another stays what it is", () => {
       const text = macText(mac);
       expected.set(text, { mac: text, vid, port: index, ageS: isStatic ? 0 : 100 - index, static: isStatic });
     }
-    expect(new Map<string, object>([...fdbEntries(fdb, 100)].map((entry) => [entry.mac, entry]))).toEqual(expected);
+    expect(new Map<string, object>([...fdbEntries(fdb, 100)].flat().map((entry) => [entry.mac, entry]))).toEqual(
+      expected,
+    );
     checkFdb(fdb);
   }
 });

@@ -124,7 +124,7 @@ function compare(fdb: Fdb, model: Model, nowS: number): void {
     const text = macText({ lo, hi });
     if (known) expected.set(`${vid} ${text}`, { mac: text, vid, port: entry.port, ageS, static: entry.static });
   }
-  const shown = [...fdbEntries(fdb, nowS)];
+  const shown = [...fdbEntries(fdb, nowS)].flat();
   expect(new Map(shown.map((entry) => [`${entry.vid} ${entry.mac}`, entry]))).toEqual(
     expected as Map<string, (typeof shown)[number]>,
   );

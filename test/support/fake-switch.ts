@@ -7,6 +7,7 @@ import type {
   EndOptions,
   FdbEntry,
   FdbInfo,
+  FdbRows,
   PortChanges,
   PortInfo,
   SwitchApi,
@@ -16,6 +17,7 @@ import type {
 } from "../../src/control/api.ts";
 import { DEFAULTS } from "../../src/control/config.ts";
 import { PolicyService } from "../../src/control/policy/policy-service.ts";
+import { Rows } from "../../src/control/rows.ts";
 import { RuleService } from "../../src/control/rules/rule-service.ts";
 import { RingyardError } from "../../src/core/errors.ts";
 import { NO_POLICY } from "../../src/dataplane/bridge/policy.ts";
@@ -31,6 +33,8 @@ export class FakeSwitch implements SwitchApi {
   /** What a call throws, by the start of its text. */
   readonly failures = new Map<string, Error>();
   readonly entries = new Map<string, FdbEntry>();
+  /** Of `fdbRows`, by whoever took them. */
+  rowsMade = 0;
   readonly #ports = new Map<string, PortInfo>();
   /** Ports that are attached, and to what. */
   readonly attached = new Map<string, AttachTarget>();
@@ -147,8 +151,15 @@ export class FakeSwitch implements SwitchApi {
   }
 
   async fdb(portName?: string, vlan?: number): Promise<FdbInfo> {
-    const entries = this.#addresses(portName, vlan);
+    return { ...this.fdbRows(portName, vlan), entries: this.#addresses(portName, vlan) };
+  }
+
+  fdbRows(portName?: string, vlan?: number): FdbRows {
     const { macLimit, ageingS } = this.settings;
+    const entries = Rows.of(this.#addresses(portName, vlan), (entry) => {
+      this.rowsMade++;
+      return entry;
+    });
     return { entries, limit: macLimit, ageingS, counters: { learned: 0, moved: 0, evicted: 0, aged: 0 } };
   }
 

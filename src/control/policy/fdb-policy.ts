@@ -5,7 +5,7 @@
 //
 // Static addresses stay in the VLAN in which somebody put them, though no frame may meet them there. Control thread.
 
-import { type BridgePolicy, hasVlans, NO_POLICY, VID_DEFAULT } from "../../dataplane/bridge/policy.ts";
+import { type BridgePolicy, hasVlans, NO_POLICY, type PortPolicy, VID_DEFAULT } from "../../dataplane/bridge/policy.ts";
 import { isMember, Vlans } from "../../dataplane/bridge/vlans.ts";
 import type { Fdb } from "../../dataplane/fdb-layout.ts";
 import { fdbFlushSteps } from "../../dataplane/fdb-steps.ts";
@@ -14,6 +14,8 @@ import { stepsInTurns } from "../turns.ts";
 
 export class FdbPolicy {
   private policy = NO_POLICY;
+  /** What it says of ports, by index: asked for each address that is shown. */
+  private ports: ReadonlyMap<number, PortPolicy> = new Map();
   /** Who is in which VLAN, as text to compare. */
   private memberships = membershipsOf(NO_POLICY);
   private vlans = new Vlans(NO_POLICY);
@@ -32,6 +34,7 @@ export class FdbPolicy {
   /** All workers obey this one. What it says is known at once; resolves when addresses without a place are forgotten. */
   async changed(policy: BridgePolicy): Promise<void> {
     this.policy = policy;
+    this.ports = new Map(policy.ports.map((said) => [said.port, said]));
     this.putAgeing();
     const memberships = membershipsOf(policy);
     if (memberships === this.memberships) return;
@@ -71,7 +74,7 @@ export class FdbPolicy {
   }
 
   private settings(port: number) {
-    return this.policy.ports.find((it) => it.port === port);
+    return this.ports.get(port);
   }
 }
 

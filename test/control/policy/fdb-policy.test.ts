@@ -31,6 +31,7 @@ function trunk(first: number, last: number, native = 0): { vlan: VlanMembership 
 /** VLANs and ports of what is known. */
 function known(fdb: Fdb): string[] {
   return [...fdbEntries(fdb, 0)]
+    .flat()
     .map(({ vid, port, static: pinned }) => `${vid} ${port}${pinned ? " static" : ""}`)
     .sort();
 }

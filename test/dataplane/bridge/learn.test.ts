@@ -26,7 +26,7 @@ function hello(rig: PlanRig, port: number, station: Mac): number[] {
 
 /** Ports by address, of one VLAN. */
 function learned(rig: PlanRig, vid = 0): Record<string, number> {
-  const entries = [...fdbEntries(rig.fdb, rig.shared.control[CLOCK_S], undefined, vid)];
+  const entries = [...fdbEntries(rig.fdb, rig.shared.control[CLOCK_S], undefined, vid)].flat();
   return Object.fromEntries(entries.filter((it) => !it.static).map((it) => [it.mac, it.port]));
 }
 

@@ -177,7 +177,12 @@ describe("rules", () => {
     rig.policy(ports, {}, rulesOf([1, {}, { do: "forward", ports: [1] }]));
     const sent = [tagged(ALL, mac(1), [C, 5, 10]), tagged(ALL, mac(2), [C, 5, 99]), frame(ALL, mac(3))];
     expect(rig.send(0, ...sent)[1]).toEqual(sent);
-    expect([...fdbEntries(rig.fdb, 1)].map((it) => it.mac).sort()).toEqual(["02:00:00:00:00:01", "02:00:00:00:00:03"]);
+    expect(
+      [...fdbEntries(rig.fdb, 1)]
+        .flat()
+        .map((it) => it.mac)
+        .sort(),
+    ).toEqual(["02:00:00:00:00:01", "02:00:00:00:00:03"]);
   });
 
   test("mirror a frame as it was received", () => {

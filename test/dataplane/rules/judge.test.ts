@@ -68,7 +68,10 @@ class Expected {
 }
 
 function learned(fdb: Fdb): string[] {
-  return [...fdbEntries(fdb, 1)].map(({ mac, port }) => `${mac} ${port}`).sort();
+  return [...fdbEntries(fdb, 1)]
+    .flat()
+    .map(({ mac, port }) => `${mac} ${port}`)
+    .sort();
 }
 
 /** Cuts a frame where `cuts` say, if they lie in it. */

@@ -199,7 +199,12 @@ export class PlanRig {
 
   /** Addresses that the switch has learned, and where. */
   get learned(): Record<string, number> {
-    return Object.fromEntries([...fdbEntries(this.fdb, 1)].filter((it) => !it.static).map((it) => [it.mac, it.port]));
+    return Object.fromEntries(
+      [...fdbEntries(this.fdb, 1)]
+        .flat()
+        .filter((it) => !it.static)
+        .map((it) => [it.mac, it.port]),
+    );
   }
 
   /** Appends a frame to the burst, each piece in a place of its own, with a net header if it has one. Returns where it lies. */

@@ -35,7 +35,10 @@ function outcome(setUp: (rig: PlanRig) => void, frames: readonly AnyFrame[], up:
       got: got.map((list) => list.map((bytes) => Buffer.from(bytes).toString("hex"))),
       drops: rig.lanes.map((_, port) => rig.drops(port)),
       copies: rig.counters(0)[COPIES],
-      fdb: [...fdbEntries(rig.fdb, 1)].map(({ mac: address, port }) => `${address} ${port}`).sort(),
+      fdb: [...fdbEntries(rig.fdb, 1)]
+        .flat()
+        .map(({ mac: address, port }) => `${address} ${port}`)
+        .sort(),
     };
   } finally {
     rig.close();
