@@ -6,8 +6,6 @@
 
 /** At a time. Who waits behind a request of another client does not notice. */
 const TURN_MS = 5;
-/** A look at the clock costs as much as some items. */
-const LOOK_EVERY = 16;
 
 /** Works that wait for their next turns, in their order. */
 const waiting: (() => void)[] = [];
@@ -33,20 +31,6 @@ export class Turns {
     });
     this.#endMs = performance.now() + TURN_MS;
   }
-}
-
-/** Takes `items` one after the other and gives them in pieces; between two pieces others have their turn, so `items` may find that things changed. */
-export async function* inTurns<T>(items: Iterable<T>): AsyncGenerator<T[]> {
-  const turns = new Turns();
-  let piece: T[] = [];
-  for (const item of items) {
-    piece.push(item);
-    if (piece.length % LOOK_EVERY !== 0 || !turns.over) continue;
-    yield piece;
-    await turns.others();
-    piece = [];
-  }
-  yield piece;
 }
 
 /** Does all of `steps`, each of some microseconds, and returns what they do. The first turn is taken at once. Rejects with what a step throws. */

@@ -1,14 +1,8 @@
 // Long work in turns: everything is given, in its order, and others have their turns meanwhile.
 
 import { expect, test } from "bun:test";
-import { inTurns, stepsInTurns } from "../../src/control/turns.ts";
+import { stepsInTurns } from "../../src/control/turns.ts";
 import { turnsWhile } from "../support/turns.ts";
-
-async function piecesOf<T>(items: Iterable<T>): Promise<T[][]> {
-  const pieces: T[][] = [];
-  for await (const piece of inTurns(items)) pieces.push(piece);
-  return pieces;
-}
 
 /** Numbers that take a tenth of a millisecond each. */
 function* slow(count: number): Generator<number> {
@@ -18,35 +12,6 @@ function* slow(count: number): Generator<number> {
     yield n;
   }
 }
-
-test("what is soon done is one piece, also where there is nothing", async () => {
-  expect(await piecesOf([1, 2, 3])).toEqual([[1, 2, 3]]);
-  expect(await piecesOf([])).toEqual([[]]);
-});
-
-test("what takes long comes in pieces, whole and in order, and others have their turns between them", async () => {
-  const { result: pieces, turns } = await turnsWhile(() => piecesOf(slow(1000)));
-  expect(pieces.flat()).toEqual(Array.from({ length: 1000 }, (_, n) => n));
-  // A tenth of a second's work, in pieces of 5 ms and of 16 items.
-  expect(pieces.length).toBeGreaterThan(10);
-  expect(turns).toBeGreaterThanOrEqual(pieces.length - 1);
-});
-
-test("who needs no more ends it", async () => {
-  let ended = false;
-  function* endless(): Generator<number> {
-    try {
-      for (;;) yield* slow(64);
-    } finally {
-      ended = true;
-    }
-  }
-  for await (const piece of inTurns(endless())) {
-    expect(piece.length).toBeGreaterThan(0);
-    break;
-  }
-  expect(ended).toBe(true);
-});
 
 /** Steps of a tenth of a millisecond each; `step` hears of each. */
 function* steps(count: number, step: (n: number) => void = () => {}): Generator<void, string> {

@@ -8,14 +8,14 @@ import { configData, configParts } from "../config-show.ts";
 import { listed } from "../listed.ts";
 import { suggest } from "../nearest.ts";
 import { nameAdvice, portName, shortText } from "../options.ts";
+import { type Answer, Rows } from "../rows.ts";
 import type { Running } from "../running.ts";
-import { inTurns } from "../turns.ts";
 import { knownWords, mustRead } from "./change-words.ts";
 import { MIRROR_KEYS, mirrorWords, portsOfMirror, readMirror } from "./mirror-policy.ts";
 import type { MirrorInfo, PolicyOperations } from "./policy-api.ts";
 import { joinPieces, type PolicyValue, saidWords, wordPieces } from "./policy-words.ts";
 import { portPolicyWords } from "./port-policy.ts";
-import { type VlanFacts, vlanInfo, vlanInfos } from "./vlan-info.ts";
+import { type VlanFacts, type VlanMember, vlanIds, vlanInfo, vlanMembers } from "./vlan-info.ts";
 import { vlanId } from "./vlan-policy.ts";
 
 const name = (what: string) => shortText(`expected the name of a ${what}`);
@@ -44,7 +44,7 @@ export const policySchemas = {
 } satisfies { [O in PolicyOperation]: z.ZodType<PolicyOperations[O]["args"]> };
 
 type PolicyOperation = keyof PolicyOperations;
-type Result<O extends PolicyOperation> = PolicyOperations[O]["result"];
+type Result<O extends PolicyOperation> = Answer<PolicyOperations[O]["result"]>;
 type PolicyCalls = { [O in PolicyOperation]: (args: PolicyOperations[O]["args"]) => Result<O> | Promise<Result<O>> };
 
 export function policyCalls(running: Running): PolicyCalls {
@@ -81,16 +81,15 @@ function portPolicy(running: Running, name: string): Result<"port.policy"> {
   return { settings: wordPieces(portPolicyWords(policy)) };
 }
 
-async function vlans(running: Running, id: number | undefined): Promise<Result<"vlan.show">> {
+async function vlans(running: Running, asked: number | undefined): Promise<Result<"vlan.show">> {
+  const only = asked === undefined ? undefined : mustBeVlan(asked);
   const facts = await factsOf(running);
-  const result: Result<"vlan.show"> = { vlans: [], members: [] };
-  for await (const piece of inTurns(id === undefined ? vlanInfos(facts) : [vlanInfo(mustBeVlan(id), facts)])) {
-    for (const { members, ...info } of piece) {
-      result.vlans.push(info);
-      for (const member of members) result.members.push({ vlan: info.id, ...member });
-    }
-  }
-  return result;
+  const ids = only === undefined ? vlanIds(facts) : [only];
+  return { vlans: Rows.of(ids, (id) => vlanInfo(id, facts)), members: new Rows(membersOf(ids, facts)) };
+}
+
+function* membersOf(ids: readonly number[], facts: VlanFacts): Generator<({ vlan: number } & VlanMember)[]> {
+  for (const id of ids) yield vlanMembers(id, facts).map((member) => ({ vlan: id, ...member }));
 }
 
 function mustBeVlan(id: number): number {

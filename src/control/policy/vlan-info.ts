@@ -44,19 +44,19 @@ export interface VlanFacts {
 
 const TPID_8021AD = 0x88a8;
 
-/** VLAN 0, of a switch without VLANs, only where something is said of it or asked for. */
-export function* vlanInfos(facts: VlanFacts): Generator<VlanInfo> {
-  for (const id of [...idsOf(facts)].sort((a, b) => a - b)) yield vlanInfo(id, facts);
+/** All that there are, in their order; VLAN 0, of a switch without VLANs, only where something is said of it. */
+export function vlanIds(facts: VlanFacts): number[] {
+  return [...idsOf(facts)].sort((a, b) => a - b);
 }
 
-export function vlanInfo(id: number, { ports, vlans, ageingS, learned, directed }: VlanFacts): VlanInfo {
+/** Without its members, who may be many. */
+export function vlanInfo(id: number, { vlans, ageingS, learned, directed }: VlanFacts): Omit<VlanInfo, "members"> {
   const { learning = true, suppressArp = false, suppressNd = false, ageingS: own = ageingS } = vlans.get(id) ?? {};
   return {
     ...{ id, ageingS: own, learning },
     suppress: [...(suppressArp ? (["arp"] as const) : []), ...(suppressNd ? (["nd"] as const) : [])],
     macs: learned.get(id) ?? 0,
     directed: directed(id),
-    members: membersOf(id, ports),
   };
 }
 
@@ -80,7 +80,7 @@ function without(ids: ReadonlySet<number>, out: (id: number) => boolean): Set<nu
   return new Set([...ids].filter((id) => !out(id)));
 }
 
-function membersOf(id: number, ports: VlanFacts["ports"]): VlanMember[] {
+export function vlanMembers(id: number, { ports }: VlanFacts): VlanMember[] {
   // Without VLANs all frames are of VLAN 0, and every port has them.
   const plain: VlanMembership = { mode: "access", vid: hasVlans(ports) ? VID_DEFAULT : 0 };
   const members: VlanMember[] = [];

@@ -7,6 +7,7 @@ import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { MAX_FRAME } from "../../mem/batch.ts";
 import { shortText } from "../options.ts";
 import type { FrameArgs, MeterArgs, Operations } from "../protocol.ts";
+import type { Answer } from "../rows.ts";
 import type { Running } from "../running.ts";
 import { ruleText } from "./format-rule.ts";
 import { meterFromObject } from "./meter-spec.ts";
@@ -57,13 +58,13 @@ export const ruleSchemas = {
 } satisfies { [O in RuleOperation]: z.ZodType<Operations[O]["args"]> };
 
 type RuleOperation = Extract<keyof Operations, `rule.${string}` | `meter.${string}` | "trace">;
-type Result<O extends RuleOperation> = Operations[O]["result"];
+type Result<O extends RuleOperation> = Answer<Operations[O]["result"]>;
 type RuleCalls = { [O in RuleOperation]: (args: Operations[O]["args"]) => Result<O> | Promise<Result<O>> };
 
 export function ruleCalls(running: Running): RuleCalls {
   const { rules } = running.api;
   return {
-    "rule.list": () => ({ rules: rules.list() }),
+    "rule.list": () => ({ rules: rules.rows() }),
     "rule.add": async ({ rule }) => ({ rule: await running.addRule(parseRule(rule)) }),
     "rule.del": async ({ ids }) => {
       await running.deleteRules(ids);

@@ -12,6 +12,7 @@ import { RingyardError } from "../../core/errors.ts";
 import type { MeterSpec, Rule } from "../../dataplane/rules/rule.ts";
 import type { RuleTable } from "../../dataplane/rules/table.ts";
 import type { SwitchLog } from "../api.ts";
+import { Rows } from "../rows.ts";
 import { ruleText } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { RuleLookup } from "./resolve.ts";
@@ -73,6 +74,10 @@ export class RuleService implements RulesApi {
 
   list(): RuleInfo[] {
     return this.#entries.map((entry) => this.#info(entry));
+  }
+
+  rows(): Rows<RuleInfo> {
+    return Rows.of(this.#entries, (entry) => this.#info(entry));
   }
 
   set(): RuleSet {

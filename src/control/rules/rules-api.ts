@@ -7,6 +7,7 @@
 // name is there. Results are plain data, fit for CBOR and JSON. Control thread.
 
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
+import type { Rows } from "../rows.ts";
 import type { NamedRule } from "./named-rule.ts";
 
 /** A rule with its number. `rule.id` is there where a person chose it: then it belongs to the configuration. */
@@ -87,6 +88,8 @@ export type AbsentPorts = "refuse" | "wait";
 export interface RulesApi {
   /** In the order in which they are tried. */
   list(): RuleInfo[];
+  /** The same for one who may take long to read: the rules of now, with counters of when each is taken. */
+  rows(): Rows<RuleInfo>;
   /** What the switch holds now. */
   set(): RuleSet;
   /**
