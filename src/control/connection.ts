@@ -9,7 +9,7 @@ import { RingyardError } from "../core/errors.ts";
 import { encodeFrame, FrameError, FrameReader } from "./frame.ts";
 import { isFields, REQUEST_PARTS_MAX, RequestParts, resultFrames, type WholeItem } from "./parts.ts";
 import type { ReplyError, Request } from "./protocol.ts";
-import { Turns } from "./turns.ts";
+import { othersTurn, turnIsOver } from "./turns.ts";
 
 /** Answers a request, or throws; a RingyardError reaches the client as it is. `ended` tells of the end of the client's connection. */
 export type Handler = (request: Request, ended: AbortSignal) => Promise<object>;
@@ -111,10 +111,9 @@ export class Connection {
       id = request.id;
       this.host.countRequest();
       const result = await this.host.handle(request, this.#ended.signal);
-      const turns = new Turns();
       for (const frame of resultFrames(id, result as Record<string, unknown>)) {
         if (frame !== undefined && !(await this.#send(frame))) return;
-        if (turns.over) await turns.others();
+        if (turnIsOver()) await othersTurn();
         if (this.#closed) return;
       }
     } catch (error) {

@@ -11,7 +11,7 @@ import type { FdbEntry, FdbInfo, FdbRows, SwitchLog } from "./api.ts";
 import { type Flap, FlapWatch } from "./flapping.ts";
 import { FdbPolicy } from "./policy/fdb-policy.ts";
 import { Rows } from "./rows.ts";
-import { stepsInTurns, Turns } from "./turns.ts";
+import { othersTurn, stepsInTurns, turnIsOver } from "./turns.ts";
 
 /** Of a storm of moves, so many addresses are named in the log each second; the rest is counted. */
 const FLAPS_NAMED = 8;
@@ -97,10 +97,9 @@ export class SwitchFdb {
   async info(portName?: string, vlan?: number): Promise<FdbInfo> {
     const { entries, ...rest } = this.rows(portName, vlan);
     const all: FdbEntry[] = [];
-    const turns = new Turns();
     for (const piece of entries.pieces) {
       for (const row of piece) all.push(row);
-      if (turns.over) await turns.others();
+      if (turnIsOver()) await othersTurn();
     }
     return { entries: all, ...rest };
   }
@@ -136,10 +135,9 @@ export class SwitchFdb {
   /** Addresses that were learned, by VLAN; 0: none. */
   async learned(): Promise<Map<number, number>> {
     const counts = new Map<number, number>();
-    const turns = new Turns();
     for (const piece of fdbEntries(this.parts.fdb, this.nowS)) {
       for (const { vid, static: pinned } of piece) if (!pinned) counts.set(vid, (counts.get(vid) ?? 0) + 1);
-      if (turns.over) await turns.others();
+      if (turnIsOver()) await othersTurn();
     }
     return counts;
   }

@@ -2,42 +2,49 @@
 //
 //   others   A: 5 ms   others   B: 5 ms   others   A: 5 ms   ...       however many works there are, others wait for one turn
 //
-// Between two turns anything may have changed: ports, policies, other long work over the same table.
+// A work takes steps of a millisecond at most, and asks after each whether the turn is over. The turn belongs to all of them: one that begins when
+// another has had it takes one step and waits. Between two turns anything may have changed: ports, policies, other work over the same table.
 
-/** At a time. Who waits behind a request of another client does not notice. */
+/** Who waits behind a request of another client does not notice. */
 const TURN_MS = 5;
 
 /** Works that wait for their next turns, in their order. */
 const waiting: (() => void)[] = [];
+/** Of the turn under way; undefined: none. */
+let endMs: number | undefined;
 
-function nextTurn(): void {
-  waiting.shift()?.();
-  if (waiting.length > 0) setImmediate(nextTurn);
+/** Whether others should have their turns now: then `await othersTurn()`. */
+export function turnIsOver(): boolean {
+  return performance.now() >= begin();
 }
 
-/** The turns of one work. */
-export class Turns {
-  #endMs = performance.now() + TURN_MS;
-
-  /** Whether this turn has lasted long enough. */
-  get over(): boolean {
-    return performance.now() >= this.#endMs;
-  }
-
-  /** Resolves when others have had their turns. */
-  async others(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      if (waiting.push(resolve) === 1) setImmediate(nextTurn);
-    });
-    this.#endMs = performance.now() + TURN_MS;
-  }
+/** Resolves when others have had their turns. */
+export function othersTurn(): Promise<void> {
+  begin();
+  return new Promise((resolve) => void waiting.push(resolve));
 }
 
-/** Does all of `steps`, each of some microseconds, and returns what they do. The first turn is taken at once. Rejects with what a step throws. */
+/** Does all of `steps` and returns what they do. The first is taken at once. Rejects with what a step throws. */
 export async function stepsInTurns<T>(steps: Generator<void, T>): Promise<T> {
-  const turns = new Turns();
   for (let step = steps.next(); ; step = steps.next()) {
     if (step.done) return step.value;
-    if (turns.over) await turns.others();
+    if (turnIsOver()) await othersTurn();
   }
+}
+
+/** When the turn ends, which begins now if there is none. */
+function begin(): number {
+  if (endMs === undefined) {
+    endMs = performance.now() + TURN_MS;
+    setImmediate(next);
+  }
+  return endMs;
+}
+
+function next(): void {
+  endMs = undefined;
+  const work = waiting.shift();
+  if (work === undefined) return;
+  begin();
+  work();
 }

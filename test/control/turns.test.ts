@@ -1,7 +1,7 @@
 // Long work in turns: everything is given, in its order, and others have their turns meanwhile.
 
 import { expect, test } from "bun:test";
-import { stepsInTurns } from "../../src/control/turns.ts";
+import { othersTurn, stepsInTurns } from "../../src/control/turns.ts";
 import { turnsWhile } from "../support/turns.ts";
 
 /** Numbers that take a tenth of a millisecond each. */
@@ -52,4 +52,15 @@ test("of several works only one has its turn between two turns of others", async
   const byTurn = Map.groupBy(new Set(works.trim().split(" ")), (step) => step.slice(1));
   for (const [turn, names] of byTurn) if (turn !== "0" && turn !== "40") expect(names).toHaveLength(1);
   expect(byTurn.size).toBeGreaterThan(10);
+});
+
+test("works that begin together share their first turn", async () => {
+  // Which has just begun.
+  await othersTurn();
+  const taken = [0, 0, 0];
+  const works = taken.map((_, n) => stepsInTurns(steps(1000, () => taken[n]++)));
+  // Nobody else has had a turn yet.
+  expect(taken[0]).toBeGreaterThan(1);
+  expect(taken.slice(1)).toEqual([1, 1]);
+  await Promise.all(works);
 });
