@@ -1,7 +1,7 @@
 // The running configuration: what the switch was told, kept beside the switch, so that a reload knows what changed and
 // `config show` can print it. Every change goes through here, one at a time: two clients and a SIGHUP cannot interleave.
 //
-//   declared   ports of the file and the command line; a reload makes them what the file says
+//   declared   ports of the file: a reload makes them what the file says; of the command line: it makes those that are not there
 //   by hand    ports of `port add`; a reload leaves them alone, until the file names one
 //
 // Rules and meters alike: a file names a rule by its id, where it gives one, else by its text (rules/declared-rules.ts). A port's
@@ -70,7 +70,11 @@ export class Running {
     return this.#alone(async () => {
       const ports = new Map(wanted.ports);
       for (const [name, port] of this.#config.ports) {
-        if (!this.#declared.has(name) && !ports.has(name)) ports.set(name, port);
+        const said = wanted.ports.get(name);
+        const isByHand = said === undefined && !this.#declared.has(name);
+        // The command line says nothing new, and what was said by hand since of a port of its own stays: nobody else says that.
+        const isOfCommandLine = said !== undefined && said.place === undefined;
+        if (isByHand || isOfCommandLine) ports.set(name, port);
       }
       const rules = this.#rules.merged(wanted);
       checkNames(wanted, ports.keys(), byName(rules.after.meters).keys());

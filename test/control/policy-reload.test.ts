@@ -1,7 +1,7 @@
 // Policies over reloads and changes by hand: of the file and by hand apart, all of a change or nothing, and no port touched for them.
 
 import { beforeEach, describe, expect, test } from "bun:test";
-import { type Config, type ConfigError, parseConfig } from "../../src/control/config.ts";
+import { type Config, type ConfigError, emptyConfig, overlay, parseConfig } from "../../src/control/config.ts";
 import { policyOf } from "../../src/control/config-policy.ts";
 import { configData } from "../../src/control/config-show.ts";
 import { readMirror } from "../../src/control/policy/mirror-policy.ts";
@@ -124,6 +124,25 @@ describe("a reload", () => {
     await running.replace(file([A, B]));
     expect(policyOf(running.config)).toMatchObject({ vlans: [], mirrors: [] });
   });
+});
+
+test("a reload leaves ports of the command line as they were made and changed, and makes those that are missing", async () => {
+  const words = {
+    ...emptyConfig(),
+    ports: new Map(["v", "w"].map((name) => [name, { spec: spec(name), link: "up" as const }])),
+  };
+  const start = () => overlay(file([A]), words);
+  await running.replace(start());
+  await running.setPort("v", { policy: { vlan: 10, isolated: true }, link: "down", macLimit: 7 });
+  await running.setPort("a", { policy: { vlan: 99 } });
+  const before = running.config.ports.get("v");
+  await running.removePort("w");
+  fake.calls.length = 0;
+  await running.replace(start());
+  expect(fake.calls).toEqual(["policy 2,0,0", "addPort w"]);
+  expect(running.config.ports.get("v")).toEqual(before!);
+  expect(Object.values(obeyed())).toContainEqual({ vlan: { mode: "access", vid: 10 }, isolated: true } as never);
+  expect(Object.values(obeyed())).toContainEqual(access(10) as never);
 });
 
 describe("a change by hand", () => {
