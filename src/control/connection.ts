@@ -1,15 +1,15 @@
 // One client of the control socket, seen from the switch. Requests are answered in order, one at a time; a reply is made
 // frame by frame and the next frame only when the last has left, so a connection holds at most one frame of output (and the rows of
 // which the next is made, rows.ts) and PENDING_MAX requests of input, together of REQUEST_PARTS_MAX frames, beside one that is not whole
-// yet, whatever its client does. One that reads as fast as frames are made has others wait no longer than a turn (turns.ts). A client that
+// yet, whatever its client does. One that reads as fast as frames are made has others wait no longer than a turn (core/turns.ts). A client that
 // sends nothing or takes nothing is let go. Control thread.
 
 import type { Socket } from "bun";
 import { RingyardError } from "../core/errors.ts";
+import { othersTurn, turnIsOver } from "../core/turns.ts";
 import { encodeFrame, FrameError, FrameReader } from "./frame.ts";
 import { isFields, REQUEST_PARTS_MAX, RequestParts, resultFrames, type WholeItem } from "./parts.ts";
 import type { ReplyError, Request } from "./protocol.ts";
-import { othersTurn, turnIsOver } from "./turns.ts";
 
 /** Answers a request, or throws; a RingyardError reaches the client as it is. `ended` tells of the end of the client's connection. */
 export type Handler = (request: Request, ended: AbortSignal) => Promise<object>;

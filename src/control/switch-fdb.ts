@@ -1,6 +1,7 @@
 // The fdb as an operator has it: ports by name, VLANs where there are any; and what is done about it once a second. Control thread.
 
 import { errorLine, RingyardError } from "../core/errors.ts";
+import { othersTurn, takingTurns, turnIsOver } from "../core/turns.ts";
 import type { BridgePolicy } from "../dataplane/bridge/policy.ts";
 import { FDB_VIDS, type Fdb } from "../dataplane/fdb-layout.ts";
 import { MoveReader } from "../dataplane/fdb-moves.ts";
@@ -11,7 +12,6 @@ import type { FdbEntry, FdbInfo, FdbRows, SwitchLog } from "./api.ts";
 import { type Flap, FlapWatch } from "./flapping.ts";
 import { FdbPolicy } from "./policy/fdb-policy.ts";
 import { Rows } from "./rows.ts";
-import { othersTurn, stepsInTurns, turnIsOver } from "./turns.ts";
 
 /** Of a storm of moves, so many addresses are named in the log each second; the rest is counted. */
 const FLAPS_NAMED = 8;
@@ -62,7 +62,7 @@ export class SwitchFdb {
     if (this.sweeping) return;
     this.sweeping = true;
     try {
-      await stepsInTurns(fdbSweepSteps(this.parts.fdb, nowS));
+      await takingTurns(fdbSweepSteps(this.parts.fdb, nowS));
     } catch (error) {
       this.failed(error);
     }
@@ -174,7 +174,7 @@ export class SwitchFdb {
   /** A port that goes meanwhile may leave its index to another, whose first addresses are forgotten then: its next frames teach them again. */
   async flush(portName?: string, vlan?: number): Promise<number> {
     const port = portName === undefined ? undefined : this.parts.indexOf(portName);
-    return stepsInTurns(fdbFlushSteps(this.parts.fdb, { port, vid: vlan }));
+    return takingTurns(fdbFlushSteps(this.parts.fdb, { port, vid: vlan }));
   }
 }
 

@@ -2,6 +2,7 @@
 // together with the switch's ports, its log and its row of changes. Control thread.
 
 import { errorLine } from "../core/errors.ts";
+import { takingTurns } from "../core/turns.ts";
 import type { LimitCounters } from "../dataplane/bridge/bridge-memory.ts";
 import type { BridgePolicy } from "../dataplane/bridge/policy.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
@@ -14,7 +15,6 @@ import { PolicyService } from "./policy/policy-service.ts";
 import type { Blockable } from "./policy/port-blocks.ts";
 import { PortWatch } from "./policy/port-watch.ts";
 import { RuleService } from "./rules/rule-service.ts";
-import { stepsInTurns } from "./turns.ts";
 
 /** Lines of logged frames a second: a line takes 0.1 ms of the control thread, and a guest can have a rule log whatever it sends. */
 const LOGGED_MOST = 100;
@@ -92,7 +92,7 @@ export class SwitchRules {
     const { dispatcher, fdb, log } = this.parts;
     try {
       await dispatcher.callAll({ op: "ping" });
-      for (const port of ports) await stepsInTurns(fdbFlushSteps(fdb, { port }));
+      for (const port of ports) await takingTurns(fdbFlushSteps(fdb, { port }));
     } catch (error) {
       log.warn({}, `fdb flush of a blocked port: ${errorLine(error)}`);
     }

@@ -5,6 +5,7 @@
 
 import { errorLine, RingyardError } from "../core/errors.ts";
 import { word } from "../core/quote.ts";
+import { takingTurns } from "../core/turns.ts";
 import { Dispatcher } from "../dataplane/dispatch.ts";
 import { allocateFdb, FDB_ADDRESSES_DEFAULT, FDB_AGEING_DEFAULT_S, type Fdb } from "../dataplane/fdb-layout.ts";
 import { fdbFlushSteps, fdbLimitSteps, fdbResetSteps } from "../dataplane/fdb-steps.ts";
@@ -33,7 +34,6 @@ import { RunningPort } from "./running-port.ts";
 import { SwitchFdb } from "./switch-fdb.ts";
 import { SwitchRules } from "./switch-rules.ts";
 import { addCounters, emptyTotals, type LaneTotals, switchStats } from "./switch-stats.ts";
-import { stepsInTurns } from "./turns.ts";
 import { kinds } from "./wiring.ts";
 
 const POLL_MODES: Readonly<Record<PollMode, number>> = {
@@ -183,7 +183,7 @@ class Switch implements SwitchApi {
   private async remove(port: RunningPort, keep: boolean, held = false): Promise<void> {
     await port.close(keep);
     // Not before: a frame in flight could teach the port's addresses again until its lanes are closed.
-    if (!held) await stepsInTurns(fdbResetSteps(this.fdbTable, port.index, this.settings.macLimit));
+    if (!held) await takingTurns(fdbResetSteps(this.fdbTable, port.index, this.settings.macLimit));
     // Bursts classified before the flush count their drops at the port.
     await this.dispatcher.callAll({ op: "ping" });
     addCounters(this.retired, this.dispatcher, port.index);
@@ -191,7 +191,7 @@ class Switch implements SwitchApi {
     // At the end of the switch nothing is fetched any more, and each port would cost a compilation.
     if (this.closing === undefined) await this.switchRules.portGoes(port.spec.name);
     // A static address may have been added meanwhile; the next port of this index must not inherit it.
-    if (!held) await stepsInTurns(fdbFlushSteps(this.fdbTable, { port: port.index, statics: true }));
+    if (!held) await takingTurns(fdbFlushSteps(this.fdbTable, { port: port.index, statics: true }));
     this.log.info({ port: port.spec.name }, keep ? "port closed" : "port removed");
   }
 
@@ -200,8 +200,7 @@ class Switch implements SwitchApi {
       const port = this.get(name);
       await port.set(changes);
       if (changes.link === "up") this.switchRules.watch.blocks.release(port.index);
-      if (changes.macLimit !== undefined)
-        await stepsInTurns(fdbLimitSteps(this.fdbTable, port.index, changes.macLimit));
+      if (changes.macLimit !== undefined) await takingTurns(fdbLimitSteps(this.fdbTable, port.index, changes.macLimit));
       return this.info(port);
     });
   }

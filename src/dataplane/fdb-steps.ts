@@ -1,5 +1,5 @@
 // Changes that go through all of the fdb, or through all of a port's addresses: flush, sweep, limits. Of a million addresses they take a
-// tenth of a second, so each is a generator, and whoever runs it has others do something between two steps (control/turns.ts).
+// tenth of a second, so each is a generator, and whoever runs it has others do something between two steps (core/turns.ts).
 //
 //   step   | lock, a stretch of buckets, unlock |   some microseconds; what happens between two steps is seen by those that follow
 //

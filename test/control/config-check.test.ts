@@ -34,7 +34,8 @@ test("more are not", () => {
 });
 
 test("a port that wants a processor on which the switch has no worker is named", () => {
-  const text = (cpus: string) => `[switch]\ncpus = "${cpus}"\n[ports]\na = "null:?cpu=3"\nb = { uri = "null:", cpu = 9 }`;
+  const text = (cpus: string) =>
+    `[switch]\ncpus = "${cpus}"\n[ports]\na = "null:?cpu=3"\nb = { uri = "null:", cpu = 9 }`;
   expect(linesOf(text("3,9"))).toEqual([]);
   const says = (line: string, cpu: number, next: string) => [
     `x.toml:${line}: cpu: the switch has no worker on cpu ${cpu}: ${next}`,

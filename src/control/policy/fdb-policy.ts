@@ -5,12 +5,12 @@
 //
 // Static addresses stay in the VLAN in which somebody put them, though no frame may meet them there. Control thread.
 
+import { takingTurns } from "../../core/turns.ts";
 import { type BridgePolicy, hasVlans, NO_POLICY, type PortPolicy, VID_DEFAULT } from "../../dataplane/bridge/policy.ts";
 import { isMember, Vlans } from "../../dataplane/bridge/vlans.ts";
 import type { Fdb } from "../../dataplane/fdb-layout.ts";
 import { fdbFlushSteps } from "../../dataplane/fdb-steps.ts";
 import { fdbSetAgeing } from "../../dataplane/fdb-table.ts";
-import { stepsInTurns } from "../turns.ts";
 
 export class FdbPolicy {
   private policy = NO_POLICY;
@@ -40,7 +40,7 @@ export class FdbPolicy {
     if (memberships === this.memberships) return;
     this.memberships = memberships;
     this.vlans = new Vlans(policy);
-    await stepsInTurns(fdbFlushSteps(this.fdb, { where: (port, vid) => !this.belongs(port, vid) }));
+    await takingTurns(fdbFlushSteps(this.fdb, { where: (port, vid) => !this.belongs(port, vid) }));
   }
 
   private putAgeing(): void {

@@ -1,12 +1,18 @@
 // Long work of the control thread, in turns with everything else that it does: timers, sockets, what the kernel asks of VDUSE ports.
 //
+//   function* sum(numbers): Steps<number> { let all = 0; for (const n of numbers) { all += n; yield; } return all; }
+//   atOnce(sum(few))        takingTurns(sum(many))
+//
 //   others   A: 5 ms   others   B: 5 ms   others   A: 5 ms   ...       however many works there are, others wait for one turn
 //
-// A work takes steps of a millisecond at most, and asks after each whether the turn is over. The turn belongs to all of them: one that begins when
-// another has had it takes one step and waits. Between two turns anything may have changed: ports, policies, other work over the same table.
+// A step takes a millisecond at most. The turn belongs to all works: one that begins when another has had it takes one step and waits.
+// Between two turns anything may have changed: whoever needs things as they were sees to it that no other change of them begins meanwhile.
 
 /** Who waits behind a request of another client does not notice. */
 const TURN_MS = 5;
+
+/** Work that stops wherever others may have their turn, when nothing is half made that they could see. */
+export type Steps<T> = Generator<void, T>;
 
 /** Works that wait for their next turns, in their order. */
 const waiting: (() => void)[] = [];
@@ -25,11 +31,28 @@ export function othersTurn(): Promise<void> {
 }
 
 /** Does all of `steps` and returns what they do. The first is taken at once. Rejects with what a step throws. */
-export async function stepsInTurns<T>(steps: Generator<void, T>): Promise<T> {
+export async function takingTurns<T>(steps: Steps<T>): Promise<T> {
   for (let step = steps.next(); ; step = steps.next()) {
     if (step.done) return step.value;
     if (turnIsOver()) await othersTurn();
   }
+}
+
+/** The same without a turn of others. */
+export function atOnce<T>(steps: Steps<T>): T {
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  return step.value;
+}
+
+/** `change` of each item, in steps. */
+export function* eachInSteps<T, U>(items: Iterable<T>, change: (item: T, index: number) => U): Steps<U[]> {
+  const changed: U[] = [];
+  for (const item of items) {
+    changed.push(change(item, changed.length));
+    yield;
+  }
+  return changed;
 }
 
 /** When the turn ends, which begins now if there is none. */

@@ -1,7 +1,7 @@
 // Long work in turns: everything is given, in its order, and others have their turns meanwhile.
 
 import { expect, test } from "bun:test";
-import { othersTurn, stepsInTurns } from "../../src/control/turns.ts";
+import { othersTurn, takingTurns } from "../../src/core/turns.ts";
 import { turnsWhile } from "../support/turns.ts";
 
 /** Numbers that take a tenth of a millisecond each. */
@@ -23,25 +23,25 @@ function* steps(count: number, step: (n: number) => void = () => {}): Generator<
 }
 
 test("steps are done in turns, and what they return or throw comes in the end", async () => {
-  const { result, turns } = await turnsWhile(() => stepsInTurns(steps(1000)));
+  const { result, turns } = await turnsWhile(() => takingTurns(steps(1000)));
   expect(result).toBe("done");
   expect(turns).toBeGreaterThan(10);
   const failing = steps(200, (n) => {
     if (n === 100) throw new Error("a step failed");
   });
-  await expect(stepsInTurns(failing)).rejects.toThrow("a step failed");
+  await expect(takingTurns(failing)).rejects.toThrow("a step failed");
 });
 
 test("the first step is done at once", () => {
   let first = false;
-  void stepsInTurns(steps(1, () => (first = true)));
+  void takingTurns(steps(1, () => (first = true)));
   expect(first).toBe(true);
 });
 
 test("of several works only one has its turn between two turns of others", async () => {
   let works = "";
   let others = 0;
-  const work = (name: string) => stepsInTurns(steps(1000, () => (works += `${name}${others} `)));
+  const work = (name: string) => takingTurns(steps(1000, () => (works += `${name}${others} `)));
   const other = () => {
     others++;
     if (others < 40) setImmediate(other);
@@ -58,7 +58,7 @@ test("works that begin together share their first turn", async () => {
   // Which has just begun.
   await othersTurn();
   const taken = [0, 0, 0];
-  const works = taken.map((_, n) => stepsInTurns(steps(1000, () => taken[n]++)));
+  const works = taken.map((_, n) => takingTurns(steps(1000, () => taken[n]++)));
   // Nobody else has had a turn yet.
   expect(taken[0]).toBeGreaterThan(1);
   expect(taken.slice(1)).toEqual([1, 1]);
