@@ -14,12 +14,14 @@ import { readJson } from "../control/json-text.ts";
 import type { MeterArgs } from "../control/protocol.ts";
 import { readText } from "../control/read-text.ts";
 import { formatRule } from "../control/rules/format-rule.ts";
+import { NO_RULES } from "../control/rules/known-rules.ts";
 import { meterToObject } from "../control/rules/meter-spec.ts";
 import type { NamedRule } from "../control/rules/named-rule.ts";
 import { fewMistakes, parseRuleFile } from "../control/rules/rule-file.ts";
 import { kinds } from "../control/wiring.ts";
 import { RingyardError } from "../core/errors.ts";
 import { phrase, word } from "../core/quote.ts";
+import { atOnce } from "../core/turns.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 
 interface Read {
@@ -69,7 +71,7 @@ function parseJson(text: string, file: string): Read {
   const { rules, meters } = Array.isArray(value) ? { rules: value, meters: {} } : partsOf(value, file);
   const config = emptyConfig();
   const problems: ConfigProblem[] = [];
-  readRuleList(Array.isArray(rules) ? rules.map(listed) : rules, config, problems);
+  atOnce(readRuleList(Array.isArray(rules) ? rules.map(listed) : rules, config, problems, NO_RULES));
   readMeters(meters, config, problems);
   if (problems.length > 0) {
     throw new ConfigError(

@@ -14,6 +14,7 @@ import { portConfig } from "../control/config-schema.ts";
 import { errorLines } from "../control/error-lines.ts";
 import { createLog } from "../control/log.ts";
 import { notify, type ServiceState } from "../control/notify.ts";
+import type { KnownRules } from "../control/rules/known-rules.ts";
 import { Service } from "../control/service.ts";
 import { type Kinds, parsePortArgument } from "../control/uri.ts";
 import { parseCpus } from "../core/cpus.ts";
@@ -32,7 +33,9 @@ export interface UpParts {
 export async function runUp(options: UpOptions, { createSwitch, kinds }: UpParts): Promise<void> {
   const words = readWords(options, kinds);
   const log = await createLog(options.logLevel);
-  const load = async () => overlay(options.config ? await loadConfig(options.config, kinds) : emptyConfig(), words);
+  const read = async (known: KnownRules) =>
+    options.config ? await loadConfig(options.config, kinds, known) : emptyConfig();
+  const load = async (known: KnownRules) => overlay(await read(known), words);
   const events = new Events();
   const shutdown = (remove: boolean) => events.end(remove);
   const service = await Service.start({ load, createSwitch, kinds, log, shutdown });

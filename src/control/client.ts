@@ -13,9 +13,10 @@ import type { Operation, Operations, Reply } from "./protocol.ts";
 
 /** Silence of the switch before or in an answer; a port that is added may take a while. */
 const ANSWER_MS = 30_000;
-/** The same where the kernel has to bind and unbind drivers first, or where an attach that is under way is waited for. */
-const KERNEL_ANSWER_MS = 180_000;
-const KERNEL_OPERATIONS: readonly Operation[] = ["port.attach", "port.detach", "port.del", "shutdown"];
+/** The same where the kernel has to bind and unbind drivers first, or where an attach that is under way is waited for; and for all rules that there
+ * may be, which take ten seconds and more where the switch shares its processor with much else. */
+const LONG_ANSWER_MS = 180_000;
+const LONG_OPERATIONS: readonly Operation[] = ["port.attach", "port.detach", "port.del", "rule.replace", "shutdown"];
 
 interface Waiting {
   resolve(result: Record<string, unknown>): void;
@@ -59,7 +60,7 @@ export class ControlClient {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       const frames = [...requestFrames(id, op, args as Record<string, unknown>)];
-      const limitMs = KERNEL_OPERATIONS.includes(op) ? KERNEL_ANSWER_MS : ANSWER_MS;
+      const limitMs = LONG_OPERATIONS.includes(op) ? LONG_ANSWER_MS : ANSWER_MS;
       const timer = setTimeout(() => this.#end(`no answer from the switch for ${limitMs / 1000} s`), limitMs);
       this.#waiting.set(id, { resolve: resolve as Waiting["resolve"], reject, whole: {}, timer });
       this.#output.push(...frames);

@@ -8,36 +8,54 @@
 
 import type { ZodError } from "zod";
 import { quoted, word } from "../core/quote.ts";
+import type { Steps } from "../core/turns.ts";
 import type { Config, ConfigProblem } from "./config.ts";
 import type { Place } from "./config-toml.ts";
 import { suggest } from "./nearest.ts";
 import { nameAdvice, portName } from "./options.ts";
 import { isPlainTable } from "./plain-table.ts";
+import { type KnownRules, keepSource } from "./rules/known-rules.ts";
 import { meterSchema } from "./rules/meter-spec.ts";
+import type { NamedRule } from "./rules/named-rule.ts";
 import { namesIn } from "./rules/resolve.ts";
 import { ruleSchema } from "./rules/rule-object.ts";
 
-/** Fills `config` from the value of `rules`. */
-export function readRules(value: unknown, config: Config, problems: ConfigProblem[]): void {
+/** Fills `config` from the value of `rules`; those that are known need not be read. */
+export function* readRules(value: unknown, config: Config, problems: ConfigProblem[], known: KnownRules): Steps<void> {
   if (!Array.isArray(value)) {
     problems.push({ path: ["rules"], message: `expected a list of rules, found ${quoted(value)}` });
     return;
   }
   const ids = new Set<number>();
   for (const [index, element] of value.entries()) {
+    yield;
     const path: Place = ["rules", index];
-    const parsed = ruleSchema.safeParse(element);
-    if (!parsed.success) {
-      problems.push(problemOf(parsed.error, path));
-      continue;
-    }
-    const rule = parsed.data;
+    const rule = readElement(element, path, problems, known);
+    if (rule === undefined) continue;
     if (rule.id !== undefined && ids.has(rule.id)) {
       problems.push({ path, message: `id ${rule.id} is given twice: give each rule its own, or none` });
     }
     if (rule.id !== undefined) ids.add(rule.id);
     config.rules.push({ rule });
   }
+}
+
+/** Undefined where it is no rule; then `problems` says why. */
+function readElement(
+  element: unknown,
+  path: Place,
+  problems: ConfigProblem[],
+  known: KnownRules,
+): NamedRule | undefined {
+  const before = typeof element === "string" ? known.get(element) : undefined;
+  if (before !== undefined) return before;
+  const { success, data, error } = ruleSchema.safeParse(element);
+  if (!success) {
+    problems.push(problemOf(error, path));
+    return undefined;
+  }
+  if (typeof element === "string") keepSource(data, element);
+  return data;
 }
 
 /** Fills `config` from the value of `meters`. */
@@ -64,17 +82,20 @@ function problemOf({ issues: [issue] }: ZodError, path: Place): ConfigProblem {
 }
 
 /** A line for each rule that names a port or a meter which is not among these. */
-export function missingNames(
+export function* missingNames(
   config: Pick<Config, "rules">,
   ports: ReadonlySet<string>,
   meters: ReadonlySet<string>,
-): string[] {
-  return config.rules.flatMap(({ rule, place }) => {
+): Steps<string[]> {
+  const lines: string[] = [];
+  for (const { rule, place } of config.rules) {
     const names = namesIn(rule);
     const noPorts = names.ports.filter((name) => !ports.has(name)).map((name) => unknownName("port", name, ports));
     const noMeters = names.meters.filter((name) => !meters.has(name)).map((name) => unknownName("meter", name, meters));
-    return [...noPorts, ...noMeters].map((message) => (place === undefined ? message : `${place}: ${message}`));
-  });
+    for (const message of [...noPorts, ...noMeters]) lines.push(place === undefined ? message : `${place}: ${message}`);
+    yield;
+  }
+  return lines;
 }
 
 function unknownName(kind: "port" | "meter", name: string, known: Iterable<string>): string {

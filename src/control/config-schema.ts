@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { parseCpus } from "../core/cpus.ts";
 import { fitsLine, quoted } from "../core/quote.ts";
+import type { Steps } from "../core/turns.ts";
 import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
 import type { Config, ConfigProblem, PortConfig } from "./config.ts";
@@ -14,6 +15,7 @@ import { link } from "./options.ts";
 import { isPlainTable } from "./plain-table.ts";
 import type { PortSettings } from "./policy/named-policy.ts";
 import { PORT_POLICY_KEYS } from "./policy/port-policy.ts";
+import type { KnownRules } from "./rules/known-rules.ts";
 import { type Kinds, readPort } from "./uri.ts";
 import { valueText } from "./uri-text.ts";
 
@@ -64,7 +66,12 @@ const portTable = z.object({ uri, link: link.optional(), "mac-limit": portMacLim
 const SECTIONS = ["switch", "ports", "vlans", "mirrors", "rules", "meters"];
 
 /** Fills `config` from a plain value, and returns what is wrong with it. */
-export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config: Config): ConfigProblem[] {
+export function* checkConfig(
+  value: Record<string, unknown>,
+  kinds: Kinds,
+  config: Config,
+  known: KnownRules,
+): Steps<ConfigProblem[]> {
   const problems: ConfigProblem[] = [];
   for (const key of Object.keys(value)) {
     if (!SECTIONS.includes(key))
@@ -79,7 +86,7 @@ export function checkConfig(value: Record<string, unknown>, kinds: Kinds, config
   }
   if (value.vlans !== undefined) readVlans(value.vlans, config, problems);
   if (value.mirrors !== undefined) readMirrors(value.mirrors, config, problems);
-  if (value.rules !== undefined) readRules(value.rules, config, problems);
+  if (value.rules !== undefined) yield* readRules(value.rules, config, problems, known);
   if (value.meters !== undefined) readMeters(value.meters, config, problems);
   return problems;
 }

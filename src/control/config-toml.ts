@@ -16,6 +16,12 @@ export interface Toml {
   lineOf(path: Place): number;
 }
 
+/** The same as data, which may go from one thread to another. */
+export interface TomlData extends Omit<Toml, "lineOf"> {
+  /** By key. */
+  lines: ReadonlyMap<string, number>;
+}
+
 /** Where the text is no TOML at all. */
 export interface TomlSyntaxError {
   line: number;
@@ -23,6 +29,27 @@ export interface TomlSyntaxError {
 }
 
 export function readToml(text: string): Toml | TomlSyntaxError {
+  return tomlOf(readTomlData(text));
+}
+
+/** What was read as data, with its lines to be asked for. */
+export function tomlOf(read: TomlData | TomlSyntaxError): Toml | TomlSyntaxError {
+  if ("message" in read) return read;
+  const { value, problems, lines } = read;
+  return {
+    ...{ value, problems },
+    lineOf(path) {
+      for (let length = path.length; length > 0; length--) {
+        const line = lines.get(keyOf(path.slice(0, length)));
+        if (line !== undefined) return line;
+      }
+      return 1;
+    },
+  };
+}
+
+/** Any thread. */
+export function readTomlData(text: string): TomlData | TomlSyntaxError {
   let ast: AST.TOMLProgram;
   const lines = new Map<string, number>();
   const problems: ConfigProblem[] = [];
@@ -37,14 +64,7 @@ export function readToml(text: string): Toml | TomlSyntaxError {
   return {
     // The reader's value of a bad key would be written into every object's prototype.
     value: problems.some(({ path }) => path.includes("__proto__")) ? {} : (getStaticTOMLValue(ast) as Toml["value"]),
-    problems,
-    lineOf(path) {
-      for (let length = path.length; length > 0; length--) {
-        const line = lines.get(keyOf(path.slice(0, length)));
-        if (line !== undefined) return line;
-      }
-      return 1;
-    },
+    ...{ problems, lines },
   };
 }
 

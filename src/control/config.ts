@@ -14,6 +14,7 @@
 
 import { RingyardError } from "../core/errors.ts";
 import { phrase, word } from "../core/quote.ts";
+import { atOnce, type Steps, takingTurns } from "../core/turns.ts";
 import type { VlanPolicy } from "../dataplane/bridge/policy.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { PortSpec } from "../ports/port.ts";
@@ -21,9 +22,11 @@ import type { SwitchSettings } from "./api.ts";
 import { missingMirrorPorts } from "./config-policy.ts";
 import { missingNames } from "./config-rules.ts";
 import { checkConfig } from "./config-schema.ts";
-import { type Place, readToml } from "./config-toml.ts";
+import { type Place, readToml, type Toml, type TomlSyntaxError } from "./config-toml.ts";
+import { readTomlAside } from "./config-toml-aside.ts";
 import type { NamedMirror, PortSettings } from "./policy/named-policy.ts";
 import { readText } from "./read-text.ts";
+import { type KnownRules, NO_RULES } from "./rules/known-rules.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
 import type { Kinds } from "./uri.ts";
 
@@ -86,21 +89,31 @@ export function emptyConfig(): Config {
   return { settings: {}, ports: new Map(), rules: [], meters: new Map(), vlans: new Map(), mirrors: new Map() };
 }
 
-/** Reads a file; throws ConfigError, or MISSING where there is none. */
-export async function loadConfig(file: string, kinds: Kinds): Promise<Config> {
-  return parseConfig(await readText(file, "name a readable file with -c"), file, kinds);
+/** Reads a file, in turns with others; throws ConfigError, or MISSING where there is none. */
+export async function loadConfig(file: string, kinds: Kinds, known: KnownRules = NO_RULES): Promise<Config> {
+  const text = await readText(file, "name a readable file with -c");
+  return takingTurns(configOf(await readTomlAside(text), file, kinds, known));
 }
 
 /** Reads the text of a file called `file`; throws ConfigError. */
 export function parseConfig(text: string, file: string, kinds: Kinds): Config {
-  const toml = readToml(text);
+  return atOnce(configOf(readToml(text), file, kinds, NO_RULES));
+}
+
+function* configOf(toml: Toml | TomlSyntaxError, file: string, kinds: Kinds, known: KnownRules): Steps<Config> {
   const shown = phrase(file);
   if ("message" in toml) throw new ConfigError([`${shown}:${toml.line}: ${toml.message}`]);
   const config = emptyConfig();
-  const problems = [...toml.problems, ...withoutTold(checkConfig(toml.value, kinds, config), toml.problems)];
+  const problems = [
+    ...toml.problems,
+    ...withoutTold(yield* checkConfig(toml.value, kinds, config, known), toml.problems),
+  ];
   const placeOf = (path: Place) => `${shown}:${toml.lineOf(path)}: ${path.map((key) => word(String(key))).join(".")}`;
   if (problems.length === 0) {
-    for (const [index, rule] of config.rules.entries()) rule.place = placeOf(["rules", index]);
+    for (const [index, rule] of config.rules.entries()) {
+      rule.place = placeOf(["rules", index]);
+      yield;
+    }
     for (const [name, port] of config.ports) port.place = placeOf(["ports", name]);
     for (const [name, mirror] of config.mirrors) mirror.place = placeOf(["mirrors", name]);
     return config;
@@ -126,8 +139,17 @@ export function checkNames(
   ports: Iterable<string>,
   meters: Iterable<string>,
 ): void {
+  atOnce(checkingNames(config, ports, meters));
+}
+
+/** The same in steps. */
+export function* checkingNames(
+  config: Pick<Config, "rules" | "mirrors">,
+  ports: Iterable<string>,
+  meters: Iterable<string>,
+): Steps<void> {
   const known = new Set(ports);
-  const lines = [...missingNames(config, known, new Set(meters)), ...missingMirrorPorts(config, known)];
+  const lines = [...(yield* missingNames(config, known, new Set(meters))), ...missingMirrorPorts(config, known)];
   if (lines.length > 0) throw new ConfigError(lines);
 }
 

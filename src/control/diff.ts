@@ -14,7 +14,7 @@ import type { PortChanges, SwitchSettings } from "./api.ts";
 import { type Config, DEFAULTS, type PortConfig } from "./config.ts";
 import { policyOf } from "./config-policy.ts";
 import type { NamedPolicy } from "./policy/named-policy.ts";
-import { ruleText } from "./rules/format-rule.ts";
+import { isSameRule } from "./rules/format-rule.ts";
 import type { RuleChange } from "./rules/rules-api.ts";
 import { formatUri, type Kinds } from "./uri.ts";
 
@@ -90,7 +90,7 @@ function sameRules({ before, after }: RuleChange): boolean {
   const now = new Map(before.rules.map(({ id, rule }) => [id, rule]));
   const same = after.rules.every(({ id, rule }) => {
     const old = now.get(id);
-    return old !== undefined && old.id === rule.id && ruleText(old) === ruleText(rule);
+    return old !== undefined && old.id === rule.id && isSameRule(old, rule);
   });
   return same && before.rules.length === after.rules.length && Bun.deepEquals(before.meters, after.meters);
 }

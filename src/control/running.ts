@@ -12,12 +12,13 @@
 
 import { errorLine, RingyardError } from "../core/errors.ts";
 import { word } from "../core/quote.ts";
+import { othersTurn, takingTurns } from "../core/turns.ts";
 import type { VlanPolicy } from "../dataplane/bridge/policy.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { Attached, AttachTarget } from "../ports/port.ts";
 import type { PortInfo, SwitchApi } from "./api.ts";
 import { addPort, applyActions } from "./apply.ts";
-import { type Config, checkNames, emptyConfig, type MirrorConfig, type PortConfig } from "./config.ts";
+import { type Config, checkingNames, emptyConfig, type MirrorConfig, type PortConfig } from "./config.ts";
 import { policyOf } from "./config-policy.ts";
 import { type Difference, difference } from "./diff.ts";
 import { suggest } from "./nearest.ts";
@@ -28,6 +29,7 @@ import type { PolicyWords } from "./policy/policy-words.ts";
 import { PORT_POLICY_KEYS, portPolicyWords, readPortPolicy } from "./policy/port-policy.ts";
 import { readVlanPolicy, VLAN_POLICY_KEYS, vlanPolicyWords } from "./policy/vlan-policy.ts";
 import { DeclaredRules, type Replaced } from "./rules/declared-rules.ts";
+import { type KnownRules, knownRules } from "./rules/known-rules.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
 import type { MeterInfo, RuleInfo } from "./rules/rules-api.ts";
 import { type Kinds, withOptions } from "./uri.ts";
@@ -38,6 +40,12 @@ export interface RunningPortChanges {
   mtu?: number;
   macLimit?: number | null;
   policy?: PolicyWords;
+}
+
+/** Rules and meters as they were asked for. */
+export interface RuleList {
+  rules: readonly NamedRule[];
+  meters: readonly MeterSpec[];
 }
 
 type Policies = Pick<Config, "ports" | "vlans" | "mirrors">;
@@ -76,12 +84,14 @@ export class Running {
         const isOfCommandLine = said !== undefined && said.place === undefined;
         if (isByHand || isOfCommandLine) ports.set(name, port);
       }
-      const rules = this.#rules.merged(wanted);
-      checkNames(wanted, ports.keys(), byName(rules.after.meters).keys());
+      const rules = await this.#rules.merged(wanted);
+      await takingTurns(checkingNames(wanted, ports.keys(), byName(rules.after.meters).keys()));
       const vlans = merged(wanted.vlans, this.#config.vlans, this.#declaredVlans);
       const mirrors = merged(wanted.mirrors, this.#config.mirrors, this.#declaredMirrors);
       const diff = difference(this.#config, { ...wanted, ports, vlans, mirrors }, this.kinds, { rules, held });
+      await othersTurn();
       await applyActions(this.api, diff.actions);
+      await othersTurn();
       this.#rules.declare(wanted, rules);
       // What needs a restart stays as it is, and is named again at the next reload.
       const { cpus, macLimit } = this.#config.settings;
@@ -217,9 +227,22 @@ export class Running {
     return this.#alone(() => this.api.rules.delete(ids));
   }
 
-  /** Puts these in the place of all rules that there are, at once; the meters beside those that there are. */
-  replaceRules(rules: readonly NamedRule[], meters: readonly MeterSpec[]): Promise<Replaced> {
-    return this.#alone(() => this.#rules.replace(rules, meters));
+  /**
+   * Puts these in the place of all rules that there are, at once; the meters beside those that there are. While they are still being read, the
+   * change has its place among others already.
+   */
+  replaceRules(reading: Promise<RuleList>): Promise<Replaced> {
+    // Where it fails that is said when its turn comes.
+    reading.catch(() => {});
+    return this.#alone(async () => {
+      const { rules, meters } = await reading;
+      return this.#rules.replace(rules, meters);
+    });
+  }
+
+  /** What need not be read again. */
+  knownRules(): Promise<KnownRules> {
+    return takingTurns(knownRules(this.api.rules.set().rules));
   }
 
   setMeter(meter: MeterSpec): Promise<MeterInfo> {

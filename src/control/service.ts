@@ -14,13 +14,14 @@ import type { Difference } from "./diff.ts";
 import { checkCpus } from "./host.ts";
 import { defaultControlPath, makeControlDirectory } from "./paths.ts";
 import { requestHandler } from "./requests.ts";
+import { type KnownRules, NO_RULES } from "./rules/known-rules.ts";
 import { Running } from "./running.ts";
 import { ControlServer } from "./server.ts";
 import type { Kinds } from "./uri.ts";
 
 export interface ServiceOptions {
-  /** Reads the configuration, at the start and at each reload. */
-  load(): Promise<Config>;
+  /** Reads the configuration, at the start and at each reload; rules that are known need not be read. */
+  load(known: KnownRules): Promise<Config>;
   createSwitch: CreateSwitch;
   kinds: Kinds;
   log: SwitchLog;
@@ -39,7 +40,7 @@ export class Service {
   ) {}
 
   static async start(options: ServiceOptions): Promise<Service> {
-    const config = await options.load();
+    const config = await options.load(NO_RULES);
     checkCpus(config.settings.cpus ?? []);
     const control = config.control ?? defaultControlPath();
     if (config.control === undefined) makeControlDirectory(control);
@@ -87,7 +88,7 @@ export class Service {
 
   /** Reads the configuration again and applies what changed; throws where it is wrong, and then nothing changed. */
   async reload(): Promise<Difference> {
-    const config = await this.options.load();
+    const config = await this.options.load(await this.running.knownRules());
     return this.running.replace(config);
   }
 

@@ -4,6 +4,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ConfigError, emptyConfig, parseConfig } from "../../src/control/config.ts";
 import { checkConfig } from "../../src/control/config-schema.ts";
+import { NO_RULES } from "../../src/control/rules/known-rules.ts";
+import { atOnce } from "../../src/core/turns.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
 
 const parse = (text: string) => parseConfig(text, "ringyard.toml", fakeKinds);
@@ -219,7 +221,9 @@ describe("a mistake names file, line and key", () => {
     const date = new Date(0);
     const value = { switch: date, ports: date, meters: date, vlans: date, mirrors: date };
     const messages = (given: Record<string, unknown>) =>
-      checkConfig(given, fakeKinds, emptyConfig()).map(({ path, message }) => `${path.join(".")}: ${message}`);
+      atOnce(checkConfig(given, fakeKinds, emptyConfig(), NO_RULES)).map(
+        ({ path, message }) => `${path.join(".")}: ${message}`,
+      );
     const found = 'found "1970-01-01T00:00:00.000Z"';
     expect(messages(value)).toEqual([
       `switch: expected a table, ${found}`,

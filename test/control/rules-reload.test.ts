@@ -9,6 +9,7 @@ import { parseRule } from "../../src/control/rules/parse-rule.ts";
 import { Running } from "../../src/control/running.ts";
 import { parsePort } from "../../src/control/uri.ts";
 import { RingyardError } from "../../src/core/errors.ts";
+import type { MeterSpec } from "../../src/dataplane/rules/rule.ts";
 import { failure } from "../support/failure.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
 import { FakeSwitch } from "../support/fake-switch.ts";
@@ -29,6 +30,8 @@ beforeEach(() => {
 
 const listed = () => fake.rules.list().map(({ id, text }) => `${id} ${text}`);
 const addPort = (name: string) => running.addPort({ spec: parsePort(name, "null:", fakeKinds), link: "up" });
+const replaceRules = (texts: string[], meters: MeterSpec[] = []) =>
+  running.replaceRules(Promise.resolve({ rules: texts.map(parseRule), meters }));
 const add = (text: string) => running.addRule(parseRule(text));
 
 test("a start, while frames are held, adds the ports first and compiles once", async () => {
@@ -164,7 +167,7 @@ describe("what was removed or changed by hand", () => {
 
   test("by a replacement too, beside its rules", async () => {
     await running.replace(file(["in a drop", "in b drop"]));
-    const replaced = await running.replaceRules(["in b drop", "count"].map(parseRule), []);
+    const replaced = await replaceRules(["in b drop", "count"]);
     expect(replaced).toMatchObject({ rules: [{ id: 2 }, { id: 3 }], added: 1, removed: 1 });
     expect(listed()).toEqual(["2 prio 1000 in b drop", "3 prio 1000 count"]);
     await running.replace(file(["in b drop"]));
@@ -187,8 +190,8 @@ test("a replacement adds and changes meters, and is one change", async () => {
   await running.replace(file([], ["a"], ['m = "1 Mbit/s"', 'n = "1 Mbit/s"']));
   fake.calls.length = 0;
   const meters = [meterFromObject("m", "5 Mbit/s"), meterFromObject("new", "1 Mbit/s")];
-  await running.replaceRules([parseRule("meter new")], meters);
+  await replaceRules(["meter new"], meters);
   expect(fake.calls).toEqual(["rules 1 n,m,new"]);
-  const wrong = running.replaceRules([parseRule("meter none")], meters);
+  const wrong = replaceRules(["meter none"], meters);
   expect((await failure(wrong)).message).toBe('rule "prio 1000 meter none": no meter none');
 });

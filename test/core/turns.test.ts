@@ -1,7 +1,7 @@
 // Long work in turns: everything is given, in its order, and others have their turns meanwhile.
 
 import { expect, test } from "bun:test";
-import { othersTurn, takingTurns } from "../../src/core/turns.ts";
+import { atOnce, eachInSteps, othersTurn, type Steps, takingTurns } from "../../src/core/turns.ts";
 import { turnsWhile } from "../support/turns.ts";
 
 /** Numbers that take a tenth of a millisecond each. */
@@ -63,4 +63,18 @@ test("works that begin together share their first turn", async () => {
   expect(taken[0]).toBeGreaterThan(1);
   expect(taken.slice(1)).toEqual([1, 1]);
   await Promise.all(works);
+});
+
+test("steps come to the same end at once and in turns", async () => {
+  function* sumOf(numbers: Iterable<number>): Steps<number> {
+    return (yield* eachInSteps(numbers, (number, index) => number + index)).reduce((sum, number) => sum + number, 0);
+  }
+  function* failing(): Steps<number> {
+    yield* eachInSteps([1, 2], () => {});
+    throw new Error("no more");
+  }
+  expect(atOnce(sumOf([5, 6]))).toBe(12);
+  expect(await takingTurns(sumOf(slow(100)))).toBe(2 * ((99 * 100) / 2));
+  expect(() => atOnce(failing())).toThrow("no more");
+  await expect(takingTurns(failing())).rejects.toThrow("no more");
 });

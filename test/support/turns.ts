@@ -1,11 +1,15 @@
 // Whether others have their turns of the event loop while something long is done.
 
-/** Does the work, and counts how often others could have done something meanwhile. */
-export async function turnsWhile<T>(work: () => Promise<T>): Promise<{ result: T; turns: number }> {
+/** Does the work, and counts how often others could have done something meanwhile; `look` is what they do. */
+export async function turnsWhile<T>(
+  work: () => Promise<T>,
+  look: () => void = () => {},
+): Promise<{ result: T; turns: number }> {
   let turns = 0;
   let ended = false;
   const other = () => {
     turns++;
+    look();
     if (!ended) setImmediate(other);
   };
   setImmediate(other);

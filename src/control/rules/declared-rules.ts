@@ -8,6 +8,7 @@
 
 import { RingyardError } from "../../core/errors.ts";
 import { word } from "../../core/quote.ts";
+import { othersTurn, takingTurns } from "../../core/turns.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import type { Config } from "../config.ts";
 import { ruleText } from "./format-rule.ts";
@@ -34,13 +35,14 @@ export class DeclaredRules {
   constructor(private readonly api: RulesApi) {}
 
   /** The rules and meters with those of a configuration in their place. Changes nothing. */
-  merged(wanted: Wanted): RuleChange {
+  async merged(wanted: Wanted): Promise<RuleChange> {
     const before = this.api.set();
-    const { rules, taken } = this.api.number(wanted.rules.map(({ rule }) => rule));
+    const { rules, taken } = await takingTurns(this.api.numbering(wanted.rules.map(({ rule }) => rule)));
     const byHand = before.rules.filter((rule) => !taken.has(rule.id) && !this.#isDeclared(rule));
     const meters = before.meters.filter(({ name }) => !this.#meters.has(name) && !wanted.meters.has(name));
     const after = { rules: [...rules, ...byHand], meters: [...wanted.meters.values(), ...meters] };
     refuseLostMeters(byHand, after.meters);
+    await othersTurn();
     return { before, after };
   }
 
@@ -53,10 +55,11 @@ export class DeclaredRules {
 
   async replace(wanted: readonly NamedRule[], meters: readonly MeterSpec[]): Promise<Replaced> {
     const before = this.api.set();
-    const { rules } = this.api.number(wanted);
+    const { rules } = await takingTurns(this.api.numbering(wanted));
     const given = new Set(meters.map(({ name }) => name));
     const others = before.meters.filter(({ name }) => !given.has(name));
     await this.api.put({ rules, meters: [...others, ...meters] });
+    await othersTurn();
     const { added, removed } = replacedFacts(before, { rules, meters });
     return { rules, added, removed };
   }

@@ -24,6 +24,11 @@ export function ruleText(rule: NamedRule): string {
   return text;
 }
 
+/** Whether they say the same; the id may be chosen in one of them. */
+export function isSameRule(a: NamedRule, b: NamedRule): boolean {
+  return a === b || ruleText(a) === ruleText(b);
+}
+
 /** The match alone: `in vm1 tcp dport 80,443`, or nothing where every frame matches. */
 export function formatMatch(rule: NamedRule): string {
   return matchWords(rule).join(" ");

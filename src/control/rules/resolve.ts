@@ -63,8 +63,20 @@ function resolveAction(action: NamedAction, port: Find, meter: Find): Action {
   }
 }
 
-/** The ports and meters that a rule names, each once, in the order of its text. */
-export function namesIn(rule: NamedRule): { ports: string[]; meters: string[] } {
+/** The ports and meters that a rule names. */
+export interface RuleNames {
+  readonly ports: readonly string[];
+  readonly meters: readonly string[];
+}
+
+/** Of most of thousands of rules. */
+const NO_NAMES: RuleNames = { ports: [], meters: [] };
+const NAMING = new Set<NamedAction["do"]>(["forward", "mirror", "meter"]);
+
+/** Each once, in the order of its text. */
+export function namesIn(rule: NamedRule): RuleNames {
+  if (rule.match.every(({ field }) => field !== "in") && !rule.actions.some((action) => NAMING.has(action.do)))
+    return NO_NAMES;
   const [ports, meters] = [new Set<string>(), new Set<string>()];
   for (const constraint of rule.match)
     if (constraint.field === "in") for (const name of constraint.oneOf) ports.add(name);

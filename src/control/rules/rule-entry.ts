@@ -3,14 +3,14 @@
 // stand for the same numbers stays the same object, over changes of other rules and of other ports. Control thread.
 
 import type { Rule } from "../../dataplane/rules/rule.ts";
-import { ruleText } from "./format-rule.ts";
+import { isSameRule } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
-import { namesIn, type RuleLookup } from "./resolve.ts";
+import { namesIn, type RuleLookup, type RuleNames } from "./resolve.ts";
 import { resolveWithoutAbsent } from "./rule-waiting.ts";
 import type { TableRule } from "./rules-api.ts";
 
 export class RuleEntry implements TableRule {
-  readonly names: Readonly<ReturnType<typeof namesIn>>;
+  readonly names: RuleNames;
   /** What it was resolved with last, what its names stood for there, and what came out. */
   #lookup: RuleLookup | undefined;
   #numbers = "";
@@ -23,9 +23,9 @@ export class RuleEntry implements TableRule {
     this.names = namesIn(rule);
   }
 
-  /** Whether it says the same as `rule`; the id may be chosen in one of them. */
+  /** Whether it says the same as `rule`. */
   says(rule: NamedRule): boolean {
-    return rule === this.rule || ruleText(rule) === ruleText(this.rule);
+    return isSameRule(rule, this.rule);
   }
 
   /** The same rule where only that it has a chosen id, or none, is new. */

@@ -3,7 +3,7 @@
 import type { MeterCounters } from "../../dataplane/rules/plan-builder.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import type { RuleCounters } from "../../dataplane/rules/table.ts";
-import { ruleText } from "./format-rule.ts";
+import { isSameRule, ruleText } from "./format-rule.ts";
 import { formatBurst, formatRate } from "./meter-spec.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { RuleLookup } from "./resolve.ts";
@@ -54,8 +54,11 @@ export function logged(rule: NamedRule): string {
 
 /** What a replacement changed: how many there are now, how many came and how many went. */
 export function replacedFacts(before: RuleSet, now: RuleSet): Record<"rules" | "meters" | "added" | "removed", number> {
-  const texts = new Map(before.rules.map(({ id, rule }) => [id, ruleText(rule)]));
-  const kept = now.rules.filter(({ id, rule }) => texts.get(id) === ruleText(rule)).length;
+  const had = new Map(before.rules.map(({ id, rule }) => [id, rule]));
+  const kept = now.rules.filter(({ id, rule }) => {
+    const old = had.get(id);
+    return old !== undefined && isSameRule(old, rule);
+  }).length;
   const rules = now.rules.length;
   return { rules, meters: now.meters.length, added: rules - kept, removed: before.rules.length - kept };
 }

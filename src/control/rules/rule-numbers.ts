@@ -9,6 +9,7 @@
 // behind the others. An id that the switch gave is never given again while it runs.
 
 import { RingyardError } from "../../core/errors.ts";
+import { atOnce, eachInSteps, type Steps } from "../../core/turns.ts";
 import { ruleText } from "./format-rule.ts";
 import type { NamedRule } from "./named-rule.ts";
 import type { TableRule } from "./rules-api.ts";
@@ -16,19 +17,30 @@ import type { TableRule } from "./rules-api.ts";
 /** A rule's id is below 2^31 (dataplane/rules/rule.ts). */
 export const RULE_ID_MAX = 2 ** 31 - 1;
 
+/** Rules with their ids, and the ids of all rules of the table that they repeat. */
+export interface Numbered {
+  rules: TableRule[];
+  taken: Set<number>;
+}
+
 /** What `RulesApi.number` says; `greatest` is the greatest id that is there or was given. Throws EXISTS and LIMIT. */
-export function numberRules(
+export function numberRules(wanted: readonly NamedRule[], table: readonly TableRule[], greatest: number): Numbered {
+  return atOnce(numberingRules(wanted, table, greatest));
+}
+
+/** The same in steps. */
+export function* numberingRules(
   wanted: readonly NamedRule[],
   table: readonly TableRule[],
   greatest: number,
-): { rules: TableRule[]; taken: Set<number> } {
+): Steps<Numbered> {
   const chosen = chosenIds(wanted);
-  const free = idsByText(table, chosen);
+  const free = yield* idsByText(table, chosen);
   const taken = new Set<number>(table.flatMap(({ id }) => (chosen.has(id) ? [id] : [])));
   const last = new Map<number, number>();
   let fresh = greatest;
   for (const id of chosen) fresh = Math.max(fresh, id);
-  const rules = wanted.map((rule) => {
+  const rules = yield* eachInSteps(wanted, (rule): TableRule => {
     const after = last.get(rule.priority) ?? 0;
     const same = rule.id === undefined ? free.get(ruleText(rule)) : undefined;
     const kept = same?.takeAbove(after);
@@ -64,9 +76,10 @@ function chosenIds(wanted: readonly NamedRule[]): Set<number> {
 }
 
 /** Ids that rules of the table can hand on, ascending, by the rule's text. */
-function idsByText(table: readonly TableRule[], chosen: ReadonlySet<number>): Map<string, SameText> {
+function* idsByText(table: readonly TableRule[], chosen: ReadonlySet<number>): Steps<Map<string, SameText>> {
   const ids = new Map<string, SameText>();
   for (const { id, rule } of table.toSorted((a, b) => a.id - b.id)) {
+    yield;
     if (chosen.has(id)) continue;
     const text = ruleText(rule);
     const same = ids.get(text);

@@ -3,13 +3,15 @@
 
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
+import { eachInSteps, takingTurns } from "../../core/turns.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import { MAX_FRAME } from "../../mem/batch.ts";
 import { shortText } from "../options.ts";
 import type { FrameArgs, MeterArgs, Operations } from "../protocol.ts";
 import type { Answer } from "../rows.ts";
-import type { Running } from "../running.ts";
+import type { RuleList, Running } from "../running.ts";
 import { ruleText } from "./format-rule.ts";
+import { type KnownRules, readRule } from "./known-rules.ts";
 import { meterFromObject } from "./meter-spec.ts";
 import type { NamedRule } from "./named-rule.ts";
 import { parseRule } from "./parse-rule.ts";
@@ -59,6 +61,7 @@ export const ruleSchemas = {
 
 type RuleOperation = Extract<keyof Operations, `rule.${string}` | `meter.${string}` | "trace">;
 type Result<O extends RuleOperation> = Answer<Operations[O]["result"]>;
+type ReplaceArgs = Operations["rule.replace"]["args"];
 type RuleCalls = { [O in RuleOperation]: (args: Operations[O]["args"]) => Result<O> | Promise<Result<O>> };
 
 export function ruleCalls(running: Running): RuleCalls {
@@ -70,9 +73,10 @@ export function ruleCalls(running: Running): RuleCalls {
       await running.deleteRules(ids);
       return {};
     },
-    "rule.replace": async ({ rules: texts, meters = [] }) => {
-      const replaced = await running.replaceRules(texts.map(ruleOfMany), meters.map(meterOf));
-      return { ...replaced, rules: replaced.rules.map(({ id, rule }) => ({ id, text: ruleText(rule) })) };
+    "rule.replace": async (args) => {
+      const replaced = await running.replaceRules(readList(running, args));
+      const texts = eachInSteps(replaced.rules, ({ id, rule }) => ({ id, text: ruleText(rule) }));
+      return { ...replaced, rules: await takingTurns(texts) };
     },
     "rule.test": ({ rule, port, ...sample }) => rules.test(parseRule(rule), port, sampleOf(sample)),
     trace: ({ port, ...sample }) => ({ steps: rules.trace(port, sampleOf(sample)) }),
@@ -85,10 +89,16 @@ export function ruleCalls(running: Running): RuleCalls {
   };
 }
 
+async function readList(running: Running, { rules: texts, meters = [] }: ReplaceArgs): Promise<RuleList> {
+  const known = await running.knownRules();
+  const rules = await takingTurns(eachInSteps(texts, (text, index) => ruleOfMany(text, index, known)));
+  return { rules, meters: meters.map(meterOf) };
+}
+
 /** Among many rules the one that is meant has to be there too. */
-function ruleOfMany(text: string, index: number): NamedRule {
+function ruleOfMany(text: string, index: number, known: KnownRules): NamedRule {
   try {
-    return parseRule(text);
+    return readRule(text, known);
   } catch (error) {
     if (!(error instanceof RuleSyntaxError)) throw error;
     throw new RingyardError(error.code, `rules.${index}: column ${error.at + 1}: ${error.problem}`, error.next);

@@ -9,6 +9,7 @@
 // next port to come must succeed in it first. One change at a time: `alone` is the switch's own row of changes. Control thread.
 
 import { RingyardError } from "../../core/errors.ts";
+import { atOnce, eachInSteps, othersTurn, type Steps, takingTurns } from "../../core/turns.ts";
 import type { MeterSpec, Rule } from "../../dataplane/rules/rule.ts";
 import type { RuleTable } from "../../dataplane/rules/table.ts";
 import type { SwitchLog } from "../api.ts";
@@ -28,7 +29,7 @@ import {
 } from "./rule-checks.ts";
 import { lookupOf, RuleEntry } from "./rule-entry.ts";
 import { logged, meterInfo, meterText, replacedFacts, ruleInfo } from "./rule-info.ts";
-import { freshId, numberRules } from "./rule-numbers.ts";
+import { freshId, type Numbered, numberingRules } from "./rule-numbers.ts";
 import { inOrder, withEntry } from "./rule-order.ts";
 import { testRule } from "./rule-test.ts";
 import type {
@@ -39,7 +40,6 @@ import type {
   RuleSet,
   RulesApi,
   RuleTest,
-  TableRule,
   TraceInfo,
 } from "./rules-api.ts";
 import { traceInfo, wholeFrame } from "./trace-info.ts";
@@ -77,24 +77,32 @@ export class RuleService implements RulesApi {
   }
 
   rows(): Rows<RuleInfo> {
-    return Rows.of(this.#entries, (entry) => this.#info(entry));
+    const lookup = this.#lookup;
+    return Rows.of(this.#entries, (entry) => ruleInfo(entry, this.table.counters(entry.id), lookup));
   }
 
   set(): RuleSet {
     return { rules: this.#entries.map(({ id, rule }) => ({ id, rule })), meters: this.#meters };
   }
 
-  number(wanted: readonly NamedRule[]): { rules: TableRule[]; taken: Set<number> } {
-    return numberRules(wanted, this.#entries, this.#greatestId());
+  number(wanted: readonly NamedRule[]): Numbered {
+    return atOnce(this.numbering(wanted));
+  }
+
+  numbering(wanted: readonly NamedRule[]): Steps<Numbered> {
+    return numberingRules(wanted, this.#entries, this.#greatestId());
   }
 
   put(set: RuleSet, absent: AbsentPorts = "refuse"): Promise<void> {
     return this.alone(async () => {
       const before = { rules: this.#entries, meters: this.#meters };
-      await this.#put(set, absent);
+      const entries = await takingTurns(this.#entriesOf(set, absent));
+      await othersTurn();
+      entries.sort(inOrder);
+      await this.#run(entries, set.meters);
       const facts = replacedFacts(before, { rules: this.#entries, meters: this.#meters });
       this.log?.info(facts, "rules replaced");
-      if (facts.added >= REHEARSED_MIN) this.#rehearse();
+      if (facts.added >= REHEARSED_MIN) await takingTurns(this.#rehearse());
     });
   }
 
@@ -102,20 +110,23 @@ export class RuleService implements RulesApi {
    * Behind thousands of rules that came at once, as the dataplane does with its part (plan-builder.ts): the next one that comes finds the code
    * that goes through all of them compiled. Nothing changes.
    */
-  #rehearse(): void {
+  *#rehearse(): Steps<void> {
     const present = this.#entries.find(({ names }) => names.ports.every((name) => this.#ports.has(name)));
     if (present === undefined) return;
     try {
       const rule = { ...present.rule, id: undefined };
-      for (let n = 0; n < REHEARSALS; n++) this.#resolved(this.#withRule(rule).entries, this.#lookup);
+      for (let n = 0; n < REHEARSALS; n++) {
+        yield;
+        yield* this.#resolved(this.#withRule(rule).entries, this.#lookup);
+      }
     } catch (error) {
       // No id left, say: whoever adds a rule will hear of it.
       if (!(error instanceof RingyardError)) throw error;
     }
   }
 
-  #resolved(entries: readonly RuleEntry[], lookup: RuleLookup): Rule[] {
-    return entries.map((entry) => entry.resolve(lookup));
+  #resolved(entries: readonly RuleEntry[], lookup: RuleLookup): Steps<Rule[]> {
+    return eachInSteps(entries, (entry) => entry.resolve(lookup));
   }
 
   add(rule: NamedRule): Promise<RuleInfo> {
@@ -215,11 +226,12 @@ export class RuleService implements RulesApi {
     await this.#run(this.#entries, this.#meters);
   }
 
-  async #put({ rules, meters }: RuleSet, absent: AbsentPorts): Promise<void> {
+  /** In no order. Throws where one cannot be. */
+  *#entriesOf({ rules, meters }: RuleSet, absent: AbsentPorts): Steps<RuleEntry[]> {
     const now = new Map(this.#entries.map((entry) => [entry.id, entry]));
     const ids = new Set<number>();
     const known = namesOf(meters);
-    const entries = rules.map(({ id, rule }) => {
+    return yield* eachInSteps(rules, ({ id, rule }) => {
       if (ids.has(id)) throw ruleExists(id);
       ids.add(id);
       const old = now.get(id);
@@ -229,15 +241,13 @@ export class RuleService implements RulesApi {
       checkMeters(entry, meters, known);
       return entry;
     });
-    entries.sort(inOrder);
-    await this.#run(entries, meters);
   }
 
-  /** Gives rules and meters to the dataplane, and keeps them when it has taken them. */
+  /** Gives rules and meters to the dataplane, and keeps them when it has taken them. In the row of changes: nothing that it reads changes meanwhile. */
   async #run(entries: readonly RuleEntry[], meters: readonly MeterSpec[]): Promise<void> {
     const lookup = meters === this.#meters ? this.#lookup : lookupOf(this.#ports, meters);
     try {
-      await this.table.replace(this.#resolved(entries, lookup), meters);
+      await this.table.replace(await takingTurns(this.#resolved(entries, lookup)), meters);
     } catch (error) {
       throw namingTheRule(error, entries, this.#entries);
     }

@@ -6,9 +6,11 @@
 // A rule may outlive a port that it names: then it waits (`inactive` says for what), and takes effect again when a port of that
 // name is there. Results are plain data, fit for CBOR and JSON. Control thread.
 
+import type { Steps } from "../../core/turns.ts";
 import type { MeterSpec } from "../../dataplane/rules/rule.ts";
 import type { Rows } from "../rows.ts";
 import type { NamedRule } from "./named-rule.ts";
+import type { Numbered } from "./rule-numbers.ts";
 
 /** A rule with its number. `rule.id` is there where a person chose it: then it belongs to the configuration. */
 export interface TableRule {
@@ -96,7 +98,9 @@ export interface RulesApi {
    * Gives `wanted` ids: one of the same text keeps the id, and so the counters, that it has now, as long as rules of one priority
    * stay in the order of `wanted`; `taken` are the ids of all rules that `wanted` repeats. Changes nothing. Throws EXISTS, LIMIT.
    */
-  number(wanted: readonly NamedRule[]): { rules: TableRule[]; taken: Set<number> };
+  number(wanted: readonly NamedRule[]): Numbered;
+  /** The same in steps; until the last of them no rule comes or goes. */
+  numbering(wanted: readonly NamedRule[]): Steps<Numbered>;
   /** Makes this the rules and meters of the switch. Throws NOT_FOUND for a name that is not there, and nothing changes. */
   put(set: RuleSet, absent?: AbsentPorts): Promise<void>;
   /** Behind those of its priority, unless it has an id. Throws EXISTS, NOT_FOUND. */

@@ -10,6 +10,7 @@
 // Cold; control thread.
 
 import { RingyardError } from "../../core/errors.ts";
+import { atOnce, eachInSteps, type Steps } from "../../core/turns.ts";
 import { ENTRIES_MAX, RULES_MAX, SHAPES_MAX } from "./compile-layout.ts";
 import { type Expansion, expand } from "./compile-match.ts";
 import { type Plan, planOf, Shapes } from "./compile-shape.ts";
@@ -17,7 +18,7 @@ import { RuleTables, type Tuple, tuplesOf } from "./compile-tables.ts";
 import { emit } from "./emit.ts";
 import { emitSearch } from "./emit-search.ts";
 import type { Rule } from "./rule.ts";
-import { changeOf, type RuleChange } from "./rule-change.ts";
+import { comparing, type RuleChange } from "./rule-change.ts";
 import { RuleLimitError } from "./rule-limit.ts";
 
 /** What workers need to run rules: plain data that may lie in shared memory, and the text of the functions that read it. */
@@ -82,26 +83,39 @@ export class RuleCompiler {
 
   /** `rules` in the order of rank (`byRank`). Throws RingyardError LIMIT, or BAD_REQUEST for what is no rule. */
   compile(rules: readonly Rule[]): CompiledRules {
+    return atOnce(this.compiling(rules));
+  }
+
+  /** The same in steps; until the last of them the compiler is asked for nothing else. */
+  *compiling(rules: readonly Rule[]): Steps<CompiledRules> {
     const built = this.#built;
-    if (built !== undefined && this.#patch(built, rules)) return compiledOf(built);
-    return this.#compileAll(rules);
+    if (built !== undefined && (yield* this.#patch(built, rules))) return compiledOf(built);
+    return yield* this.#compileAll(rules);
   }
 
   /** False where that cannot be done, or is not worth it. */
-  #patch(built: Built, rules: readonly Rule[]): boolean {
+  *#patch(built: Built, rules: readonly Rule[]): Steps<boolean> {
     const { rulesMin, partMax } = this.patching;
     if (rules.length < rulesMin || rules.length > RULES_MAX) return false;
     if (this.#shapes.count > SHAPES_KEPT || built.tables.spent) return false;
-    const change = changeOf(this.#rules, rules);
+    const change = yield* comparing(this.#rules, rules);
     if (change === undefined || change.added.length + change.removed.length > partMax * rules.length) return false;
-    const known = change.added.map((rank) => this.#expansionOf(rules[rank]));
+    const known = yield* eachInSteps(change.added, (rank) => this.#expansionOf(rules[rank]));
     const all = knownAfter(this.#all, known, change);
     const { tables } = built;
+    yield;
     // Until it is whole again.
     this.#built = undefined;
-    for (const rank of change.removed) tables.remove(expansionIn(this.#all[rank]), rank);
+    for (const rank of change.removed) {
+      tables.remove(expansionIn(this.#all[rank]), rank);
+      yield;
+    }
     tables.renumber(change.ranks);
-    for (const [i, rank] of change.added.entries()) if (!tables.add(expansionIn(known[i]), rank)) return false;
+    yield;
+    for (const [i, rank] of change.added.entries()) {
+      if (!tables.add(expansionIn(known[i]), rank)) return false;
+      yield;
+    }
     if (tables.entries > ENTRIES_MAX) return false;
     const isCrowded = tables.finish(rules.length).some((rank) => all[rank].cut === undefined);
     if (isCrowded) return false;
@@ -115,7 +129,7 @@ export class RuleCompiler {
     return true;
   }
 
-  #compileAll(rules: readonly Rule[]): CompiledRules {
+  *#compileAll(rules: readonly Rule[]): Steps<CompiledRules> {
     if (rules.length > RULES_MAX) throw tooMany(`${rules.length} rules`, RULES_MAX);
     if (this.#shapes.count > SHAPES_KEPT) {
       this.#shapes = new Shapes();
@@ -123,7 +137,7 @@ export class RuleCompiler {
       this.#rules = [];
       this.#built = undefined;
     }
-    const all = this.#knownOf(rules);
+    const all = yield* this.#knownOf(rules);
     this.#built = undefined;
     this.#rules = rules.slice();
     this.#all = all;
@@ -139,30 +153,32 @@ export class RuleCompiler {
       const refusal = excess(tuples);
       if (refusal !== undefined) throw refusal;
     }
-    const { built, crowded } = build(expansions, tuples);
-    this.#built = this.#thinned(rules, expansions, crowded) ?? built;
+    yield;
+    const { built, crowded } = yield* build(expansions, tuples);
+    this.#built = (yield* this.#thinned(rules, expansions, crowded)) ?? built;
     return compiledOf(this.#built);
   }
 
   /** The same with the ranges of crowded rules cut; undefined where that is too much, or was done before. */
-  #thinned(rules: readonly Rule[], expansions: Expansion[], crowded: readonly number[]): Built | undefined {
+  *#thinned(rules: readonly Rule[], expansions: Expansion[], crowded: readonly number[]): Steps<Built | undefined> {
     const ranks = [...new Set(crowded)].filter((rank) => this.#all[rank].cut === undefined);
     if (ranks.length === 0) return undefined;
     for (const rank of ranks) {
       expansions[rank] = expand(rules[rank], this.#shapes, true);
       this.#all[rank].cut = expansions[rank];
+      yield;
     }
     const tuples = tuplesOf(expansions, this.#shapes.count);
-    if (excess(tuples) === undefined) return build(expansions, tuples).built;
+    if (excess(tuples) === undefined) return (yield* build(expansions, tuples)).built;
     for (const rank of ranks) this.#all[rank].cut = this.#all[rank].checked;
     return undefined;
   }
 
   /** A look-up costs more than the rest, and mostly rules are those of last time. */
-  #knownOf(rules: readonly Rule[]): Known[] {
+  #knownOf(rules: readonly Rule[]): Steps<Known[]> {
     let last = 0;
     let entries = 0;
-    return rules.map((rule) => {
+    return eachInSteps(rules, (rule) => {
       if (this.#rules[last] !== rule && this.#rules[last + 1] === rule) last++;
       const known = this.#rules[last] === rule ? this.#all[last++] : this.#expansionOf(rule);
       entries += known.checked.shapes.length;
@@ -197,13 +213,19 @@ function tooMany(what: string, most: number): RingyardError {
   return new RingyardError("LIMIT", `too many rules to compile: ${what}, at most ${most}`, "use fewer or broader ones");
 }
 
-function build(expansions: readonly Expansion[], tuples: readonly Tuple[]): { built: Built; crowded: number[] } {
+function* build(
+  expansions: readonly Expansion[],
+  tuples: readonly Tuple[],
+): Steps<{ built: Built; crowded: number[] }> {
   const plan = planOf(tuples.map(({ shape }) => shape));
   const tables = new RuleTables(plan, tuples);
-  expansions.forEach((expansion, rank) => {
+  yield;
+  for (const [rank, expansion] of expansions.entries()) {
     tables.add(expansion, rank);
-  });
+    yield;
+  }
   const crowded = tables.finish(expansions.length);
+  yield;
   const asked = tables.asked.slice();
   const search = emitSearch(plan);
   return { built: { plan, tables, search, source: emit(plan, search, asked, tables.checked), asked }, crowded };

@@ -4,10 +4,11 @@
 //   ranks     | kind | row | actions -> | id |   of the rules that stay: moved to where they are now
 //   actions   … behind those of before; those of rules that went are left out when they are more than the others
 
+import { atOnce, type Steps } from "../../core/turns.ts";
 import { encodeActions } from "./plan-actions.ts";
 import { RANK_ACTIONS, RANK_ID, RANK_KIND, RANK_LENGTH, RANK_ROW } from "./plan-layout.ts";
 import type { Rule } from "./rule.ts";
-import { changeOf, type RuleChange } from "./rule-change.ts";
+import { comparing, type RuleChange } from "./rule-change.ts";
 
 /** Valid until the next is encoded. */
 export interface EncodedRanks {
@@ -34,27 +35,33 @@ export class PlanRanks {
 
   /** `rules` in rank order; one keeps its row for as long as it is there. Throws RingyardError BAD_OPTION for what they ask. */
   encode(rules: readonly Rule[], rows: Rows, meters: number): EncodedRanks {
-    const change = meters === this.#meters ? changeOf(this.#rules, rules) : undefined;
+    return atOnce(this.encoding(rules, rows, meters));
+  }
+
+  /** The same in steps; until the last of them nothing else is asked for. */
+  *encoding(rules: readonly Rule[], rows: Rows, meters: number): Steps<EncodedRanks> {
+    const change = meters === this.#meters ? yield* comparing(this.#rules, rules) : undefined;
     const isPatched =
       change !== undefined && change.added.length < rules.length && this.#actionsEnd <= 2 * this.#actionsBuilt;
     this.#rules = [];
-    if (isPatched) this.#patch(rules, rows, meters, change);
-    else this.#encodeAll(rules, rows, meters);
+    if (isPatched) yield* this.#patch(rules, rows, meters, change);
+    else yield* this.#encodeAll(rules, rows, meters);
     this.#rules = rules.slice();
     this.#meters = meters;
     return { ranks: this.#ranks, actions: this.#actions.subarray(0, this.#actionsEnd) };
   }
 
-  #encodeAll(rules: readonly Rule[], rows: Rows, meters: number): void {
+  *#encodeAll(rules: readonly Rule[], rows: Rows, meters: number): Steps<void> {
     this.#ranks = new Int32Array(rules.length * RANK_LENGTH);
     this.#actionsEnd = 0;
-    rules.forEach((rule, rank) => {
+    for (const [rank, rule] of rules.entries()) {
       this.#put(rule, rank, rows, meters);
-    });
+      yield;
+    }
     this.#actionsBuilt = this.#actionsEnd;
   }
 
-  #patch(rules: readonly Rule[], rows: Rows, meters: number, { added, ranks }: RuleChange): void {
+  *#patch(rules: readonly Rule[], rows: Rows, meters: number, { added, ranks }: RuleChange): Steps<void> {
     const before = this.#ranks;
     const now = new Int32Array(rules.length * RANK_LENGTH);
     const length = ranks.length - 1;
@@ -65,7 +72,10 @@ export class PlanRanks {
       now.set(before.subarray(first * RANK_LENGTH, rank * RANK_LENGTH), ranks[first] * RANK_LENGTH);
     }
     this.#ranks = now;
-    for (const rank of added) this.#put(rules[rank], rank, rows, meters);
+    for (const rank of added) {
+      this.#put(rules[rank], rank, rows, meters);
+      yield;
+    }
   }
 
   #put(rule: Rule, rank: number, rows: Rows, meters: number): void {

@@ -7,6 +7,7 @@
 //
 // Mostly one rule of thousands comes or goes, so that most of it is a comparison of what both begin and end with. Pure; control thread.
 
+import { atOnce, type Steps } from "../../core/turns.ts";
 import type { Rule } from "./rule.ts";
 
 export interface RuleChange {
@@ -18,8 +19,16 @@ export interface RuleChange {
   readonly ranks: Int32Array;
 }
 
+/** Rules between two stops: each is a look into a set. */
+const STEP = 64;
+
 /** Undefined where rules that stay change places among each other. */
 export function changeOf(before: readonly Rule[], after: readonly Rule[]): RuleChange | undefined {
+  return atOnce(comparing(before, after));
+}
+
+/** The same in steps: thousands may differ. */
+export function* comparing(before: readonly Rule[], after: readonly Rule[]): Steps<RuleChange | undefined> {
   const most = Math.min(before.length, after.length);
   let first = 0;
   while (first < most && before[first] === after[first]) first++;
@@ -31,13 +40,13 @@ export function changeOf(before: readonly Rule[], after: readonly Rule[]): RuleC
   }
   const ranks = new Int32Array(before.length + 1);
   for (let rank = 0; rank < first; rank++) ranks[rank] = rank;
-  const change = between(before, first, last, after, first, lastAfter, ranks);
+  const change = yield* between(before, first, last, after, first, lastAfter, ranks);
   for (let rank = last, to = lastAfter; rank <= before.length; rank++, to++) ranks[rank] = to;
   return change;
 }
 
 /** The part in which they differ; fills its part of `ranks`. */
-function between(
+function* between(
   before: readonly Rule[],
   first: number,
   last: number,
@@ -45,13 +54,14 @@ function between(
   firstAfter: number,
   lastAfter: number,
   ranks: Int32Array,
-): RuleChange | undefined {
-  const had = new Set<Rule>(last - first === 0 ? [] : before.slice(first, last));
-  const has = new Set<Rule>(lastAfter - firstAfter === 0 ? [] : after.slice(firstAfter, lastAfter));
+): Steps<RuleChange | undefined> {
+  const had = yield* setOf(before, first, last);
+  const has = yield* setOf(after, firstAfter, lastAfter);
   const removed: number[] = [];
   const added: number[] = [];
   let to = firstAfter;
   for (let rank = first; rank < last; rank++) {
+    if (rank % STEP === 0) yield;
     const rule = before[rank];
     if (!has.has(rule)) {
       removed.push(rank);
@@ -66,8 +76,18 @@ function between(
     ranks[rank] = to++;
   }
   for (; to < lastAfter; to++) {
+    if (to % STEP === 0) yield;
     if (had.has(after[to])) return undefined;
     added.push(to);
   }
   return { removed, added, ranks };
+}
+
+function* setOf(rules: readonly Rule[], from: number, end: number): Steps<Set<Rule>> {
+  const set = new Set<Rule>();
+  for (let rank = from; rank < end; rank++) {
+    set.add(rules[rank]);
+    if (rank % STEP === 0) yield;
+  }
+  return set;
 }

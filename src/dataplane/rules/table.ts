@@ -12,6 +12,7 @@
 // anew, so that new flows do not pay for what they left behind.
 
 import { RingyardError } from "../../core/errors.ts";
+import { takingTurns } from "../../core/turns.ts";
 import { BridgeMemory, type LimitCounters } from "../bridge/bridge-memory.ts";
 import { limitsOf } from "../bridge/limits.ts";
 import type { Probes } from "../bridge/loop-guard.ts";
@@ -128,7 +129,8 @@ export class RuleTable {
 
   private async swap(rules: readonly Rule[], meters: readonly MeterSpec[], policy: BridgePolicy): Promise<void> {
     const before = this.running;
-    const step = this.builder.build(before, rules, meters, policy);
+    // Nothing else begins meanwhile: all that changes what runs stands in the queue.
+    const step = await takingTurns(this.builder.build(before, rules, meters, policy));
     const { next } = step;
     try {
       await this.send(next);
@@ -139,7 +141,7 @@ export class RuleTable {
     }
     for (const [name, meter] of next.buckets) this.inherit(meter, before.buckets.get(name));
     this.running = next;
-    this.builder.complete(before, step);
+    await takingTurns(this.builder.complete(before, step));
   }
 
   private renewLater(): void {

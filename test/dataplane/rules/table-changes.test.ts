@@ -5,6 +5,7 @@ import { afterEach, expect, test } from "bun:test";
 import { RANK_LENGTH, RANK_ROW } from "../../../src/dataplane/rules/plan-layout.ts";
 import { byRank, type MeterSpec, type Rule } from "../../../src/dataplane/rules/rule.ts";
 import { failure } from "../../support/failure.ts";
+import { turnsWhile } from "../../support/turns.ts";
 import { until } from "../../support/until.ts";
 import { rulesOf } from "./rules-of.ts";
 import { TwoWorkers } from "./two-workers.ts";
@@ -124,4 +125,25 @@ test("a rule of a new shape is met at once, and part of the source when changes 
   expect(sources(it)).not.toEqual(functions);
   expect([it.send(0), it.send(1)]).toEqual([0, 0]);
   expect([COUNTS, shaped].map(({ id }) => it.table.counters(id).frames)).toEqual([4, 4]);
+});
+
+test("thousands are compiled while others have their turns, and a change asked for meanwhile comes behind them", async () => {
+  const it = start();
+  const many = Array.from({ length: 8_000 }, (_, n) => ({
+    ...rulesOf([500, { "ip4.dst": 0x0a000000 + n, "ip4.src": n }, { do: "drop" }])[0],
+    id: 1000 + n,
+  }));
+  let asked: Promise<void> | undefined;
+  const { turns } = await turnsWhile(
+    () => it.table.replace([...many, PASS], []),
+    () => {
+      asked ??= it.table.replace([DROP, ...many, PASS], []);
+    },
+  );
+  expect(turns).toBeGreaterThan(5);
+  expect(it.requests).toHaveLength(1);
+  expect(it.send(0)).toBe(1);
+  await asked;
+  expect(it.send(0)).toBe(0);
+  expect(it.table.counters(DROP.id).frames).toBe(1);
 });
