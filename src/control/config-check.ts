@@ -42,8 +42,11 @@ function numbered({ rules }: Config): TableRule[] {
       0,
     ).rules;
   } catch (error) {
+    // The first that found no id behind the greatest one of its priority.
     const greatest = rules.reduce((most, { rule }) => Math.max(most, rule.id ?? 0), 0);
-    const first = rules.filter(({ rule }) => rule.id === undefined)[RULE_ID_MAX - greatest];
+    const at = rules.findIndex(({ rule }) => rule.id === greatest);
+    const behind = rules.slice(at + 1).filter(({ rule }) => rule.id === undefined);
+    const first = behind.filter(({ rule }) => rule.priority === rules[at]?.rule.priority)[RULE_ID_MAX - greatest];
     return refuse(`${first?.place ?? "rules"}: ${errorLine(error)}`);
   }
 }

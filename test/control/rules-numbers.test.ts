@@ -45,6 +45,19 @@ test("chosen by a person are kept, and the others stand behind them", () => {
   expect(twice([A, B], [`id 2 ${A}`, B])).toEqual([`2 ${A}`, `3 ${B}`]);
 });
 
+test("stand around those that were chosen as the file has them", () => {
+  expect(twice([], [A, `id 50 ${B}`, C])).toEqual([`1 ${A}`, `50 ${B}`, `51 ${C}`]);
+  // Also where a file that was there gets a chosen one.
+  expect(twice([A], [A, `id 50 ${B}`, C])).toEqual([`1 ${A}`, `50 ${B}`, `51 ${C}`]);
+  // Who has the least room is served first: of two priorities, each with one in front of a chosen one.
+  const [high, low] = ["prio 2000 in a drop", "prio 2000 in b drop"];
+  expect(twice([], [high, `id 10 ${low}`, A, `id 2 ${B}`])).toEqual([`3 ${high}`, `10 ${low}`, `1 ${A}`, `2 ${B}`]);
+});
+
+test("stand behind a chosen one where no id is left before it", () => {
+  expect(twice([], [A, `id 1 ${B}`])).toEqual([`2 ${A}`, `1 ${B}`]);
+});
+
 test("are given to equal rules one each", () => {
   expect(twice([A, A], [A, A, A])).toEqual([`1 ${A}`, `2 ${A}`, `3 ${A}`]);
 });
@@ -64,6 +77,39 @@ test("are found where very many rules say the same behind an id that is above al
   const { rules, taken } = numberRules([above, ...Array<NamedRule>(count).fill(same)], table, count);
   expect(rules.map(({ id }) => id)).toEqual(Array.from({ length: count + 1 }, (_, index) => count + 1 + index));
   expect(taken.size).toBe(count);
+});
+
+test("what a switch has, written as a file, is numbered in the same order", () => {
+  const rule = fc.record({
+    priority: fc.constantFrom(1, 2, 3),
+    port: fc.constantFrom("a", "b", "c"),
+    id: fc.integer({ min: 1, max: 12 }),
+    isChosen: fc.boolean(),
+  });
+  const tables = fc.uniqueArray(rule, { maxLength: 10, selector: ({ id }) => id });
+  fc.assert(
+    fc.property(tables, (table) => {
+      const sorted = table.toSorted((a, b) => b.priority - a.priority || a.id - b.id);
+      const wanted = sorted.map(({ id, isChosen, port, priority }) =>
+        parseRule(`${isChosen ? `id ${id} ` : ""}prio ${priority} in ${port} drop`),
+      );
+      const { rules } = numberRules(wanted, [], 0);
+      expect(rules.map((it) => it.rule)).toEqual(wanted);
+      for (const [k, { id, rule }] of rules.entries()) {
+        const next = rules[k + 1];
+        if (next?.rule.priority === rule.priority) expect(id).toBeLessThan(next.id);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("thousands of priorities with a chosen id each take no time to speak of", () => {
+  const wanted = Array.from({ length: 20_000 }, (_, n) =>
+    parse(`id ${n + 1} prio ${n} in a drop`, `prio ${n} in b drop`),
+  );
+  const { rules } = numberRules(wanted.flat(), [], 0);
+  expect(new Set(rules.map(({ id }) => id)).size).toBe(40_000);
 });
 
 describe("refusals", () => {

@@ -34,11 +34,11 @@ test("rules are added, listed, replaced and deleted", async () => {
   expect(await client.request("rule.replace", { rules: ["in a drop", "in b meter m"], meters })).toEqual({
     rules: [
       { id: 1, text: "prio 1000 in a drop" },
-      { id: 6, text: "prio 1000 in b meter m" },
+      { id: 2, text: "prio 1000 in b meter m" },
     ],
     ...{ added: 1, removed: 1 },
   });
-  await client.request("rule.del", { ids: [1, 6] });
+  await client.request("rule.del", { ids: [1, 2] });
   expect(await list(client)).toEqual([]);
 });
 

@@ -2,11 +2,12 @@
 //
 //   table            wanted (a file, read again)          numbered
 //   1 in a drop      in a drop                            1 in a drop       kept
-//   2 in b drop      in c drop     (new, in between)      3 in c drop       new: above all, and all that were given
+//   2 in b drop      in c drop     (new, in between)      3 in c drop       new: above all that were given
 //                    in b drop                            4 in b drop       new too: 2 would stand before 3
 //
-// So a file that is changed and read again gives the same order as a start with it does, and a rule that is added later stands
-// behind the others. An id that the switch gave is never given again while it runs.
+// Around ids that people chose, the others stand as they do in the file, as far as ids are free there: of `in a drop`, `id 50 in b drop`,
+// `in c drop` the first gets one below 50 and the last one above. So a file that is changed and read again gives the same order as a start with
+// it does, but where that takes an id that the switch has given: none is given again while it runs.
 
 import { RingyardError } from "../../core/errors.ts";
 import { atOnce, eachInSteps, type Steps } from "../../core/turns.ts";
@@ -23,35 +24,100 @@ export interface Numbered {
   taken: Set<number>;
 }
 
-/** What `RulesApi.number` says; `greatest` is the greatest id that is there or was given. Throws EXISTS and LIMIT. */
-export function numberRules(wanted: readonly NamedRule[], table: readonly TableRule[], greatest: number): Numbered {
-  return atOnce(numberingRules(wanted, table, greatest));
+/** What `RulesApi.number` says; `given` is the greatest id that the switch gave. Throws EXISTS and LIMIT. */
+export function numberRules(wanted: readonly NamedRule[], table: readonly TableRule[], given: number): Numbered {
+  return atOnce(numberingRules(wanted, table, given));
 }
 
 /** The same in steps. */
 export function* numberingRules(
   wanted: readonly NamedRule[],
   table: readonly TableRule[],
-  greatest: number,
+  given: number,
 ): Steps<Numbered> {
   const chosen = chosenIds(wanted);
   const free = yield* idsByText(table, chosen);
   const taken = new Set<number>(table.flatMap(({ id }) => (chosen.has(id) ? [id] : [])));
   const last = new Map<number, number>();
-  let fresh = greatest;
-  for (const id of chosen) fresh = Math.max(fresh, id);
-  const rules = yield* eachInSteps(wanted, (rule): TableRule => {
+  const ids = yield* eachInSteps(wanted, (rule) => {
     const after = last.get(rule.priority) ?? 0;
     const same = rule.id === undefined ? free.get(ruleText(rule)) : undefined;
     const kept = same?.takeAbove(after);
     // The rule that it repeats goes even where its id cannot stay.
     const repeated = kept ?? same?.takePassed();
     if (repeated !== undefined) taken.add(repeated);
-    const id = rule.id ?? kept ?? freshId(fresh++);
-    last.set(rule.priority, Math.max(after, id));
-    return { id, rule };
+    const id = rule.id ?? kept;
+    last.set(rule.priority, Math.max(after, id ?? given));
+    return id;
   });
-  return { rules, taken };
+  const used = new UsedIds();
+  for (const id of chosen) used.add(id);
+  for (const { id } of table) used.add(id);
+  for (const { index, above } of yield* missing(wanted, ids)) {
+    yield;
+    ids[index] = used.takeAbove(Math.max(given, above));
+  }
+  return { rules: wanted.map((rule, index) => ({ id: ids[index] as number, rule })), taken };
+}
+
+/** A rule without an id: its place in the list, and the ids between which it stands there. */
+interface Missing {
+  index: number;
+  above: number;
+  below: number;
+}
+
+/** In the order in which the least free id can be given to each: whoever has the least room first, so that all find some if they can. */
+function* missing(wanted: readonly NamedRule[], ids: readonly (number | undefined)[]): Steps<Missing[]> {
+  const last = new Map<number, number>();
+  const open = new Map<number, Missing[]>();
+  const all: Missing[] = [];
+  for (const [index, { priority }] of wanted.entries()) {
+    yield;
+    const id = ids[index];
+    if (id === undefined) {
+      const one = { index, above: last.get(priority) ?? 0, below: Number.POSITIVE_INFINITY };
+      all.push(one);
+      const others = open.get(priority);
+      if (others === undefined) open.set(priority, [one]);
+      else others.push(one);
+      continue;
+    }
+    for (const one of open.get(priority) ?? []) one.below = id;
+    open.delete(priority);
+    last.set(priority, id);
+  }
+  // Stable: of equals, whoever comes first in the list. The difference of two that have no end is no number.
+  return all.sort((a, b) => (a.below === b.below ? 0 : a.below - b.below));
+}
+
+/** Ids that are in use, and the way from each to one that is not. */
+class UsedIds {
+  readonly #next = new Map<number, number>();
+
+  add(id: number): void {
+    if (!this.#next.has(id)) this.#next.set(id, id + 1);
+  }
+
+  /** The least that is free above `greatest`; throws LIMIT. */
+  takeAbove(greatest: number): number {
+    const id = this.#find(freshId(greatest));
+    if (id > RULE_ID_MAX) freshId(RULE_ID_MAX);
+    this.add(id);
+    return id;
+  }
+
+  /** The least that is free from `id` on; what was passed points there from now on. */
+  #find(id: number): number {
+    let end = id;
+    for (let next = this.#next.get(end); next !== undefined; next = this.#next.get(end)) end = next;
+    for (let at = id; at !== end; ) {
+      const next = this.#next.get(at) as number;
+      this.#next.set(at, end);
+      at = next;
+    }
+    return end;
+  }
 }
 
 /** The id behind `greatest`; throws LIMIT. */

@@ -90,7 +90,7 @@ export class RuleService implements RulesApi {
   }
 
   numbering(wanted: readonly NamedRule[]): Steps<Numbered> {
-    return numberingRules(wanted, this.#entries, this.#greatestId());
+    return numberingRules(wanted, this.#entries, this.#greatestGiven);
   }
 
   put(set: RuleSet, absent: AbsentPorts = "refuse"): Promise<void> {
