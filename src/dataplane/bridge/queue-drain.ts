@@ -5,7 +5,8 @@
 //   egress.ts -> queueFrames -> [ eight queues ] -> drainQueues, once a breath -> deliverTo
 //
 // Frames that wait are neither sent nor dropped, so the law of the switch holds when they are gone. Those of a port that goes down
-// are dropped as link_down, those that find no room as queue_full, both at the port. A frame is one burst of tokens whatever it
+// are dropped as link_down, those that find no room as queue_full, both at the port, and there, too, what it may not send any more
+// (queue-swap.ts). A frame is one burst of tokens whatever it
 // becomes: a super-frame's segments cost what it costs.
 
 import { type Batch, BURST, MAX_SEGMENTS } from "../../mem/batch.ts";
@@ -89,7 +90,7 @@ export function drainPort(tables: Tables, fallback: Fallback, queues: EgressQueu
   const row = port.row * ROW_LENGTH;
   const before = order.waiting;
   if (tables.outCount[port.port] === 0 || tables.control[SharedState.portWord(port.port, PORT_UP)] === 0) {
-    dropWaiting(tables, queues, port);
+    dropWaiting(tables, queues, port, DROP_LINK_DOWN);
     return before;
   }
   // In the middle of a burst: others are still to be delivered by its figure.
@@ -132,15 +133,15 @@ function sendBatch(tables: Tables, fallback: Fallback, queues: EgressQueues, por
   tables.longest = 0;
 }
 
-/** The port is down or gone: what waits for it is dropped there. */
-export function dropWaiting(tables: Tables, queues: EgressQueues, port: PortQueues): void {
+/** What waits for the port is dropped there, under a DROP_* counter. */
+export function dropWaiting(tables: Tables, queues: EgressQueues, port: PortQueues, counter: number): void {
   const { order, store } = port;
   const lane = tables.outCounters[port.port] as Float64Array;
   while (order.waiting > 0) {
     const q = nextQueue(order, store);
     const length = storedLength(store, order.first[q]);
     freeFrame(store, shiftFrame(order, q, length, blocksFor(length)));
-    lane[DROP_LINK_DOWN]++;
+    lane[counter]++;
   }
   endShare(queues, port);
   queues.meters.counters[port.row * ROW_LENGTH + ROW_WAITING] = 0;

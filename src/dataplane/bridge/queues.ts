@@ -67,6 +67,8 @@ export class EgressQueues {
   /** Of the plan that runs, with the counters of this worker. */
   meters = new Meters(new Float64Array(0), new Int32Array(0), new Float64Array(0), new Float64Array(0));
   shares = new Shares(new Int32Array(0), 0, 0);
+  /** What they obey; null: no port has a policy. */
+  bridge: Bridge | null = null;
 
   constructor(private readonly windows: WindowTable) {}
 
@@ -84,6 +86,7 @@ export class EgressQueues {
 
   /** Ports go by what `bridge` says from now on. Returns those that it gives no queues any more: what waits there may leave. */
   obey(bridge: Bridge | null): PortQueues[] {
+    this.bridge = bridge;
     if (bridge !== null) {
       this.meters = bridge.buckets.meters;
       this.shares = bridge.shares;
