@@ -10,7 +10,8 @@
 // so do copies for mirrors (forms from BURST on).
 //
 // On a trunk a frame of the native VLAN leaves with a tag, all the same, where what it carries begins like one: without, who is behind
-// the trunk would take it for a frame of the VLAN that its sender wrote there.
+// the trunk would take it for a frame of the VLAN that its sender wrote there. Where the native VLAN has no id on that wire (another one
+// was given it), such a frame is dropped: a tag without an id is taken off, and the sender's is met behind it.
 
 import { BURST } from "../../mem/batch.ts";
 import { DROP_VLAN } from "../../mem/counters.ts";
@@ -33,6 +34,8 @@ const TCI_AT = 14;
 // As a frame's tag, which is TPID << 16 | TCI otherwise.
 const NONE = 0;
 const AS_IS = 1;
+/** As the tag with which a frame is to leave: there is none that would say its VLAN. */
+const UNSAID = 2;
 
 export class Vlans {
   readonly table: VlanTable;
@@ -105,7 +108,7 @@ export function leaveVlan(
     if (i < BURST && tags[i] !== AS_IS) {
       const tag = tagAt(vlans, plan, port, i);
       if (tag !== tags[i]) {
-        const reason = retag(vlans, plan, i, tag);
+        const reason = tag === UNSAID ? DROP_VLAN : retag(vlans, plan, i, tag);
         if (reason !== 0) {
           dropFrame(plan, i, reason);
           continue;
@@ -118,7 +121,7 @@ export function leaveVlan(
   return kept;
 }
 
-/** The tag with which frame `i` leaves a port that belongs to its VLAN. */
+/** The tag with which frame `i` leaves a port that belongs to its VLAN, NONE or UNSAID. */
 function tagAt(vlans: Vlans, plan: Plan, port: number, i: number): number {
   const { table, tcis, vids } = vlans;
   const vid = vids[i];
@@ -126,7 +129,8 @@ function tagAt(vlans: Vlans, plan: Plan, port: number, i: number): number {
   if (vid === table.bare[port] && !isAmbiguous(vlans, plan, port, i)) {
     return table.priorityTags[port] !== 0 && (tcis[i] & PCP_MASK) !== 0 ? (tpid << 16) | tcis[i] : NONE;
   }
-  return (tpid << 16) | tcis[i] | table.outward[port][vid];
+  const id = table.outward[port][vid];
+  return id === 0 ? UNSAID : (tpid << 16) | tcis[i] | id;
 }
 
 /** Whether frame `i` without a tag of ours would be one with a tag to those behind a trunk. */

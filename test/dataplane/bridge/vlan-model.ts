@@ -15,8 +15,8 @@ export interface ModelPort {
   priorityTags?: boolean;
 }
 
-/** Of a frame: bytes for each port that it leaves by, or why it goes nowhere. */
-export type Relayed = { to: Map<number, Uint8Array> } | { dropped: string };
+/** Of a frame: bytes for each port that it leaves by, and by how many it cannot, or why it goes nowhere. */
+export type Relayed = { to: Map<number, Uint8Array>; unsaid: number } | { dropped: string };
 
 interface Body {
   vid: number;
@@ -45,7 +45,11 @@ export class VlanModel {
     if (known === from) return { dropped: "own_port" };
     const to = known === undefined ? [...others] : [known];
     if (to.length === 0) return { dropped: "no_destination" };
-    return { to: new Map(to.map((port) => [port, this.transmit(port, body)])) };
+    const sent = to.flatMap((port): [number, Uint8Array][] => {
+      const out = this.transmit(port, body);
+      return out === undefined ? [] : [[port, out]];
+    });
+    return { to: new Map(sent), unsaid: to.length - sent.length };
   }
 
   private vlan(port: number): VlanMembership {
@@ -104,7 +108,8 @@ export class VlanModel {
     return { vid, priority: bytes[14] >> 4, bytes: rest };
   }
 
-  private transmit(port: number, { vid, priority, bytes }: Body): Uint8Array {
+  /** Undefined where it would be taken for a frame of the VLAN in its payload, and no tag can say better. */
+  private transmit(port: number, { vid, priority, bytes }: Body): Uint8Array | undefined {
     const vlan = this.vlan(port);
     const type = this.tagType(port);
     const tagged = (id: number) => {
@@ -113,7 +118,10 @@ export class VlanModel {
       return Uint8Array.from([...bytes.subarray(0, 12), ...tag, ...bytes.subarray(12)]);
     };
     const wouldMislead = vlan.mode === "trunk" && at16(bytes, 12) === type;
-    if (!this.isUntagged(port, vid) || wouldMislead) return tagged(this.wireOf(port, vid) ?? 0);
+    if (!this.isUntagged(port, vid) || wouldMislead) {
+      const id = this.wireOf(port, vid);
+      return id === undefined ? undefined : tagged(id);
+    }
     const wantsPriority = vlan.mode !== "tunnel" && this.ports[port].priorityTags === true;
     return wantsPriority && priority >= 2 ? tagged(0) : bytes;
   }

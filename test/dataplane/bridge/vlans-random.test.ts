@@ -32,8 +32,10 @@ test("a bridge does with tags and VLANs what the model does", () => {
             const relayed = model.relay(port, bytes);
             const outcome = "to" in relayed ? "sent" : relayed.dropped;
             met[outcome] = (met[outcome] ?? 0) + 1;
-            if ("to" in relayed) for (const [out, sent] of relayed.to) expected[out].push(hex(sent));
-            else drops[port][outcome] = (drops[port][outcome] ?? 0) + 1;
+            if ("to" in relayed) {
+              for (const [out, sent] of relayed.to) expected[out].push(hex(sent));
+              if (relayed.unsaid > 0) drops[port].vlan = (drops[port].vlan ?? 0) + relayed.unsaid;
+            } else drops[port][outcome] = (drops[port][outcome] ?? 0) + 1;
           }
           expect(rig.send(port, ...frames).map((list) => list.map(hex))).toEqual(expected);
         }

@@ -107,6 +107,22 @@ describe("a trunk", () => {
     const twice = tagged(ALL, mac(1), [C, 0, 5], [C, 0, 66]);
     expect(rig.send(0, twice)).toEqual([[], [twice], [tagged(ALL, mac(1), [C, 0, 66])]]);
   });
+
+  test("whose wire has no id for its native VLAN drops what would be taken for a frame of another one", () => {
+    const rig = newRig({}, {}, {});
+    const mapped = trunk({ allowed: [[10, 10]], native: 100, map: [[100, 10]] });
+    rig.policy({ 0: { vlan: tunnel(100) }, 1: { vlan: access(100) }, 2: { vlan: mapped, priorityTags: true } });
+    // Behind a tag without an id, the guest's own would be met: id 100, VLAN 10 on that wire.
+    const inside = tagged(ALL, mac(1), [C, 0, 100], [C, 0, 66]);
+    expect(rig.send(0, inside)).toEqual([[], [inside], []]);
+    const twice = tagged(ALL, mac(2), [C, 7, 100], [C, 0, 100]);
+    expect(rig.send(1, twice)).toEqual([[tagged(ALL, mac(2), [C, 0, 100])], [], []]);
+    expect([rig.drops(0), rig.drops(1)]).toEqual([{ vlan: 1 }, { vlan: 1 }]);
+    // Whatever begins with no tag, or with one of the other kind, is still native, and what comes in untagged, too.
+    const other = tagged(ALL, mac(1), [S, 0, 100]);
+    expect(rig.send(0, frame(ALL, mac(1)), other)[2]).toEqual([frame(ALL, mac(1)), other]);
+    expect(rig.send(2, frame(ALL, mac(3)))[0]).toEqual([frame(ALL, mac(3))]);
+  });
 });
 
 describe("a tunnel", () => {
