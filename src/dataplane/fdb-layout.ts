@@ -31,6 +31,8 @@ export const FDB_AGEING_DEFAULT_S = 300;
 // Settings: read for every frame, hence on another cache line than what writers change.
 const MAGIC = 0;
 export const FDB_LIMIT = 1;
+/** Seconds: the switch's, whatever VLANs have of their own. */
+export const FDB_SWITCH_AGEING = 2;
 const SLOT_COUNT = 3;
 const MUL_A = 4;
 const MUL_B = 5;
@@ -134,6 +136,7 @@ export function allocateFdb(limit = FDB_ADDRESSES_DEFAULT, seed = randomSeed()):
   const bytes = pilotsStart(slotCount) + slotCount / 4;
   const words = new Int32Array(new SharedArrayBuffer(bytes));
   words[FDB_LIMIT] = limit;
+  words[FDB_SWITCH_AGEING] = FDB_AGEING_DEFAULT_S;
   words.fill(FDB_AGEING_DEFAULT_S, FDB_AGEING, FDB_AGEING + FDB_VIDS);
   words[SLOT_COUNT] = slotCount;
   words[MUL_A] = seed.a | 1;

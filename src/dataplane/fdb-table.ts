@@ -14,6 +14,7 @@ import {
   FDB_LOCK,
   FDB_PORT_COUNT,
   FDB_PORTS_MAX,
+  FDB_SWITCH_AGEING,
   FDB_VIDS,
   type Fdb,
   TAG_STATIC,
@@ -62,10 +63,11 @@ export function fdbDelete(fdb: Fdb, mac: string, vid = 0): boolean {
   });
 }
 
-/** Sets the ageing time of all VLANs, but for those that have one of their own. */
+/** Sets the ageing time of the switch, and so of all VLANs, but for those that have one of their own. */
 export function fdbSetAgeing(fdb: Fdb, ageingS: number, ofVlans: ReadonlyMap<number, number> = new Map()): void {
   checkRange("fdb: ageing time", ageingS, 1, AGEING_MAX_S);
   for (const own of ofVlans.values()) checkRange("fdb: ageing time", own, 1, AGEING_MAX_S);
+  Atomics.store(fdb.words, FDB_SWITCH_AGEING, ageingS);
   for (let vid = 0; vid < FDB_VIDS; vid++) Atomics.store(fdb.words, FDB_AGEING + vid, ofVlans.get(vid) ?? ageingS);
 }
 

@@ -19,7 +19,7 @@
 // of two writes; then a request goes to the port of another station, which a flood would have reached as well, and its sender asks again.
 
 import type { Fdb } from "../fdb-layout.ts";
-import { FDB_AGEING } from "../fdb-layout.ts";
+import { FDB_SWITCH_AGEING } from "../fdb-layout.ts";
 
 const LOCK = 0;
 const MULTIPLIERS = 16;
@@ -89,7 +89,7 @@ function find(words: Int32Array, bucket: number, it: Neighbour): number {
 }
 
 function isAged(words: Int32Array, at: number, fdb: Fdb, nowS: number): boolean {
-  return ((nowS - words[at + STAMP]) | 0) > fdb.words[FDB_AGEING];
+  return ((nowS - words[at + STAMP]) | 0) > fdb.words[FDB_SWITCH_AGEING];
 }
 
 /** Notes that station `it.lo, it.hi`, heard at `port`, says it has the address. */
@@ -111,7 +111,7 @@ export function claim(words: Int32Array, fdb: Fdb, it: Neighbour, port: number, 
   } else if (isAged(words, found, fdb, nowS) || isOf(words, found, it)) {
     write(words, found, it, hiPort, nowS);
   } else {
-    words[found + FLOOD_UNTIL] = nowS + fdb.words[FDB_AGEING] + 1;
+    words[found + FLOOD_UNTIL] = nowS + fdb.words[FDB_SWITCH_AGEING] + 1;
   }
   Atomics.store(words, LOCK, 0);
 }

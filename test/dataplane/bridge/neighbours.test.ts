@@ -10,10 +10,10 @@ import {
   Neighbour,
   seedNeighbours,
 } from "../../../src/dataplane/bridge/neighbours.ts";
-import { allocateFdb, FDB_AGEING } from "../../../src/dataplane/fdb-layout.ts";
+import { allocateFdb, FDB_SWITCH_AGEING } from "../../../src/dataplane/fdb-layout.ts";
 
 const fdb = allocateFdb(64);
-const AGEING_S = fdb.words[FDB_AGEING];
+const AGEING_S = fdb.words[FDB_SWITCH_AGEING];
 const [MINE, THEIRS] = [1, 2];
 
 class Table {

@@ -3,7 +3,8 @@
 
 import { describe, expect, test } from "bun:test";
 import type { BridgePolicy, PortPolicy, VlanPolicy } from "../../../src/dataplane/bridge/policy.ts";
-import { FDB_AGEING } from "../../../src/dataplane/fdb-layout.ts";
+import { FDB_SWITCH_AGEING } from "../../../src/dataplane/fdb-layout.ts";
+import { fdbSetAgeing } from "../../../src/dataplane/fdb-table.ts";
 import { CLOCK_S } from "../../../src/dataplane/shared.ts";
 import { BROADCAST, mac } from "../../support/frames.ts";
 import { type PlanRig, usePlanRig } from "../rules/plan-rig.ts";
@@ -91,7 +92,7 @@ describe.each(requests)("a request in %s", (protocol, request) => {
     expect(reached(rig, 0, request)).toEqual([2, 3]);
     rig.setUp(1, true);
     expect(reached(rig, 0, request)).toEqual([1]);
-    rig.shared.control[CLOCK_S] += rig.fdb.words[FDB_AGEING] + 1;
+    rig.shared.control[CLOCK_S] += rig.fdb.words[FDB_SWITCH_AGEING] + 1;
     expect(reached(rig, 0, request)).toEqual(EVERYWHERE);
   });
 
@@ -102,8 +103,25 @@ describe.each(requests)("a request in %s", (protocol, request) => {
       rig.shared.control[CLOCK_S] += waitS;
       rig.send(1, framed(A, B, 0x88b5, []));
     }
-    expect(rig.fdb.words[FDB_AGEING]).toBe(300);
+    expect(rig.fdb.words[FDB_SWITCH_AGEING]).toBe(300);
     expect(reached(rig, 0, request)).toEqual(EVERYWHERE);
+  });
+
+  test("is directed and disputed for the ageing time of the switch, whatever VLANs have of their own", () => {
+    const access: Partial<PortPolicy> = { vlan: { mode: "access", vid: 10 } };
+    const rig = suppressing([{ ...BOTH, vid: 10 }], { 0: access, 1: access, 2: access, 3: access });
+    const ofVlanZero = new Map([[0, 2]]);
+    fdbSetAgeing(rig.fdb, 30, ofVlanZero);
+    announce(rig);
+    rig.shared.control[CLOCK_S] += 30;
+    rig.send(1, framed(A, B, 0x88b5, []));
+    expect(reached(rig, 0, request)).toEqual([1]);
+    rig.send(2, arpReply(A, C, IPS[1], IPS[0]), advertisement(A, C, IP6S[1], IP6S[0]));
+    rig.shared.control[CLOCK_S] += 30;
+    rig.send(1, arpReply(A, B, IPS[1], IPS[0]), advertisement(A, B, IP6S[1], IP6S[0]));
+    expect(reached(rig, 0, request)).toEqual(EVERYWHERE);
+    rig.shared.control[CLOCK_S] += 1;
+    expect(reached(rig, 0, request)).toEqual([1]);
   });
 
   test("is flooded where the owner may not be reached from there", () => {
@@ -144,7 +162,7 @@ describe.each(requests)("a request in %s", (protocol, request) => {
     expect(reached(rig, 0, request)).toEqual(EVERYWHERE);
     const age = () => {
       // All stations go on speaking, and B answers.
-      for (let s = 0; s < rig.fdb.words[FDB_AGEING]; s += 100) {
+      for (let s = 0; s < rig.fdb.words[FDB_SWITCH_AGEING]; s += 100) {
         rig.shared.control[CLOCK_S] += 100;
         rig.send(1, arpReply(A, B, IPS[1], IPS[0]), advertisement(A, B, IP6S[1], IP6S[0]));
       }
@@ -158,7 +176,7 @@ describe.each(requests)("a request in %s", (protocol, request) => {
   test("finds the new owner when the old one is gone", () => {
     const rig = suppressing();
     announce(rig);
-    rig.shared.control[CLOCK_S] += rig.fdb.words[FDB_AGEING] + 1;
+    rig.shared.control[CLOCK_S] += rig.fdb.words[FDB_SWITCH_AGEING] + 1;
     rig.send(2, arpReply(A, C, IPS[1], IPS[0]), advertisement(A, C, IP6S[1], IP6S[0]));
     expect(reached(rig, 0, request)).toEqual([2]);
   });
