@@ -3,6 +3,7 @@
 //
 //   moves of the last 10 s --by VLAN and address--> 5 or more: flapping, said once a minute
 //
+// Ports are kept by index, so the moves of one that goes are forgotten with it: its index may be another port's in the next second.
 // At most MOVES_KEPT moves of a second are seen: whoever makes many addresses move hides one that moves seldom, and is seen himself.
 // Control thread; the clock is given.
 
@@ -36,6 +37,11 @@ export class FlapWatch {
     const fresh = [...this.byAddress()].filter(([key]) => !this.said.has(key));
     for (const [key] of fresh) this.said.set(key, nowS);
     return fresh.map(([, flap]) => flap);
+  }
+
+  /** The port is gone, and nothing moves to it or from it any more. Its moves are forgotten, also those that nobody has looked at yet. */
+  forget(port: number): void {
+    this.recent = [...this.recent, ...this.reader.take()].filter(({ from, to }) => from !== port && to !== port);
   }
 
   /** Those that flapped in the ten seconds before the last look. */

@@ -74,6 +74,11 @@ export class SwitchFdb {
     this.parts.log.warn({}, `fdb: ${errorLine(error)}`);
   }
 
+  /** A port goes that has no lanes and no addresses any more: what moved to it and from it is not said of the next one of its index. */
+  forget(port: number): void {
+    this.flaps.forget(port);
+  }
+
   private warn(flaps: readonly Flap[]): void {
     const { log } = this.parts;
     for (const flap of flaps.slice(0, FLAPS_NAMED)) {

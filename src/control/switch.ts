@@ -187,6 +187,7 @@ class Switch implements SwitchApi {
     // Bursts classified before the flush count their drops at the port.
     await this.dispatcher.callAll({ op: "ping" });
     addCounters(this.retired, this.dispatcher, port.index);
+    this.addresses.forget(port.index);
     this.byName.delete(port.spec.name);
     // At the end of the switch nothing is fetched any more, and each port would cost a compilation.
     if (this.closing === undefined) await this.switchRules.portGoes(port.spec.name);

@@ -56,3 +56,20 @@ test("each VLAN's stations are their own, and ports are those of the moves", () 
   next.push(...moves(4, 1, { vid: 10 }), ...moves(4, 1, { vid: 20 }), ...moves(1, 1, { vid: 20, from: 9 }));
   expect(watch.look(1)).toEqual([{ mac: MAC, vid: 20, ports: [2, 4, 9], moves: 5 }]);
 });
+
+test("of a port that goes nothing is left, looked at or not; what moved between others is", () => {
+  const { watch, moves: next } = watched();
+  next.push(...moves(5, 1), ...moves(5, 1, { from: 2, to: 3 }));
+  const other = "02:00:00:00:00:02";
+  next.push(...moves(6, 1, { mac: other }));
+  watch.look(1);
+  expect(watch.flapping().map(({ ports }) => ports)).toEqual([
+    [2, 3, 4],
+    [2, 4],
+  ]);
+  next.push(...moves(9, 2), ...moves(1, 2, { from: 3, to: 2 }));
+  watch.forget(4);
+  const left = [{ mac: MAC, vid: 0, ports: [2, 3], moves: 6 }];
+  expect(watch.flapping()).toEqual(left);
+  expect([watch.look(3), watch.flapping()]).toEqual([[], left]);
+});

@@ -173,3 +173,41 @@ test("an address that moves to and fro is said to, once, and listed; its moves a
     await it.api.close();
   }
 });
+
+test("what moved to and fro between a port that is gone and another is not said of its index's next port", async () => {
+  const warnings: [Record<string, unknown>, string][] = [];
+  const log: SwitchLog = { ...quiet, warn: (facts, message) => warnings.push([facts, message]) };
+  const it = new MemorySwitch(await createSwitch({}, log));
+  const flap = async (rounds: number) => {
+    for (let round = 0; round < rounds; round++) {
+      for (const port of ["a", "b"]) {
+        it.send(port, frame(mac(9), mac(1)));
+        await it.settled();
+      }
+    }
+  };
+  try {
+    for (const port of ["a", "b"]) await it.add(port);
+    await flap(4);
+    await until("the second to be over", async () => (await it.api.fdb()).flapping !== undefined);
+    // These are in the ring still, or just looked at.
+    await flap(4);
+    await it.api.removePort("b");
+    expect((await it.api.fdb()).flapping).toBeUndefined();
+    await it.add("innocent");
+    // An address that moves between others shows when the next look is over.
+    await it.add("c");
+    for (const port of ["a", "c", "a", "c", "a", "c"]) {
+      it.send(port, frame(mac(9), mac(2)));
+      await it.settled();
+    }
+    await until("the next look", async () => (await it.api.fdb()).flapping !== undefined);
+    expect((await it.api.fdb()).flapping).toEqual([{ mac: macText(mac(2)), ports: ["a", "c"], moves: 5 }]);
+    expect(warnings.map(([facts]) => [facts.mac, facts.ports])).toEqual([
+      [STATION, ["a", "b"]],
+      [macText(mac(2)), ["a", "c"]],
+    ]);
+  } finally {
+    await it.api.close();
+  }
+});
