@@ -1,5 +1,5 @@
 // `ringyard capture`: what passes a port, meets a rule or is dropped, into a pcapng file, a program, or on the screen. It ends with
-// Ctrl-C, after so many frames, or with its port. Main thread of a command.
+// Ctrl-C, after so many frames, or with its port or rule. Main thread of a command.
 
 import type { Command } from "commander";
 import type { ControlClient } from "../control/client.ts";

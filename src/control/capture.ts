@@ -3,20 +3,22 @@
 //
 //   open -> TapMemory, filter compiled -> RuleTable.setCaptures: all workers write to it -> read, read, ... -> close: none does
 //
-// While there is a capture, frames go the way of a switch with policies, which costs them some nanoseconds. Control thread.
+// A capture of a port or a rule ends with it: another one of its index or id is not what somebody asked for. A filter waits for the ports
+// that it names. While there is a capture, frames go the way of a switch with policies, which costs them some nanoseconds. Control thread.
 
 import { RingyardError } from "../core/errors.ts";
 import { word } from "../core/quote.ts";
 import type { CapturePolicy, Direction } from "../dataplane/bridge/policy.ts";
 import { EVENT_TAPPED, TapMemory } from "../dataplane/bridge/tap-memory.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
-import { RuleCompiler } from "../dataplane/rules/compile.ts";
 import { readEvents } from "../dataplane/rules/event-ring.ts";
 import { MAX_PAIRS, MAX_PORTS } from "../dataplane/shared.ts";
 import { COUNTER_COUNT, COUNTER_NAMES, FIRST_DROP, FIRST_FAULT } from "../mem/counters.ts";
 import type { SwitchLog } from "./api.ts";
-import type { NamedConstraint } from "./rules/named-rule.ts";
-import { resolveRule, UnknownNameError } from "./rules/resolve.ts";
+import { CaptureFilter } from "./capture-filter.ts";
+import { ruleText } from "./rules/format-rule.ts";
+import type { NamedConstraint, NamedRule } from "./rules/named-rule.ts";
+import type { TableRule } from "./rules/rules-api.ts";
 
 /** Each is asked about every frame. */
 export const CAPTURES_MAX = 8;
@@ -69,9 +71,7 @@ export interface CaptureApi {
 export interface CaptureParts {
   table: { setCaptures(captures: readonly CapturePolicy[]): Promise<void> };
   dispatcher: Pick<Dispatcher, "counters" | "workers">;
-  /** By index. */
-  ports(): ReadonlyMap<number, string>;
-  hasRule(id: number): boolean;
+  rule(id: number): NamedRule | undefined;
   /** Runs a change after all that were asked for before, those of ports included. */
   alone<T>(change: () => Promise<T>): Promise<T>;
   log: Pick<SwitchLog, "info">;
@@ -80,15 +80,23 @@ export interface CaptureParts {
 interface Session {
   policy: CapturePolicy;
   memory: TapMemory;
+  filter?: CaptureFilter;
   /** The port that it is of. */
   port?: string;
+  /** The rule that it is of. */
+  rule?: NamedRule;
   text: string;
   dropsBefore: Float64Array;
+  /** Its rule is about to go. */
+  held?: boolean;
   ended?: string;
 }
 
 export class CaptureService implements CaptureApi {
   private readonly sessions = new Set<Session>();
+  private readonly ports = new Map<string, number>();
+  /** Workers may still run filters that mean a port which has gone. */
+  private stale = false;
   private closed = false;
 
   constructor(private readonly parts: CaptureParts) {}
@@ -119,51 +127,43 @@ export class CaptureService implements CaptureApi {
     });
   }
 
-  private prepare({ what, snap, filter }: CaptureRequest): Session {
+  private prepare({ what, snap, filter: match }: CaptureRequest): Session {
     const { dispatcher } = this.parts;
     const resolved = this.resolve(what);
-    const compiled = filter === undefined ? undefined : this.compile(filter);
+    const rule = what.of === "rule" ? this.ruleOf(what.id) : undefined;
+    const filter = match === undefined ? undefined : new CaptureFilter(match);
+    filter?.check(this.ports);
+    const compiled = filter?.compile(this.ports);
     const memory = new TapMemory(dispatcher.workers);
     return {
       policy: { what: resolved, snap, memory: memory.address, ...(compiled !== undefined && { filter: compiled }) },
       memory,
+      ...(filter !== undefined && { filter }),
       ...(what.of === "port" && { port: what.port }),
+      ...(rule !== undefined && { rule }),
       text: textOf(what),
       dropsBefore: this.drops(),
     };
   }
 
   private resolve(what: CaptureRequest["what"]): CapturePolicy["what"] {
-    if (what.of === "port") return { ...what, port: this.portIndex(what.port, `no port ${word(what.port)}`) };
-    if (what.of === "rule" && !this.parts.hasRule(what.id)) {
-      throw new RingyardError("NOT_FOUND", `no rule ${what.id}`, "`ringyard rule list` shows them");
-    }
-    return what;
+    if (what.of !== "port") return what;
+    const port = this.ports.get(what.port);
+    if (port !== undefined) return { ...what, port };
+    throw new RingyardError("NOT_FOUND", `no port ${word(what.port)}`, "`ringyard port list` names them");
   }
 
-  private portIndex(name: string, problem: string): number {
-    for (const [index, known] of this.parts.ports()) if (known === name) return index;
-    throw new RingyardError("NOT_FOUND", problem, "`ringyard port list` names them");
-  }
-
-  /** A match as a rule of its own. */
-  private compile(match: readonly NamedConstraint[]): CapturePolicy["filter"] {
-    const byName = new Map([...this.parts.ports()].map(([index, name]) => [name, index]));
-    const lookup = { port: (name: string) => byName.get(name), meter: () => undefined };
-    try {
-      const rule = resolveRule({ id: 1, priority: 0, match: [...match], actions: [{ do: "drop" }] }, lookup);
-      const { tables, source } = new RuleCompiler().compile([rule]);
-      return { tables: [...tables], source };
-    } catch (error) {
-      if (!(error instanceof UnknownNameError)) throw error;
-      throw new RingyardError("NOT_FOUND", `filter: no port ${error.word}`, "`ringyard port list` names them");
-    }
+  private ruleOf(id: number): NamedRule {
+    const rule = this.parts.rule(id);
+    if (rule !== undefined) return rule;
+    throw new RingyardError("NOT_FOUND", `no rule ${id}`, "`ringyard rule list` shows them");
   }
 
   /** Tells workers of the captures that there are now. */
-  private apply(): Promise<void> {
-    const running = [...this.sessions].filter(({ ended }) => ended === undefined);
-    return this.parts.table.setCaptures(running.map(({ policy }) => policy));
+  private async apply(): Promise<void> {
+    const running = [...this.sessions].filter(({ ended, held }) => ended === undefined && held !== true);
+    await this.parts.table.setCaptures(running.map(({ policy }) => policy));
+    this.stale = false;
   }
 
   private read(session: Session): CaptureBatch {
@@ -179,7 +179,7 @@ export class CaptureService implements CaptureApi {
         indices.add(ring.words[(at >> 2) + 1]);
       });
     }
-    const names = this.parts.ports();
+    const names = new Map([...this.ports].map(([name, index]) => [index, name]));
     const ports = [...indices].map((index) => ({ index, name: names.get(index) ?? `port ${index}` }));
     return { records: Buffer.concat(records), ports, lost: memory.lost(), ...(ended !== undefined && { ended }) };
   }
@@ -222,12 +222,56 @@ export class CaptureService implements CaptureApi {
     return sum;
   }
 
+  /** In the row of changes, before the port's lanes open. Where it rejects, the port must not come. */
+  async portComes(name: string, index: number): Promise<void> {
+    this.ports.set(name, index);
+    if (this.filterAgain(name) || this.stale) await this.apply();
+  }
+
   /** In the row of changes, when no frame of the port is under way any more. What was captured can still be read. */
   async portGoes(name: string): Promise<void> {
-    const ending = [...this.sessions].filter(({ port, ended }) => port === name && ended === undefined);
-    if (ending.length === 0) return;
-    for (const session of ending) session.ended = `port ${name} was removed`;
-    await this.apply();
+    this.ports.delete(name);
+    this.stale = this.filterAgain(name) || this.stale;
+    for (const session of this.sessions) {
+      if (session.port !== name || session.ended !== undefined) continue;
+      session.ended = `port ${name} was removed`;
+      this.stale = true;
+    }
+    if (this.stale) await this.apply();
+  }
+
+  /** Filters that name this port mean it as it is now. Returns whether there are such. */
+  private filterAgain(name: string): boolean {
+    let found = false;
+    for (const session of this.sessions) {
+      const { ended, filter, policy } = session;
+      if (filter === undefined || ended !== undefined || !filter.ports.includes(name)) continue;
+      session.policy = { ...policy, filter: filter.compile(this.ports) };
+      found = true;
+    }
+    return found;
+  }
+
+  /**
+   * Runs a change after which these are the rules, in the row of changes. No worker copies frames of a rule that goes, or of one that has
+   * its id then: such captures end, unless the change fails.
+   */
+  async whileRulesChange(rules: readonly TableRule[], change: () => Promise<void>): Promise<void> {
+    const ending = new Map<Session, string>();
+    for (const session of this.sessions) {
+      const reason = session.ended === undefined ? ruleEnds(session, rules) : undefined;
+      if (reason !== undefined) ending.set(session, reason);
+    }
+    if (ending.size === 0) return change();
+    for (const session of ending.keys()) session.held = true;
+    try {
+      await this.apply();
+      await change();
+      for (const [session, reason] of ending) session.ended ??= reason;
+    } finally {
+      for (const session of ending.keys()) session.held = false;
+      if ([...ending.keys()].some(({ ended }) => ended === undefined)) await this.apply();
+    }
   }
 
   /** The workers have stopped. */
@@ -240,6 +284,14 @@ export class CaptureService implements CaptureApi {
     }
     this.sessions.clear();
   }
+}
+
+/** Why a capture ends when these are the rules; undefined where it goes on. */
+function ruleEnds({ policy: { what }, rule }: Session, rules: readonly TableRule[]): string | undefined {
+  if (what.of !== "rule" || rule === undefined) return undefined;
+  const then = rules.find(({ id }) => id === what.id)?.rule;
+  if (then === undefined) return `there is no rule ${what.id} any more`;
+  return then === rule || ruleText(then) === ruleText(rule) ? undefined : `rule ${what.id} is another one now`;
 }
 
 function textOf(what: CaptureRequest["what"]): string {

@@ -24,8 +24,6 @@ export interface SwitchRulesParts {
   fdb: Fdb;
   /** `String(index)` where there is no port. */
   portName(index: number): string;
-  /** By index. */
-  ports(): ReadonlyMap<number, string>;
   port(index: number): Blockable | undefined;
   /** All workers obey this one from now on; resolves when the fdb does. */
   onPolicy(policy: BridgePolicy): Promise<void>;
@@ -52,7 +50,9 @@ export class SwitchRules {
       onLog: (frame) => this.logFrame(frame),
       onEvent: (kind, payload) => this.watch.onEvent(kind, payload),
     });
-    this.service = new RuleService(this.table, alone, log);
+    this.service = new RuleService(this.table, alone, log, (rules, change) =>
+      this.capture.whileRulesChange(rules, change),
+    );
     this.watch = new PortWatch({
       ...{ log, port, nowMs: () => performance.now() },
       drain: () => this.drain(),
@@ -70,8 +70,8 @@ export class SwitchRules {
       log,
     );
     this.capture = new CaptureService({
-      ...{ dispatcher, log, alone, table: this.table, ports: parts.ports },
-      hasRule: (id) => this.service.set().rules.some((rule) => rule.id === id),
+      ...{ dispatcher, log, alone, table: this.table },
+      rule: (id) => this.service.set().rules.find((it) => it.id === id)?.rule,
     });
   }
 
@@ -107,6 +107,7 @@ export class SwitchRules {
     this.watch.portComes(index);
     await this.service.portComes(name, index);
     await this.policy.portComes(name, index);
+    await this.capture.portComes(name, index);
   }
 
   /** What the limits of a port have counted, by name; absent where it has none. */

@@ -98,7 +98,6 @@ class Switch implements SwitchApi {
       dispatcher: this.dispatcher,
       fdb: this.fdbTable,
       portName: (index) => this.names().get(index) ?? String(index),
-      ports: () => this.names(),
       port: (index) => [...this.byName.values()].find((port) => port.index === index),
       onPolicy: (policy) => this.addresses.obey(policy),
       log,

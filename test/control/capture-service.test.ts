@@ -43,8 +43,7 @@ test("a switch that refuses has no capture more than before", async () => {
       },
     },
     dispatcher: { workers: 1, counters: () => new Float64Array(COUNTER_COUNT) },
-    ports: () => new Map(),
-    hasRule: () => true,
+    rule: () => undefined,
     alone: (change) => change(),
     log: quiet,
   });

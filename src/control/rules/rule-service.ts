@@ -70,6 +70,8 @@ export class RuleService implements RulesApi {
     private readonly table: RulePlane,
     private readonly alone: <T>(change: () => Promise<T>) => Promise<T>,
     private readonly log?: Pick<SwitchLog, "info">,
+    /** Runs a change of rules; `rules` are those of after it. */
+    private readonly around?: (rules: readonly TableRule[], change: () => Promise<void>) => Promise<void>,
   ) {}
 
   list(): RuleInfo[] {
@@ -246,8 +248,11 @@ export class RuleService implements RulesApi {
   /** Gives rules and meters to the dataplane, and keeps them when it has taken them. In the row of changes: nothing that it reads changes meanwhile. */
   async #run(entries: readonly RuleEntry[], meters: readonly MeterSpec[]): Promise<void> {
     const lookup = meters === this.#meters ? this.#lookup : lookupOf(this.#ports, meters);
+    const replace = async () => this.table.replace(await takingTurns(this.#resolved(entries, lookup)), meters);
     try {
-      await this.table.replace(await takingTurns(this.#resolved(entries, lookup)), meters);
+      // Those of ports that come or go, and of meters, stay what they are.
+      if (entries === this.#entries || this.around === undefined) await replace();
+      else await this.around(entries, replace);
     } catch (error) {
       throw namingTheRule(error, entries, this.#entries);
     }
