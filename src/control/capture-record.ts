@@ -1,12 +1,12 @@
 // Captured frames as they cross the control socket: the records of workers' rings (dataplane/bridge/tap-memory.ts has the picture), one
-// behind the other, in pieces of a size that fits the socket. Ports are indices there; who reads knows their names. Pure.
+// behind the other, in pieces of a size that fits the socket. Ports are numbers there; what they are read with has the names. Pure.
 
 import { TAP_HEADER_SIZE, TAPPED_DROP, TAPPED_IN, TAPPED_OUT, TAPPED_RULE } from "../dataplane/bridge/tap-memory.ts";
 import { COUNTER_NAMES } from "../mem/counters.ts";
 
 export interface CapturedFrame {
   what: "in" | "out" | "drop" | "rule";
-  /** Index of the port where it came in; with "out", where it goes out. */
+  /** The port where it came in, as CaptureBatch names it; with "out", where it goes out. */
   port: number;
   /** Of a drop: its counter's name. */
   reason?: string;

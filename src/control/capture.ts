@@ -9,13 +9,13 @@
 import { RingyardError } from "../core/errors.ts";
 import { word } from "../core/quote.ts";
 import type { CapturePolicy, Direction } from "../dataplane/bridge/policy.ts";
-import { EVENT_TAPPED, TapMemory } from "../dataplane/bridge/tap-memory.ts";
+import { TapMemory } from "../dataplane/bridge/tap-memory.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
-import { readEvents } from "../dataplane/rules/event-ring.ts";
 import { MAX_PAIRS, MAX_PORTS } from "../dataplane/shared.ts";
 import { COUNTER_COUNT, COUNTER_NAMES, FIRST_DROP, FIRST_FAULT } from "../mem/counters.ts";
 import type { SwitchLog } from "./api.ts";
 import { CaptureFilter } from "./capture-filter.ts";
+import { CaptureReader } from "./capture-reader.ts";
 import { ruleText } from "./rules/format-rule.ts";
 import type { NamedConstraint, NamedRule } from "./rules/named-rule.ts";
 import type { TableRule } from "./rules/rules-api.ts";
@@ -33,6 +33,7 @@ export interface CaptureRequest {
 
 /** Of a port that stands in records. */
 export interface CapturePort {
+  /** As records have it: its index, or where it has gone a number of its own, beyond all indices. */
   index: number;
   name: string;
 }
@@ -80,6 +81,7 @@ export interface CaptureParts {
 interface Session {
   policy: CapturePolicy;
   memory: TapMemory;
+  reader: CaptureReader;
   filter?: CaptureFilter;
   /** The port that it is of. */
   port?: string;
@@ -138,6 +140,7 @@ export class CaptureService implements CaptureApi {
     return {
       policy: { what: resolved, snap, memory: memory.address, ...(compiled !== undefined && { filter: compiled }) },
       memory,
+      reader: new CaptureReader(memory),
       ...(filter !== undefined && { filter }),
       ...(what.of === "port" && { port: what.port }),
       ...(rule !== undefined && { rule }),
@@ -167,21 +170,11 @@ export class CaptureService implements CaptureApi {
   }
 
   private read(session: Session): CaptureBatch {
-    const { memory, ended } = session;
+    const { memory, reader, ended } = session;
     if (!this.sessions.has(session))
       return { records: new Uint8Array(), ports: [], lost: 0, ended: ended ?? "it is closed" };
-    const records: Uint8Array[] = [];
-    const indices = new Set<number>();
-    for (const ring of memory.rings) {
-      readEvents(ring, (kind, at, size) => {
-        if (kind !== EVENT_TAPPED) return;
-        records.push(ring.bytes.slice(at, at + size));
-        indices.add(ring.words[(at >> 2) + 1]);
-      });
-    }
     const names = new Map([...this.ports].map(([name, index]) => [index, name]));
-    const ports = [...indices].map((index) => ({ index, name: names.get(index) ?? `port ${index}` }));
-    return { records: Buffer.concat(records), ports, lost: memory.lost(), ...(ended !== undefined && { ended }) };
+    return { ...reader.read(names), lost: memory.lost(), ...(ended !== undefined && { ended }) };
   }
 
   private async end(session: Session): Promise<CaptureEnd> {
@@ -230,6 +223,8 @@ export class CaptureService implements CaptureApi {
 
   /** In the row of changes, when no frame of the port is under way any more. What was captured can still be read. */
   async portGoes(name: string): Promise<void> {
+    const index = this.ports.get(name);
+    if (index !== undefined) for (const { reader } of this.sessions) reader.portGoes(name, index);
     this.ports.delete(name);
     this.stale = this.filterAgain(name) || this.stale;
     for (const session of this.sessions) {

@@ -96,6 +96,30 @@ test("a capture of a rule goes on as long as the rule says the same, and ends wh
   expect(await taken(client, capture)).toEqual({ frames: [], ended: `rule ${id} is another one now` });
 });
 
+test("what was captured of a port that has gone has its name, not that of the port in its place", async () => {
+  const { it, client } = await served();
+  const { capture } = await client.request("capture.open", { of: "drops" });
+  const drop = async (port: string, last: number) => {
+    it.send(port, frame(BROADCAST, [3, 0, 0, 0, 0, last]));
+    await it.settled();
+  };
+  await drop("a", 1);
+  await drop("b", 2);
+  await it.api.removePort("b");
+  await it.add("guest");
+  await drop("guest", 3);
+  await it.api.removePort("guest");
+  await it.add("b");
+  await drop("b", 4);
+  await drop("a", 5);
+  await it.api.removePort("b");
+  const sent = ["a", "b", "guest", "b", "a"].map((name, n) => [name, n + 1]);
+  expect((await taken(client, capture)).frames).toEqual(sent);
+  await it.add("last");
+  await drop("last", 6);
+  expect((await taken(client, capture)).frames).toEqual([["last", 6]]);
+});
+
 test("a change of rules that fails ends no capture; no worker has it meanwhile", async () => {
   const rule = parseRule("in a drop");
   let running = 0;

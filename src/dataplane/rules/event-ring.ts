@@ -82,10 +82,21 @@ export function publishEvent(ring: EventRing): void {
   publish32(ring.words, WRITTEN, ring.written);
 }
 
-/** Hands every record that is there to `take`, which may look at `bytes[at .. at + size)` until it returns. Reader. Cold. */
-export function readEvents(ring: EventRing, take: (kind: number, at: number, size: number) => void): void {
+/** How far the writer is, for `readEvents`. Reader. */
+export function writtenEvents(ring: EventRing): number {
+  return acquire32(ring.words, WRITTEN);
+}
+
+/**
+ * Hands every record that is there, or was when `written` was asked for, to `take`, which may look at `bytes[at .. at + size)` until it
+ * returns. Reader. Cold.
+ */
+export function readEvents(
+  ring: EventRing,
+  take: (kind: number, at: number, size: number) => void,
+  written = writtenEvents(ring),
+): void {
   const { words } = ring;
-  const written = acquire32(words, WRITTEN);
   let read = words[READ];
   while (read !== written) {
     const at = FIRST_RECORD + (read & (ring.size - 1));
