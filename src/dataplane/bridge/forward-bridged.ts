@@ -49,7 +49,7 @@ import { floodClass, floodFrame } from "./flood.ts";
 import { refusedAtEntry } from "./guards.ts";
 import { learnSource } from "./learn.ts";
 import { takeProbe } from "./loop-guard.ts";
-import { mirrorArrivals, mirrorEntered, noteEntered } from "./mirror.ts";
+import { mirrorArrivals, mirrorEntered, noteDepartures, noteEntered } from "./mirror.ts";
 import { decidePriority } from "./priority.ts";
 import { reaches } from "./reach.ts";
 import { MAY_CLAIM, noteClaim } from "./suppress.ts";
@@ -82,7 +82,10 @@ export function forwardBridged(
   findRuns(runs, plan.arena, batch.count);
   tables.longest = 0;
   for (let r = 0; r < runs.count; r++) judgeRun(tables, plan, bridge, r);
-  if (mirrors !== null) mirrorEntered(tables, fallback, plan, bridge, mirrors);
+  if (mirrors !== null) {
+    mirrorEntered(tables, fallback, plan, bridge, mirrors);
+    noteDepartures(tables, mirrors);
+  }
   sendLists(tables, fallback, plan, bridge);
   if (plan.anyMirrored !== 0) {
     plan.anyMirrored = 0;

@@ -3,10 +3,10 @@
 //
 //   burst -> mirrorArrivals: frames of mirrored ports, as received, before anybody refuses one
 //         -> judged, VLAN known: noteEntered -> mirrorEntered: frames of mirrored VLANs, as received
-//         -> tags of an output port are on: mirrorDepartures: frames as that port sends them
+//         -> listed for ports: noteDepartures -> tags of an output port are on: mirrorDepartures: frames as that port sends them
 //
 // A mirror makes one copy of a frame when it comes in, and one for each mirrored port that it goes out of; of a VLAN's frame that goes
-// out one, as the first port sends it. None is made of frames that the watching port sent, nor of copies. No VLAN, group or flood
+// out of none of those one, as the first port sends it. None is made of frames that the watching port sent, nor of copies. No VLAN, group or flood
 // setting holds copies back. Whole copies are the forms that lie in the arena; shorter ones are forms of their own over the same
 // bytes, and ask nothing of their receiver. Copies are delivered at once, so that nothing has to be kept for them.
 
@@ -75,6 +75,27 @@ export function mirrorEntered(tables: Tables, fallback: Fallback, plan: Plan, br
   }
 }
 
+/**
+ * Notes the frames that mirrors copy where they leave by a port of theirs: for their VLAN they are not copied again. All lists are complete;
+ * what such a port drops then, since it is too long with its tag, has no copy.
+ */
+export function noteDepartures(tables: Tables, mirrors: Mirrors): void {
+  if (!mirrors.leaveTwice) return;
+  const { left, port, ports, to } = mirrors;
+  const { floodPorts, listCount, lists } = tables;
+  for (let f = 0; f < tables.floodCount; f++) {
+    const out = floodPorts[f];
+    const count = listCount[out];
+    if (count === 0 || (port[out] & DIRECTION_OUT) === 0) continue;
+    if (tables.control[SharedState.portWord(out, PORT_UP)] === 0) continue;
+    const list = lists[out];
+    for (let m = 0; m < mirrors.count; m++) {
+      if (to[m] === out || (ports[m * MAX_PORTS + out] & DIRECTION_OUT) === 0) continue;
+      for (let k = 0; k < count; k++) if (list[k] < BURST) left[m * BURST + list[k]] = 1;
+    }
+  }
+}
+
 /** Copies frames `list[0..count)`, which `out` is about to send as they are now. */
 export function mirrorDepartures(
   tables: Tables,
@@ -102,10 +123,9 @@ export function mirrorDepartures(
 function leaves(mirrors: Mirrors, m: number, i: number, ofPort: boolean): boolean {
   // A copy that a rule made.
   if (i >= BURST) return false;
-  if ((mirrors.vlans & DIRECTION_OUT) === 0) return ofPort;
+  if (ofPort || (mirrors.vlans & DIRECTION_OUT) === 0) return ofPort;
   const at = m * BURST + i;
-  const had = mirrors.left[at] !== 0;
-  const mirrored = ofPort || (!had && (mirrors.vids[m * VIDS + mirrors.vid[i]] & DIRECTION_OUT) !== 0);
+  const mirrored = mirrors.left[at] === 0 && (mirrors.vids[m * VIDS + mirrors.vid[i]] & DIRECTION_OUT) !== 0;
   if (mirrored) mirrors.left[at] = 1;
   return mirrored;
 }

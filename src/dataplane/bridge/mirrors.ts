@@ -32,9 +32,11 @@ export class Mirrors {
   readonly vids: Uint8Array;
   /** DIRECTION_* of VLANs that any mirror copies. */
   readonly vlans: number;
+  /** Whether any mirror copies what leaves by ports and what leaves VLANs. */
+  readonly leaveTwice: boolean;
   readonly entered: Int32Array;
   readonly enteredCount: Int32Array;
-  /** Of the burst: the VLAN of each frame; 1 where mirror m had its copy of frame i when it left, at m * BURST + i. */
+  /** Of the burst: the VLAN of each frame; 1 where frame i, as it leaves, needs no copy for its VLAN from mirror m: at m * BURST + i. */
   readonly vid = new Int32Array(BURST);
   readonly left: Uint8Array;
   /** The forms that are to be delivered next. */
@@ -62,5 +64,7 @@ export class Mirrors {
       }
     });
     this.vlans = vlans;
+    const leaves = ({ direction }: { direction: Direction }) => direction !== "in";
+    this.leaveTwice = policies.some(({ ports, vlans }) => ports.some(leaves) && vlans.some(leaves));
   }
 }

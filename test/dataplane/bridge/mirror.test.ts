@@ -226,6 +226,20 @@ test("a port and its VLAN in one mirror make one copy for each direction", () =>
   expect(rig.send(2, frame(mac(1), mac(3)))[WATCHER]).toHaveLength(2);
 });
 
+test("a frame of a mirrored VLAN that leaves by mirrored ports has copies for those alone, whichever port is the first", () => {
+  const access = (vid: number) => ({ vlan: { mode: "access" as const, vid } });
+  const vlans = [{ vid: 10, direction: "out" as const }];
+  for (const mirrored of [[1], [2], [1, 2], []]) {
+    const rig = rigWith();
+    const mirror = mirrorOf(Object.fromEntries(mirrored.map((port) => [port, "out"])), { vlans });
+    rig.policy({ 0: access(10), 1: access(10), 2: access(10), [WATCHER]: access(99) }, { mirrors: [mirror] });
+    expect(rig.send(0, frame(BROADCAST, mac(1)))[WATCHER]).toHaveLength(Math.max(1, mirrored.length));
+    // A mirrored port that is down sends nothing: the other one does.
+    rig.setUp(1, false);
+    expect(rig.send(0, frame(BROADCAST, mac(1)))[WATCHER]).toHaveLength(1);
+  }
+});
+
 function tag(bytes: Uint8Array, vid: number): Uint8Array {
   return Uint8Array.from([...bytes.subarray(0, 12), 0x81, 0, 0, vid, ...bytes.subarray(12)]);
 }
