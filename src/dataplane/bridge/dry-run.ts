@@ -8,7 +8,7 @@
 // Buckets are full (meters and limits are taken to have tokens), and a port's queues let everything through. For `ringyard trace`; cold;
 // control thread.
 
-import { type Batch, OFFLOAD_ALL } from "../../mem/batch.ts";
+import { type Batch, BURST, OFFLOAD_ALL } from "../../mem/batch.ts";
 import { COUNTER_NAMES, FIRST_DROP, FIRST_FAULT } from "../../mem/counters.ts";
 import { WindowTable } from "../../mem/window.ts";
 import type { Lane } from "../../ports/port.ts";
@@ -22,6 +22,7 @@ import { MAX_PAIRS, MAX_PORTS, SharedState } from "../shared.ts";
 import { Tables } from "../tables.ts";
 import { BridgeMemory } from "./bridge-memory.ts";
 import { forwardBridged } from "./forward-bridged.ts";
+import type { Mirrors } from "./mirrors.ts";
 
 /** The running switch that is copied. */
 export interface DryRunParts {
@@ -31,10 +32,17 @@ export interface DryRunParts {
 }
 
 export interface DryRunResult {
-  /** In the order of delivery; copies for mirrors among them. */
-  sent: { port: number; frame: Uint8Array }[];
-  /** Reasons as counters.ts names them. */
+  /** In the order of delivery. */
+  sent: SentFrame[];
+  /** Reasons as counters.ts names them, those counted where the frame came in before those of receivers. */
   dropped: string[];
+}
+
+export interface SentFrame {
+  port: number;
+  frame: Uint8Array;
+  /** Made for a mirror, or by a rule's. */
+  isCopy: boolean;
 }
 
 class RecordingLane implements Lane {
@@ -46,7 +54,9 @@ class RecordingLane implements Lane {
   constructor(
     private readonly port: number,
     private readonly windows: WindowTable,
-    private readonly sent: DryRunResult["sent"],
+    private readonly sent: SentFrame[],
+    /** Whether copies for mirrors are under way. */
+    private readonly isCopying: () => boolean,
   ) {}
 
   deliver(batch: Batch, list: Int32Array, count: number): number {
@@ -56,7 +66,9 @@ class RecordingLane implements Lane {
         const s = batch.first[i] + k;
         return this.windows.u8[window[s]].slice(offset[s], offset[s] + length[s]);
       });
-      this.sent.push({ port: this.port, frame: new Uint8Array(Buffer.concat(pieces)) });
+      // Of the second form of a frame, as it was received, there are copies only.
+      const isCopy = i >= BURST || this.isCopying();
+      this.sent.push({ port: this.port, frame: new Uint8Array(Buffer.concat(pieces)), isCopy });
     }
     return count;
   }
@@ -89,10 +101,13 @@ export function dryRun(
   const fallback = new Fallback(windows);
   const address = mapAnonymous(frame.length);
   const window = windows.add(address, frame.length);
-  const sent: DryRunResult["sent"] = [];
+  const sent: SentFrame[] = [];
+  let mirrors: Mirrors | null = null;
+  const isCopying = () => mirrors?.copying === 1;
   try {
     for (let out = 0; out < MAX_PORTS; out++) {
-      if (dispatcher.delivers(out)) tables.set(out * MAX_PAIRS, new RecordingLane(out, windows, sent), true);
+      if (!dispatcher.delivers(out)) continue;
+      tables.set(out * MAX_PAIRS, new RecordingLane(out, windows, sent, isCopying), true);
     }
     const plan = runner.open({
       image,
@@ -103,9 +118,10 @@ export function dryRun(
     windows.u8[window].set(frame);
     putFrame(tables.batch, window, frame.length);
     if (plan.bridge !== null) {
+      ({ mirrors } = plan.bridge);
       forwardBridged(tables, fallback, plan, plan.bridge, tables.batch, port, shared.counters(0, port * MAX_PAIRS));
     }
-    return { sent, dropped: dropsOf(shared) };
+    return { sent, dropped: dropsOf(shared, port) };
   } finally {
     windows.remove(window);
     unmap(address, frame.length);
@@ -131,9 +147,10 @@ function putFrame(batch: Batch, window: number, length: number): void {
   batch.pool.length[0] = length;
 }
 
-function dropsOf(shared: SharedState): string[] {
+function dropsOf(shared: SharedState, first: number): string[] {
   const reasons = new Set<string>();
-  for (let port = 0; port < MAX_PORTS; port++) {
+  const others = Array.from({ length: MAX_PORTS }, (_, port) => port).filter((port) => port !== first);
+  for (const port of [first, ...others]) {
     const counters = shared.counters(0, port * MAX_PAIRS);
     for (let counter = FIRST_DROP; counter < FIRST_FAULT; counter++) {
       const name = COUNTER_NAMES[counter];

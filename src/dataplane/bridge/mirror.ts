@@ -145,16 +145,14 @@ function sendCopies(
   if (to === plan.port || tables.outCount[to] === 0) return;
   if (tables.control[SharedState.portWord(to, PORT_UP)] === 0) return;
   const { judged } = plan.arena;
-  const size = mirrors.truncate[m];
-  plan.laneCounters[COPIES] += count;
-  if (size === 0) {
-    sendForms(tables, fallback, plan, bridge, to, list, count);
-    return;
-  }
   const { cut } = mirrors;
+  const size = mirrors.truncate[m];
   const segments = judged.pool.count;
-  for (let k = 0; k < count; k++) cut[k] = cutForm(judged, list[k], size);
-  sendForms(tables, fallback, plan, bridge, to, cut, count);
+  plan.laneCounters[COPIES] += count;
+  if (size !== 0) for (let k = 0; k < count; k++) cut[k] = cutForm(judged, list[k], size);
+  mirrors.copying = 1;
+  sendForms(tables, fallback, plan, bridge, to, size === 0 ? list : cut, count);
+  mirrors.copying = 0;
   judged.pool.count = segments;
 }
 

@@ -39,6 +39,8 @@ export class Mirrors {
   /** Of the burst: the VLAN of each frame; 1 where frame i, as it leaves, needs no copy for its VLAN from mirror m: at m * BURST + i. */
   readonly vid = new Int32Array(BURST);
   readonly left: Uint8Array;
+  /** 1 while copies are delivered: for who has to tell them from what a port is sent anyway (dry-run.ts). */
+  copying = 0;
   /** The forms that are to be delivered next. */
   readonly picked = new Int32Array(BURST);
   readonly cut = new Int32Array(BURST);

@@ -9,10 +9,9 @@ import { MAX_FRAME, MIN_FRAME } from "../../mem/batch.ts";
 import type { PlanConfig } from "../rules/plan.ts";
 import type { TraceStep } from "../rules/trace-step.ts";
 import { type DryRunParts, dryRun } from "./dry-run.ts";
-import type { BridgePolicy } from "./policy.ts";
 
-/** Reasons for which a frame is dropped before it meets a rule. */
-const BEFORE_RULES = new Set(["link_down", "bad_source", "source_guard", "dhcp_guard", "ra_guard", "loop", "policed"]);
+/** Reasons for which a frame is dropped before it meets a rule. Where its port is down, `steps` have none. */
+const BEFORE_RULES = new Set(["bad_source", "source_guard", "dhcp_guard", "ra_guard", "loop", "policed"]);
 const TPIDS = [0x8100, 0x88a8];
 
 interface Parts extends DryRunParts {
@@ -23,7 +22,6 @@ interface Parts extends DryRunParts {
 export function bridgeSteps(
   parts: Parts,
   image: PlanConfig["image"],
-  { mirrors }: BridgePolicy,
   steps: readonly TraceStep[],
   port: number,
   frame: Uint8Array,
@@ -31,14 +29,10 @@ export function bridgeSteps(
   const before = steps.at(-1);
   if (before?.step !== "verdict" || frame.length < MIN_FRAME || frame.length > MAX_FRAME) return [...steps];
   const { sent, dropped } = dryRun(parts, image, port, frame);
-  const isEarly = sent.length === 0 && dropped.some((reason) => BEFORE_RULES.has(reason));
+  const frames = sent.filter(({ isCopy }) => !isCopy);
+  const isEarly = frames.length === 0 && BEFORE_RULES.has(dropped[0]);
   const kept = steps.filter(({ step }) => step === "header" || (!isEarly && (step === "rule" || step === "action")));
-  const targets = new Set([...before.data.mirrors, ...mirrors.map(({ to }) => to)]);
-  const copies = sent.filter((it) => targets.has(it.port));
-  const others = sent.filter((it) => !targets.has(it.port));
-  // What a mirror's port alone got, and nothing was dropped, was for it.
-  const [frames, mirrored] = others.length === 0 && dropped.length === 0 ? [copies, []] : [others, copies];
-  const copied = [...new Set(mirrored.map((it) => it.port))];
+  const copied = [...new Set(sent.filter(({ isCopy }) => isCopy).map((it) => it.port))];
   const also = copied.length === 0 ? "" : `, mirrored to ${copied.map((it) => parts.portName(it)).join(", ")}`;
   if (frames.length === 0) {
     const reason = dropped[0] ?? "no_destination";

@@ -221,7 +221,7 @@ export class RuleTable {
     const { bridgeMemory } = this;
     return image === null || bridgeMemory === undefined || isNoPolicy(policy)
       ? steps
-      : bridgeSteps({ ...this.parts, bridgeMemory }, image.config, policy, steps, port, frame);
+      : bridgeSteps({ ...this.parts, bridgeMemory }, image.config, steps, port, frame);
   }
 
   /**

@@ -76,3 +76,39 @@ test("rules come first, and what they forward goes as it is", async () => {
       .slice(1),
   ).toEqual([`rule ${id} (priority 5) applies`, "forward to b", "sent to b"]);
 });
+
+const mirrorIn = (port: string, to: string) => ({
+  name: "x",
+  ports: [{ port, direction: "in" as const }],
+  vlans: [],
+  to,
+  truncate: 0,
+});
+
+test("what a mirror copies is told from what its port gets anyway", async () => {
+  const it = await start({}, "a", "b", "m");
+  await it.add("n", "mtu=500");
+  await it.api.policy.set({ ports: new Map(), vlans: [], mirrors: [mirrorIn("a", "m")] });
+  const last = (port: string, bytes: Uint8Array) => trace(it, port, bytes).at(-1);
+  expect(last("b", frame(BROADCAST, mac(2)))?.text).toBe("sent to a, m, n");
+  // One is the flood's, one the mirror's.
+  expect(last("a", frame(BROADCAST, mac(1)))).toMatchObject({
+    text: "sent to b, m, n, mirrored to m",
+    data: { ports: ["b", "m", "n"], mirrors: ["m"] },
+  });
+  it.api.fdbAdd("02:00:00:00:00:04", "m");
+  expect(last("a", frame(mac(4), mac(1)))?.text).toBe("sent to m, mirrored to m");
+  await it.api.rules.add(parseRule("in b forward m,n"));
+  expect(last("b", frame(BROADCAST, mac(2), 1014))?.text).toBe("sent to m");
+  await it.api.rules.add(parseRule("in a forward n"));
+  expect(last("a", frame(BROADCAST, mac(1), 1014))?.text).toBe("dropped: oversized, mirrored to m");
+});
+
+test("a frame that a guard refuses meets no rule, though a mirror has a copy of it", async () => {
+  const it = await start({}, "a", "b", "m");
+  const ports = new Map([["a", { sources: [] }]]);
+  await it.api.policy.set({ ports, vlans: [], mirrors: [mirrorIn("a", "m")] });
+  await it.api.rules.add(parseRule("in a forward b"));
+  const texts = trace(it, "a", frame(BROADCAST, mac(1))).map(({ text }) => text);
+  expect(texts.slice(1)).toEqual(["dropped: source_guard, mirrored to m"]);
+});

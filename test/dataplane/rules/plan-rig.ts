@@ -111,6 +111,8 @@ export class PlanRig {
   readonly bridgeMemory: BridgeMemory;
   /** Null: frames are forwarded as without rules. */
   plan: Plan | null = null;
+  /** That it was made from. */
+  config: PlanConfig | null = null;
   private readonly fallback = new Fallback(this.windows);
   private readonly runner: PlanRunner;
   private readonly compiler = new RuleCompiler();
@@ -149,6 +151,10 @@ export class PlanRig {
     this.shared.control[SharedState.portWord(port, PORT_UP)] = up ? 1 : 0;
   }
 
+  isUp(port: number): boolean {
+    return this.shared.control[SharedState.portWord(port, PORT_UP)] !== 0;
+  }
+
   /** The rules in force from now on; rules of an id keep their counters. A meter's bucket has its index. */
   rules(rules: readonly Rule[], meters: readonly MeterSpec[] = [], policy: BridgePolicy | null = null): void {
     const ranked = rules.toSorted(byRank);
@@ -181,6 +187,7 @@ export class PlanRig {
 
   /** Takes a plan as a worker does. */
   open(config: PlanConfig | null): void {
+    this.config = config;
     this.plan = config === null ? null : this.runner.open(config);
     const { queues } = this.runner;
     if (queues !== undefined) swapQueues(this.tables, this.fallback, queues, this.plan?.bridge ?? null);
