@@ -79,7 +79,7 @@ export interface RuleTest {
 
 /** A step of dataplane/rules/trace-step.ts with ports by name; that of a rule has the rule's text. */
 export interface TraceInfo {
-  step: "header" | "rule" | "action" | "fdb" | "verdict";
+  step: "header" | "rule" | "action" | "fdb" | "frame" | "verdict";
   text: string;
   data: Record<string, unknown>;
 }

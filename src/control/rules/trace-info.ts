@@ -21,13 +21,12 @@ export function traceInfo(
       return { step, text, data };
     case "fdb":
       return { step, text, data: { ...data, port: data.port === null ? null : portName(data.port) } };
+    case "frame":
+      return { step, text, data: { ...data, ports: data.ports.map(portName) } };
     case "verdict": {
       const mirrors = data.mirrors.map(portName);
       if (data.do === "drop") return { step, text, data: { ...data, mirrors } };
-      const { ports, frame, frames } = data;
-      const named = frames?.map((it) => ({ ...it, port: portName(it.port) }));
-      const changed = { ...(frame === undefined ? {} : { frame }), ...(named === undefined ? {} : { frames: named }) };
-      return { step, text, data: { do: data.do, ports: ports.map(portName), mirrors, ...changed } };
+      return { step, text, data: { do: data.do, ports: data.ports.map(portName), mirrors } };
     }
   }
 }

@@ -3,11 +3,14 @@
 //
 //   header   64 bytes in on web: ...
 //   rule     no rule applies
+//   frame    to uplink: 68 bytes: ...
 //   verdict  sent to db, uplink (tag 10)
 
 import { MAX_FRAME, MIN_FRAME } from "../../mem/batch.ts";
 import type { PlanConfig } from "../rules/plan.ts";
+import { frameSteps } from "../rules/trace-frame.ts";
 import type { TraceStep } from "../rules/trace-step.ts";
+import { namesText } from "../rules/trace-text.ts";
 import { type DryRunParts, dryRun } from "./dry-run.ts";
 
 /** Reasons for which a frame is dropped before it meets a rule. Where its port is down, `steps` have none. */
@@ -33,30 +36,20 @@ export function bridgeSteps(
   const isEarly = frames.length === 0 && BEFORE_RULES.has(dropped[0]);
   const kept = steps.filter(({ step }) => step === "header" || (!isEarly && (step === "rule" || step === "action")));
   const copied = [...new Set(sent.filter(({ isCopy }) => isCopy).map((it) => it.port))];
-  const also = copied.length === 0 ? "" : `, mirrored to ${copied.map((it) => parts.portName(it)).join(", ")}`;
+  const also = copied.length === 0 ? "" : `, mirrored to ${namesText(copied.map(parts.portName))}`;
   if (frames.length === 0) {
     const reason = dropped[0] ?? "no_destination";
     const data = { do: "drop" as const, reason, mirrors: copied };
     return [...kept, { step: "verdict", text: `dropped: ${reason}${also}`, data }];
   }
-  const names = frames.map((it) => `${parts.portName(it.port)}${tagText(it.frame)}`).join(", ");
-  const received = hex(frame);
-  const changed = frames.filter((it) => hex(it.frame) !== received);
-  const data = {
-    do: "send" as const,
-    ports: frames.map((it) => it.port),
-    mirrors: copied,
-    ...(changed.length === 0 ? {} : { frames: changed.map((it) => ({ port: it.port, frame: hex(it.frame) })) }),
-  };
-  return [...kept, { step: "verdict", text: `sent to ${names}${also}`, data }];
+  const names = namesText(frames.map((it) => `${parts.portName(it.port)}${tagText(it.frame)}`));
+  const data = { do: "send" as const, ports: frames.map((it) => it.port), mirrors: copied };
+  const changed = frameSteps(frames, frame, port, parts.portName);
+  return [...kept, ...changed, { step: "verdict", text: `sent to ${names}${also}`, data }];
 }
 
 function tagText(frame: Uint8Array): string {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
   if (frame.length < 18 || !TPIDS.includes(view.getUint16(12))) return "";
   return ` (tag ${view.getUint16(14) & 0xfff})`;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
 }

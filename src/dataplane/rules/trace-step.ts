@@ -5,19 +5,18 @@
 //   rule     rule 12 (priority 100) applies              one for each that does, in order; or "no rule applies"
 //   action   set vlan id 7                               one for each action of that rule
 //   fdb      02:00:00:00:00:02 is at vm2                 where an allowed frame's destination is looked up
+//   frame    to vm2: 68 bytes: 02:00:00:00:00:01 > ...   one for each form in which it leaves, other than it came
 //   verdict  sent to vm2                                 the last, always; drops by their reasons as `port show` counts them
 
 export type TraceVerdict =
-  /**
-   * Ports by index. `frame`: what they get, in hex, where it is not what was received; mirrors get that. `frames`: the same where each
-   * port may get another one, since ports have policies.
-   */
-  | { do: "send"; ports: number[]; mirrors: number[]; frame?: string; frames?: { port: number; frame: string }[] }
-  | { do: "drop"; reason: string; mirrors: number[] };
+  /** Ports by index; mirrors of rules get the frame as it was received. */
+  { do: "send"; ports: number[]; mirrors: number[] } | { do: "drop"; reason: string; mirrors: number[] };
 
 export type TraceStep =
   | { step: "header"; text: string; data: { port: number; length: number } }
   | { step: "rule"; text: string; data: { id: number | null; priority: number | null } }
   | { step: "action"; text: string; data: { rule: number; do: string } }
   | { step: "fdb"; text: string; data: { mac: string; port: number | null } }
+  /** The first bytes of the frame in hex, and its whole length. */
+  | { step: "frame"; text: string; data: { ports: number[]; length: number; frame: string } }
   | { step: "verdict"; text: string; data: TraceVerdict };

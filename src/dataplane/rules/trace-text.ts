@@ -4,6 +4,15 @@ import { type Fields, fieldsOf } from "./interpret-fields.ts";
 import type { FieldName } from "./key.ts";
 import type { Action, MeterSpec } from "./rule.ts";
 
+/** Of ports in one line. */
+const NAMES_SHOWN = 32;
+
+/** `vm1, vm2`, or the first of many and how many more there are. */
+export function namesText(names: readonly string[]): string {
+  const more = names.length - NAMES_SHOWN;
+  return `${names.slice(0, NAMES_SHOWN).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
 /** What a frame is, as far as rules can ask: `: 02:…:01 > 02:…:02, vlan 7, 10.0.0.1 > 10.0.0.2, tcp 4000 > 80`. */
 export function headerText(frame: Uint8Array, port: number): string {
   if (frame.length < 14) return "";

@@ -16,9 +16,10 @@ import type { Fdb } from "../fdb-layout.ts";
 import { CLOCK_S, MAX_PORTS, PORT_MAX_FRAME, SharedState } from "../shared.ts";
 import { interpret } from "./interpret.ts";
 import type { Action, MeterSpec, Rule } from "./rule.ts";
+import { frameSteps } from "./trace-frame.ts";
 import { RewrittenFrame } from "./trace-rewrite.ts";
 import type { TraceStep } from "./trace-step.ts";
-import { actionText, headerText } from "./trace-text.ts";
+import { actionText, headerText, namesText } from "./trace-text.ts";
 
 /** The switch that the frame would meet. */
 export interface TraceParts {
@@ -162,8 +163,10 @@ class Trace {
     const copies = mirrors.length === 0 ? "" : `, mirrored to ${this.names(mirrors)}`;
     const ports = typeof fate === "string" ? [] : this.taking(fate, this.frame.bytes.length);
     if (ports.length > 0) {
-      const [frame, received] = [this.frame.bytes, this.received].map((bytes) => Buffer.from(bytes).toString("hex"));
-      const data = { do: "send" as const, ports, mirrors, ...(frame === received ? {} : { frame }) };
+      const frame = this.frame.bytes;
+      const sent = ports.map((port) => ({ port, frame }));
+      this.steps.push(...frameSteps(sent, this.received, this.port, this.parts.portName));
+      const data = { do: "send" as const, ports, mirrors };
       this.steps.push({ step: "verdict", text: `sent to ${this.names(ports)}${copies}`, data });
       return;
     }
@@ -173,7 +176,7 @@ class Trace {
   }
 
   private names(ports: readonly number[]): string {
-    return ports.map((port) => this.parts.portName(port)).join(", ");
+    return namesText(ports.map((port) => this.parts.portName(port)));
   }
 }
 

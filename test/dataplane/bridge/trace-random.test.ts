@@ -7,6 +7,7 @@ import type { MirrorPolicy, PortPolicy } from "../../../src/dataplane/bridge/pol
 import { bridgeSteps } from "../../../src/dataplane/bridge/trace-bridge.ts";
 import type { Action, Rule } from "../../../src/dataplane/rules/rule.ts";
 import { traceFrame } from "../../../src/dataplane/rules/trace.ts";
+import { FRAME_SHOWN } from "../../../src/dataplane/rules/trace-frame.ts";
 import { MAX_FRAME } from "../../../src/mem/batch.ts";
 import { anyMembership, anyTagged } from "../../support/random-vlans.ts";
 import { sized } from "../../support/scale.ts";
@@ -98,7 +99,8 @@ function traced(rig: PlanRig, rules: readonly Rule[], port: number, bytes: Uint8
   const last = steps.at(-1);
   if (last?.step !== "verdict") throw new Error("no verdict");
   const ids = steps.flatMap((step) => (step.step === "rule" && step.data.id !== null ? [step.data.id] : []));
-  return { verdict: last.data, ids };
+  const forms = steps.flatMap((step) => (step.step === "frame" ? [step.data] : []));
+  return { verdict: last.data, ids, forms };
 }
 
 /** The drops of all ports, by reason. */
@@ -110,7 +112,8 @@ function dropsOf(rig: PlanRig): Map<string, number> {
   return sum;
 }
 
-const hex = (bytes: Uint8Array) => bytes.toHex();
+/** As a step has it. */
+const shown = (bytes: Uint8Array) => ({ length: bytes.length, frame: bytes.subarray(0, FRAME_SHOWN).toHex() });
 const withoutMirrors = (rules: readonly Rule[]) =>
   rules.map((rule) => ({ ...rule, actions: rule.actions.filter((action) => action.do !== "mirror") }));
 
@@ -129,15 +132,15 @@ test("a frame goes where the trace says, copies apart", () => {
         rig.policy({ ...it.ports }, { mirrors: it.mirrors }, it.rules);
         bare.policy({ ...it.ports }, {}, withoutMirrors(it.rules));
         for (const { port, bytes } of frames) {
-          const { verdict, ids } = traced(rig, it.rules, port, bytes);
+          const { verdict, ids, forms } = traced(rig, it.rules, port, bytes);
           const before = { drops: dropsOf(bare), counted: it.rules.map(({ id }) => rig.counted(id)[0]) };
           const [all, own] = [rig.send(port, bytes), bare.send(port, bytes)];
-          const outs = own.flatMap((list, out) => list.map((sent) => ({ port: out, frame: hex(sent) })));
+          const outs = own.flatMap((list, out) => list.map((sent) => ({ port: out, ...shown(sent) })));
           const copied = all.flatMap((list, out) => (list.length > own[out].length ? [out] : []));
           expect(verdict.mirrors.toSorted()).toEqual(copied);
           if (verdict.do === "send") {
-            const frameOf = (out: number) => verdict.frames?.find((sent) => sent.port === out)?.frame ?? hex(bytes);
-            expect(verdict.ports.map((out) => ({ port: out, frame: frameOf(out) }))).toEqual(outs);
+            const form = (out: number) => forms.find(({ ports }) => ports.includes(out)) ?? shown(bytes);
+            expect(verdict.ports.map((out) => ({ ...form(out), port: out }))).toMatchObject(outs);
             met.sent++;
           } else {
             expect(outs).toEqual([]);

@@ -49,8 +49,10 @@ class Expected {
     if (last.step !== "verdict") throw new Error("no verdict");
     const received = Buffer.from(frame).toString("hex");
     const verdict = last.data;
+    const changed = steps.find((step) => step.step === "frame");
+    const sent = changed?.step === "frame" ? changed.data.frame : received;
     for (const mirror of verdict.mirrors) this.got[mirror].push(received);
-    if (verdict.do === "send") for (const out of verdict.ports) this.got[out].push(verdict.frame ?? received);
+    if (verdict.do === "send") for (const out of verdict.ports) this.got[out].push(sent);
     else this.drop(verdict.reason);
     if (verdict.do === "drop" && ["rule", "bad_source"].includes(verdict.reason)) return;
     const view = new DataView(frame.buffer, frame.byteOffset);

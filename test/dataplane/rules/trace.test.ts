@@ -64,6 +64,7 @@ describe("a trace", () => {
       "action: set dscp 46",
       "action: strip vlan",
       "action: forward to wire, vm2",
+      "frame: to wire, vm2: 64 bytes: 02:00:00:00:00:01 > 02:00:00:00:00:03, 10.0.0.1 > 10.0.0.2, tcp 12345 > 5201",
       "verdict: sent to wire, vm2, mirrored to tap0",
     ]);
     expect(verdict(rules, TCP)).toMatchObject({ do: "send", ports: [2, 1], mirrors: [3] });
@@ -72,8 +73,12 @@ describe("a trace", () => {
   test("has the frame that is sent, where it is another than came", () => {
     const tagged = complete(mac(2), mac(1), spec4({ payload: pattern(10), tags: [{ type: 0x8100, tci: 7 }] }));
     const set = rulesOf([1, {}, { do: "set-vlan", id: 7 }]);
-    expect(verdict(set, TCP)).toMatchObject({ frame: Buffer.from(tagged).toString("hex") });
-    expect(verdict(set, tagged)).not.toHaveProperty("frame");
+    expect(trace(set, TCP).at(-2)).toEqual({
+      step: "frame",
+      text: "to vm2: 68 bytes: 02:00:00:00:00:01 > 02:00:00:00:00:02, vlan 7 pcp 0, 10.0.0.1 > 10.0.0.2, tcp 12345 > 5201",
+      data: { ports: [1], length: 68, frame: Buffer.from(tagged).toString("hex") },
+    });
+    expect(trace(set, tagged).some(({ step }) => step === "frame")).toBe(false);
   });
 
   test("names what is in a frame of any kind", () => {
