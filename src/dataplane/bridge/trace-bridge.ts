@@ -10,7 +10,7 @@ import { MAX_FRAME, MIN_FRAME } from "../../mem/batch.ts";
 import type { PlanConfig } from "../rules/plan.ts";
 import { frameSteps } from "../rules/trace-frame.ts";
 import type { TraceStep } from "../rules/trace-step.ts";
-import { namesText } from "../rules/trace-text.ts";
+import { dropText, namesText } from "../rules/trace-text.ts";
 import { type DryRunParts, dryRun } from "./dry-run.ts";
 
 /** Reasons for which a frame is dropped before it meets a rule. Where its port is down, `steps` have none. */
@@ -40,7 +40,7 @@ export function bridgeSteps(
   if (frames.length === 0) {
     const reason = dropped[0] ?? "no_destination";
     const data = { do: "drop" as const, reason, mirrors: copied };
-    return [...kept, { step: "verdict", text: `dropped: ${reason}${also}`, data }];
+    return [...kept, { step: "verdict", text: `${dropText(reason, frame, port)}${also}`, data }];
   }
   const names = namesText(frames.map((it) => `${parts.portName(it.port)}${tagText(it.frame)}`));
   const data = { do: "send" as const, ports: frames.map((it) => it.port), mirrors: copied };

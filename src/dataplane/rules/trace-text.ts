@@ -1,5 +1,6 @@
 // A trace's frame and actions in words. Control thread; pure.
 
+import { MAX_FRAME } from "../../mem/batch.ts";
 import { type Fields, fieldsOf } from "./interpret-fields.ts";
 import type { FieldName } from "./key.ts";
 import type { Action, MeterSpec } from "./rule.ts";
@@ -29,6 +30,13 @@ export function headerText(frame: Uint8Array, port: number): string {
   const transport = transportText(fields);
   if (transport !== undefined) parts.push(transport);
   return `: ${parts.join(", ")}`;
+}
+
+/** Why a frame goes nowhere. What is too long for its receivers may have been a super-frame, of which a trace has no net header. */
+export function dropText(reason: string, frame: Uint8Array, port: number): string {
+  const fields = reason === "oversized" && frame.length <= MAX_FRAME ? fieldsOf(frame, port) : undefined;
+  const isSegmented = fields?.get("tcp") === 1n || fields?.get("udp") === 1n;
+  return `dropped: ${reason}${isSegmented ? " (as one frame; a super-frame is cut: offloads are not traced)" : ""}`;
 }
 
 function transportText(fields: Fields): string | undefined {

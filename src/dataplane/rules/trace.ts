@@ -5,7 +5,8 @@
 //          -> allow: fdb | forward | flood | drop -> what the receivers take -> verdict
 //
 // It shares the fdb and the ports' states with the workers, and none of their code for rules: tests hold both against each
-// other. What only time tells is left out: meters are taken to have tokens, receivers to have buffers. Control thread.
+// other. What only time tells is left out: meters are taken to have tokens, receivers to have buffers; and so
+// are offloads, since there is no net header: a super-frame is too long here for a receiver that would get its segments. Control thread.
 
 import { formatMac, isGroupMac, type Mac } from "../../core/mac.ts";
 import { MAX_FRAME, MIN_FRAME } from "../../mem/batch.ts";
@@ -19,7 +20,7 @@ import type { Action, MeterSpec, Rule } from "./rule.ts";
 import { frameSteps } from "./trace-frame.ts";
 import { RewrittenFrame } from "./trace-rewrite.ts";
 import type { TraceStep } from "./trace-step.ts";
-import { actionText, headerText, namesText } from "./trace-text.ts";
+import { actionText, dropText, headerText, namesText } from "./trace-text.ts";
 
 /** The switch that the frame would meet. */
 export interface TraceParts {
@@ -172,7 +173,7 @@ class Trace {
     }
     const reason = typeof fate === "string" ? fate : "oversized";
     const data = { do: "drop" as const, reason, mirrors };
-    this.steps.push({ step: "verdict", text: `dropped: ${reason}${copies}`, data });
+    this.steps.push({ step: "verdict", text: `${dropText(reason, this.received, this.port)}${copies}`, data });
   }
 
   private names(ports: readonly number[]): string {

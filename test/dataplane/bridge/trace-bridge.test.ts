@@ -3,8 +3,9 @@
 import { expect, test } from "bun:test";
 import { parseRule } from "../../../src/control/rules/parse-rule.ts";
 import type { TraceInfo } from "../../../src/control/rules/rules-api.ts";
-import { BROADCAST, frame, mac } from "../../support/frames.ts";
+import { BROADCAST, complete, frame, mac } from "../../support/frames.ts";
 import { type MemorySwitch, useMemorySwitch } from "../../support/memory-switch.ts";
+import { pattern, spec4 } from "../offload/reference.ts";
 
 const start = useMemorySwitch();
 const tagged = (vid: number, bytes: Uint8Array) =>
@@ -100,6 +101,18 @@ test("what a mirror copies is told from what its port gets anyway", async () => 
   expect(last("b", frame(BROADCAST, mac(2), 1014))?.text).toBe("sent to m");
   await it.api.rules.add(parseRule("in a forward n"));
   expect(last("a", frame(BROADCAST, mac(1), 1014))?.text).toBe("dropped: oversized, mirrored to m");
+});
+
+test("what may be a super-frame", async () => {
+  const it = await start({}, "a");
+  await it.add("n", "mtu=500");
+  await it.api.policy.set({ ports: new Map([["a", { priority: 1 }]]), vlans: [], mirrors: [] });
+  const long = complete(mac(2), mac(1), spec4({ payload: pattern(2000) }));
+  expect(trace(it, "a", long).at(-1)).toEqual({
+    step: "verdict",
+    text: "dropped: oversized (as one frame; a super-frame is cut: offloads are not traced)",
+    data: { do: "drop", reason: "oversized", mirrors: [] },
+  });
 });
 
 test("a frame that a guard refuses meets no rule, though a mirror has a copy of it", async () => {

@@ -121,6 +121,18 @@ describe("the verdict", () => {
     expect(texts(rules, bytes, down).pop()).toBe(`dropped: ${reason}`);
   });
 
+  test("of what may be a super-frame says that offloads are left out", () => {
+    const rules = rulesOf([1, {}, { do: "forward", ports: [2] }]);
+    const long = (transport: "tcp" | "udp") => complete(mac(2), mac(1), spec4({ transport, payload: pattern(2000) }));
+    for (const transport of ["tcp", "udp"] as const) {
+      expect(verdict(rules, long(transport))).toEqual(drop("oversized"));
+      expect(texts(rules, long(transport)).pop()).toBe(
+        "dropped: oversized (as one frame; a super-frame is cut: offloads are not traced)",
+      );
+    }
+    expect(texts(rules, frame(mac(9), mac(1), 2000)).pop()).toBe("dropped: oversized");
+  });
+
   test("of a flood is every other port that is up and takes the length", () => {
     expect(verdict([], frame(BROADCAST, mac(1), 100), [3])).toEqual({ do: "send", ports: [1, 2], mirrors: [] });
     expect(verdict([], frame(BROADCAST, mac(1), 101))).toEqual({ do: "send", ports: [1, 3], mirrors: [] });
