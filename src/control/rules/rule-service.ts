@@ -40,6 +40,7 @@ import type {
   RuleSet,
   RulesApi,
   RuleTest,
+  TableRule,
   TraceInfo,
 } from "./rules-api.ts";
 import { traceInfo, wholeFrame } from "./trace-info.ts";
