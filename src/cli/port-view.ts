@@ -69,6 +69,7 @@ export function portDetails(port: PortInfo, policy: PolicyWords = {}): string {
     ...(port.macMoves === undefined ? [] : [["moved here", port.macMoves] as [string, number]]),
     ["received", `${port.rxFrames} frames, ${port.rxBytes} bytes`],
     ["sent", `${port.txFrames} frames, ${port.txBytes} bytes${copiesText(port)}`],
+    ...(port.copies === undefined ? [] : [["copies", port.copies] as [string, number]]),
     ["dropped", countsText(port.drops)],
     ["errors", countsText(port.errors)],
   ];

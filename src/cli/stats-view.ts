@@ -82,7 +82,8 @@ function summary({ uptimeS, poll, totals, control }: Stats): string {
   return facts([
     ["uptime", `${Math.floor(uptimeS)} s`],
     ["poll", poll],
-    ["flood copies", totals.copies],
+    // Of floods, mirrors and rules, and segments.
+    ["copies", totals.copies],
     ["control", `${control.connections} clients, ${control.requests} requests`],
     ["control errors", countsText(control.errors)],
   ]);

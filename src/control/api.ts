@@ -23,6 +23,11 @@ export interface Counters {
   /** Of txFrames on a NIC's port: those read by the NIC in their sender's memory, and those copied for it. Absent where 0. */
   txZeroCopy?: number;
   txCopied?: number;
+  /**
+   * Frames made beyond those that were received: of a port's own for floods, mirrors and rules; segments and probes count where they leave.
+   * Absent where 0.
+   */
+  copies?: number;
   /** Reason name (`no_buffer`, `oversized`, `malformed`, `link_down`, ...) to count; reasons that never happened are absent. */
   drops: Record<string, number>;
 }

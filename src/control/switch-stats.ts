@@ -42,6 +42,7 @@ export function readCounters(row: Float64Array): Counters {
     txBytes: row[counter.TX_BYTES],
     ...(row[counter.TX_ZERO_COPY] > 0 ? { txZeroCopy: row[counter.TX_ZERO_COPY] } : {}),
     ...(row[counter.TX_COPIED] > 0 ? { txCopied: row[counter.TX_COPIED] } : {}),
+    ...(row[counter.COPIES] > 0 ? { copies: row[counter.COPIES] } : {}),
     drops,
   };
 }

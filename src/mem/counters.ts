@@ -4,8 +4,8 @@
 //
 //   RX_FRAMES + COPIES = TX_FRAMES + every DROP_*
 //
-// RX counts everything taken from the sender, malformed chains included; COPIES the extra frames made by flooding and
-// segmentation. Drops found on the way in are counted at the sender's lane, the receiver's refusals at the receiver's.
+// RX counts everything taken from the sender, malformed chains included; COPIES the extra frames made by flooding, by
+// mirrors and rules, and by segmentation. Drops found on the way in are counted at the sender's lane, the receiver's refusals at the receiver's.
 
 export const RX_FRAMES = 0;
 export const RX_BYTES = 1;
