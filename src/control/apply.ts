@@ -3,7 +3,7 @@
 
 import { errorLine, RingyardError } from "../core/errors.ts";
 import type { PortChanges, SwitchApi } from "./api.ts";
-import { DEFAULTS, type PortConfig } from "./config.ts";
+import type { PortConfig } from "./config.ts";
 import type { Action } from "./diff.ts";
 
 type Undo = { what: string; run: () => Promise<void> | void };
@@ -91,7 +91,8 @@ async function applySet(api: SwitchApi, action: Extract<Action, { do: "set" }>, 
     await api.setPort(name, changes);
   } catch (error) {
     // A kind that cannot change its MTU under a driver says so: then the port is made anew.
-    if (!(error instanceof RingyardError && error.code === "UNSUPPORTED" && changes.mtu !== undefined)) throw error;
+    if (!(error instanceof RingyardError && error.code === "UNSUPPORTED" && changes.mtu !== undefined))
+      throw named(name, error);
     await applyAction(api, { do: "remove", port: before }, undo);
     await applyAction(api, { do: "add", port: after }, undo);
     return;
@@ -99,7 +100,7 @@ async function applySet(api: SwitchApi, action: Extract<Action, { do: "set" }>, 
   const back: PortChanges = {};
   if (changes.link !== undefined) back.link = before.link;
   if (changes.mtu !== undefined) back.mtu = before.spec.options.mtu;
-  if (changes.macLimit !== undefined) back.macLimit = before.macLimit ?? DEFAULTS.macLimit;
+  if (changes.macLimit !== undefined) back.macLimit = before.macLimit ?? api.settings.macLimit;
   undo.push({ what: `port ${name}`, run: async () => void (await api.setPort(name, back)) });
 }
 

@@ -6,8 +6,9 @@ import { RuleCompiler } from "../dataplane/rules/compile.ts";
 import { byRank } from "../dataplane/rules/rule.ts";
 import { METERS_MAX } from "../dataplane/rules/rule-memory.ts";
 import { MAX_PORTS } from "../dataplane/shared.ts";
-import { type Config, ConfigError, checkNames } from "./config.ts";
+import { type Config, ConfigError, checkNames, DEFAULTS } from "./config.ts";
 import { checkPortCpu } from "./host.ts";
+import { checkPortLimits } from "./port-limit.ts";
 import { lookupOf, RuleEntry } from "./rules/rule-entry.ts";
 import { numberRules, RULE_ID_MAX } from "./rules/rule-numbers.ts";
 import type { TableRule } from "./rules/rules-api.ts";
@@ -19,6 +20,7 @@ export function checkWhole(config: Config): void {
   if (meters.size > METERS_MAX)
     refuse(`meters: ${meters.size} are more than the ${METERS_MAX} that a switch has: share some`);
   checkNames(config, ports.keys(), meters.keys());
+  checkPortLimits(ports, settings.macLimit ?? DEFAULTS.macLimit);
   // Without, a start may still be told some.
   if (settings.cpus !== undefined) checkPortCpus(ports, settings.cpus);
   compile(numbered(config), config);

@@ -52,7 +52,8 @@ export function difference(
     const wanted = after.ports.get(name);
     if (wanted === undefined) removes.push({ do: "remove", port });
   }
-  const macLimit = after.settings.macLimit ?? DEFAULTS.macLimit;
+  // That of the switch as it runs: another one needs a restart.
+  const macLimit = before.settings.macLimit ?? DEFAULTS.macLimit;
   for (const [name, wanted] of after.ports) {
     const port = before.ports.get(name);
     const changes = port === undefined ? null : changesOf(port, wanted, macLimit, kinds);

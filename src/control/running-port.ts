@@ -156,23 +156,31 @@ export class RunningPort implements PortHost {
   }
 
   async set(changes: PortChanges): Promise<void> {
-    if (changes.mtu !== undefined && changes.mtu !== this.mtu) {
-      const options = { ...this.spec.options, mtu: changes.mtu };
-      if (!(await this.port?.set?.(options))) {
-        throw new RingyardError(
-          "UNSUPPORTED",
-          `port ${this.spec.name}: the mtu of a running ${this.spec.kind} port cannot change`,
-          "delete the port and add it again",
-        );
-      }
-      this.mtu = changes.mtu;
-      this.spec.options.mtu = changes.mtu;
-      if (this.kind !== undefined) this.spec.uri = formatUri(this.kind, this.spec.target, this.spec.options);
+    const { mtu } = this;
+    if (changes.mtu !== undefined) await this.setMtu(changes.mtu);
+    try {
+      if (changes.link !== undefined) this.port?.setLink?.(changes.link === "up");
+    } catch (error) {
+      if (mtu !== undefined) await this.setMtu(mtu);
+      throw error;
     }
-    if (changes.link !== undefined) {
-      this.admin = changes.link;
-      this.port?.setLink?.(changes.link === "up");
+    this.admin = changes.link ?? this.admin;
+    this.publish();
+  }
+
+  private async setMtu(mtu: number): Promise<void> {
+    if (mtu === this.mtu) return;
+    const { spec } = this;
+    if (!(await this.port?.set?.({ ...spec.options, mtu }))) {
+      throw new RingyardError(
+        "UNSUPPORTED",
+        `port ${spec.name}: the mtu of a running ${spec.kind} port cannot change`,
+        "delete the port and add it again",
+      );
     }
+    this.mtu = mtu;
+    spec.options.mtu = mtu;
+    if (this.kind !== undefined) spec.uri = formatUri(this.kind, spec.target, spec.options);
     this.publish();
   }
 

@@ -28,6 +28,7 @@ import type { NamedMirror } from "./policy/named-policy.ts";
 import type { PolicyWords } from "./policy/policy-words.ts";
 import { PORT_POLICY_KEYS, portPolicyWords, readPortPolicy } from "./policy/port-policy.ts";
 import { readVlanPolicy, VLAN_POLICY_KEYS, vlanPolicyWords } from "./policy/vlan-policy.ts";
+import { checkPortLimit, checkPortLimits } from "./port-limit.ts";
 import { DeclaredRules, type Replaced } from "./rules/declared-rules.ts";
 import { type KnownRules, knownRules } from "./rules/known-rules.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
@@ -84,6 +85,7 @@ export class Running {
         const isOfCommandLine = said !== undefined && said.place === undefined;
         if (isByHand || isOfCommandLine) ports.set(name, port);
       }
+      checkPortLimits(ports, this.api.settings.macLimit);
       const rules = await this.#rules.merged(wanted);
       await takingTurns(checkingNames(wanted, ports.keys(), byName(rules.after.meters).keys()));
       const vlans = merged(wanted.vlans, this.#config.vlans, this.#declaredVlans);
@@ -110,6 +112,7 @@ export class Running {
       if (this.#config.ports.has(name)) {
         throw new RingyardError("EXISTS", `port ${name} exists`, `choose another name, or ringyard port del ${name}`);
       }
+      checkPortLimit(`port ${name}`, port.macLimit, this.api.settings.macLimit);
       const ports = new Map(this.#config.ports).set(name, port);
       // First: its first frame meets its policy.
       await this.#obey({ ports }, () => addPort(this.api, port));
@@ -134,6 +137,7 @@ export class Running {
   setPort(name: string, { policy: words, macLimit, ...changes }: RunningPortChanges): Promise<PortInfo> {
     return this.#alone(async () => {
       const old = this.#find(name);
+      checkPortLimit(`port ${name}`, macLimit ?? undefined, this.api.settings.macLimit);
       const port = { ...old, ...(changes.link === undefined ? {} : { link: changes.link }) };
       if (changes.mtu !== undefined) port.spec = withOptions(port.spec, { mtu: changes.mtu }, this.kinds);
       if (macLimit === null) delete port.macLimit;

@@ -29,6 +29,7 @@ import type {
 import type { CaptureApi } from "./capture.ts";
 import { DmaRegistry } from "./dma.ts";
 import type { PolicyApi } from "./policy/policy-service.ts";
+import { checkPortLimit } from "./port-limit.ts";
 import type { RulesApi } from "./rules/rules-api.ts";
 import { RunningPort } from "./running-port.ts";
 import { SwitchFdb } from "./switch-fdb.ts";
@@ -198,9 +199,11 @@ class Switch implements SwitchApi {
   setPort(name: string, changes: PortChanges): Promise<PortInfo> {
     return this.change(async () => {
       const port = this.get(name);
+      const { macLimit } = changes;
+      checkPortLimit(`port ${name}`, macLimit, this.settings.macLimit);
       await port.set(changes);
       if (changes.link === "up") this.switchRules.watch.blocks.release(port.index);
-      if (changes.macLimit !== undefined) await takingTurns(fdbLimitSteps(this.fdbTable, port.index, changes.macLimit));
+      if (macLimit !== undefined) await takingTurns(fdbLimitSteps(this.fdbTable, port.index, macLimit));
       return this.info(port);
     });
   }
