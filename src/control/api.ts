@@ -137,7 +137,8 @@ export interface SwitchStats {
 /** Settings of a port that change while it runs. */
 export interface PortChanges {
   link?: "up" | "down";
-  mtu?: number;
+  /** Null: what the kind has where nobody asks for one. */
+  mtu?: number | null;
   /** At most so many learned addresses. */
   macLimit?: number;
 }

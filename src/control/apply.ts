@@ -99,7 +99,7 @@ async function applySet(api: SwitchApi, action: Extract<Action, { do: "set" }>, 
   }
   const back: PortChanges = {};
   if (changes.link !== undefined) back.link = before.link;
-  if (changes.mtu !== undefined) back.mtu = before.spec.options.mtu;
+  if (changes.mtu !== undefined) back.mtu = before.spec.options.mtu ?? null;
   if (changes.macLimit !== undefined) back.macLimit = before.macLimit ?? api.settings.macLimit;
   undo.push({ what: `port ${name}`, run: async () => void (await api.setPort(name, back)) });
 }

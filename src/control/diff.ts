@@ -77,10 +77,9 @@ export function difference(
 function changesOf(from: PortConfig, to: PortConfig, macLimit: number, kinds: Kinds): PortChanges | null {
   const changes: PortChanges = {};
   if (from.spec.uri !== to.spec.uri) {
-    // Only the MTU can change under a driver, and only from one value to another.
-    const { mtu } = to.spec.options;
-    if (mtu === undefined || from.spec.options.mtu === undefined || bare(from, kinds) !== bare(to, kinds)) return null;
-    changes.mtu = mtu;
+    // Only the MTU can change under a driver.
+    if (bare(from, kinds) !== bare(to, kinds)) return null;
+    changes.mtu = to.spec.options.mtu ?? null;
   }
   if (from.link !== to.link) changes.link = to.link;
   if (from.macLimit !== to.macLimit) changes.macLimit = to.macLimit ?? macLimit;

@@ -9,7 +9,7 @@
 
 import type { ErrorCode } from "../core/errors.ts";
 import type { Attached } from "../ports/port.ts";
-import type { FdbInfo, PortChanges, PortInfo, SwitchEnd, SwitchStats } from "./api.ts";
+import type { FdbInfo, PortInfo, SwitchEnd, SwitchStats } from "./api.ts";
 import type { CaptureBatch, CaptureEnd } from "./capture.ts";
 import type { ConfigParts } from "./config-show.ts";
 import type { PolicyOperations } from "./policy/policy-api.ts";
@@ -98,7 +98,7 @@ export interface Operations extends PolicyOperations {
   "port.del": { args: { name: string }; result: object };
   /** An empty value takes what was said of a key back, a limit of null the port's own limit. */
   "port.set": {
-    args: { name: string } & Omit<PortChanges, "macLimit"> & { macLimit?: number | null; policy?: PolicyWord[] };
+    args: { name: string; link?: "up" | "down"; mtu?: number; macLimit?: number | null; policy?: PolicyWord[] };
     result: { port: PortInfo };
   };
   "port.attach": { args: AttachArgs; result: Attached };

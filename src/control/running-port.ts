@@ -157,18 +157,18 @@ export class RunningPort implements PortHost {
 
   async set(changes: PortChanges): Promise<void> {
     const { mtu } = this;
-    if (changes.mtu !== undefined) await this.setMtu(changes.mtu);
+    if (changes.mtu !== undefined) await this.setMtu(changes.mtu ?? undefined);
     try {
       if (changes.link !== undefined) this.port?.setLink?.(changes.link === "up");
     } catch (error) {
-      if (mtu !== undefined) await this.setMtu(mtu);
+      await this.setMtu(mtu);
       throw error;
     }
     this.admin = changes.link ?? this.admin;
     this.publish();
   }
 
-  private async setMtu(mtu: number): Promise<void> {
+  private async setMtu(mtu: number | undefined): Promise<void> {
     if (mtu === this.mtu) return;
     const { spec } = this;
     if (!(await this.port?.set?.({ ...spec.options, mtu }))) {

@@ -46,14 +46,14 @@ describe("the difference", () => {
     ]);
   });
 
-  test("changes an mtu under a running port, but makes it anew where one appears or goes", () => {
+  test("changes an mtu under a running port, also where one appears or goes", () => {
     const plain = ports('a = "tap:a"');
     const small = ports('a = "tap:a?mtu=1500"');
     const large = ports('a = "tap:a?mtu=9000"');
     const moved = ports('a = "tap:b?mtu=9000"');
     expect(steps(small, large)).toEqual(['set a {"mtu":9000}']);
-    expect(steps(plain, large)).toEqual(["remove a", "add a"]);
-    expect(steps(large, plain)).toEqual(["remove a", "add a"]);
+    expect(steps(plain, large)).toEqual(['set a {"mtu":9000}']);
+    expect(steps(large, plain)).toEqual(['set a {"mtu":null}']);
     expect(steps(small, moved)).toEqual(["remove a", "add a"]);
   });
 
@@ -141,6 +141,16 @@ describe("a running switch", () => {
     await running.replace(ports('a = "tap:a?mtu=9000"', 'b = { uri = "null:", link = "down", mac-limit = 4 }'));
     expect(fake.calls).toEqual(['setPort a {"mtu":9000}', "removePort a", "addPort a"]);
     expect(fake.port("a").mtu).toBe(9000);
+  });
+
+  test("gives a port that said no mtu its own back where a later step fails", async () => {
+    const b = 'b = { uri = "null:", link = "down", mac-limit = 4 }';
+    await running.replace(ports('a = "tap:a"', b));
+    fake.calls.length = 0;
+    fake.failures.set("addPort c", new RingyardError("BUSY", "no"));
+    await expect(running.replace(ports('a = "tap:a?mtu=9000"', b, 'c = "null:"'))).rejects.toThrow("no");
+    expect(fake.calls).toEqual(['setPort a {"mtu":9000}', "addPort c", 'setPort a {"mtu":null}']);
+    expect(fake.port("a").mtu).toBeUndefined();
   });
 
   test("leaves no port whose settings cannot be set", async () => {

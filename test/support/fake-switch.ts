@@ -126,8 +126,13 @@ export class FakeSwitch implements SwitchApi {
 
   async setPort(name: string, changes: PortChanges): Promise<PortInfo> {
     this.#call(`setPort ${name} ${JSON.stringify(changes)}`);
-    const { link, ...others } = changes;
-    return Object.assign(this.port(name), others, link === undefined ? {} : { admin: link });
+    const { link, mtu, macLimit } = changes;
+    return Object.assign(
+      this.port(name),
+      link === undefined ? {} : { admin: link },
+      mtu === undefined ? {} : { mtu: mtu ?? undefined },
+      macLimit === undefined ? {} : { macLimit },
+    );
   }
 
   port(name: string): PortInfo {
