@@ -12,10 +12,12 @@ import type { CreateSwitch } from "../control/api.ts";
 import { type Config, emptyConfig, loadConfig, overlay } from "../control/config.ts";
 import { portConfig } from "../control/config-schema.ts";
 import { errorLines } from "../control/error-lines.ts";
+import { listed } from "../control/listed.ts";
 import { createLog } from "../control/log.ts";
 import { notify, type ServiceState } from "../control/notify.ts";
 import type { KnownRules } from "../control/rules/known-rules.ts";
 import { Service } from "../control/service.ts";
+import { UndoneError } from "../control/undo.ts";
 import { type Kinds, parsePortArgument } from "../control/uri.ts";
 import { parseCpus } from "../core/cpus.ts";
 import { RingyardError } from "../core/errors.ts";
@@ -85,8 +87,18 @@ async function reload(service: Service, log: Logger): Promise<void> {
     log.info({ changes: actions.length }, "configuration reloaded");
   } catch (error) {
     for (const line of errorLines(error)) log.error({}, line);
-    log.error({}, "configuration not reloaded, nothing changed");
+    log.error({}, `configuration not reloaded, ${outcome(error)}`);
   }
+}
+
+/** What a reload that failed left behind. */
+function outcome(error: unknown): string {
+  if (!(error instanceof UndoneError)) return "nothing changed";
+  const anew =
+    error.anew.length === 0
+      ? ""
+      : `made anew: ${listed(error.anew)} (counters and what others set at the device began again), `;
+  return error.lost.length === 0 ? `${anew}nothing else changed` : `${anew}not all could be put back`;
 }
 
 async function tell(state: ServiceState, log: Logger): Promise<void> {

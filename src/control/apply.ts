@@ -1,24 +1,24 @@
 // Carries out the actions of a difference, in order, and undoes them in reverse when one fails: afterwards the switch is
-// either what was asked for or what it was. Control thread; one caller at a time (`running.ts` sees to it).
+// either what was asked for or what it was. A port that had gone by then is made anew, with the addresses that were pinned to it; that it is not the
+// same one is said. Control thread; one caller at a time (`running.ts` sees to it).
 
 import { errorLine, RingyardError } from "../core/errors.ts";
-import type { PortChanges, SwitchApi } from "./api.ts";
+import { othersTurn, turnIsOver } from "../core/turns.ts";
+import type { FdbEntry, PortChanges, SwitchApi } from "./api.ts";
 import type { PortConfig } from "./config.ts";
 import type { Action } from "./diff.ts";
+import { type Undo, UndoneError, unwind } from "./undo.ts";
 
-type Undo = { what: string; run: () => Promise<void> | void };
-
-/** Does all of the actions or none; throws the first failure, with what could not be put back. */
+/** Does all of the actions or none; throws the first failure, as UndoneError where not all is the same as before. */
 export async function applyActions(api: SwitchApi, actions: readonly Action[]): Promise<void> {
   const undo: Undo[] = [];
   for (const action of actions) {
     try {
       await applyAction(api, action, undo);
     } catch (error) {
-      const lost = await unwind(undo);
-      if (lost.length === 0) throw error;
-      const code = error instanceof RingyardError ? error.code : "SYSTEM";
-      throw new RingyardError(code, `${errorLine(error)}; and could not put back ${lost.join("; ")}`);
+      const { anew, lost } = await unwind(undo);
+      if (anew.length + lost.length === 0) throw error;
+      throw new UndoneError(error, anew, lost);
     }
   }
 }
@@ -39,6 +39,28 @@ export async function addPort(api: SwitchApi, { spec, link, macLimit }: PortConf
   }
 }
 
+/** Addresses that somebody pinned to a port. */
+async function pinnedTo(api: SwitchApi, name: string): Promise<FdbEntry[]> {
+  const pinned: FdbEntry[] = [];
+  for (const piece of api.fdbRows(name).entries.pieces) {
+    for (const entry of piece) if (entry.static) pinned.push(entry);
+    if (turnIsOver()) await othersTurn();
+  }
+  return pinned;
+}
+
+async function addAgain(api: SwitchApi, port: PortConfig, pinned: readonly FdbEntry[]): Promise<void> {
+  const { name } = port.spec;
+  await addPort(api, port);
+  for (const { mac, vlan } of pinned) {
+    try {
+      api.fdbAdd(mac, name, vlan);
+    } catch (error) {
+      throw new RingyardError("SYSTEM", `its pinned address ${mac}: ${errorLine(error)}`);
+    }
+  }
+}
+
 /** Removes a port that was added a moment ago; a device that it found in use stays with its container or VM. */
 function takeBack(api: SwitchApi, name: string): Promise<void> {
   return api.removePort(name, { keep: true });
@@ -54,8 +76,10 @@ async function applyAction(api: SwitchApi, action: Action, undo: Undo[]): Promis
   switch (action.do) {
     case "remove": {
       const { port } = action;
-      await api.removePort(port.spec.name);
-      undo.push({ what: `port ${port.spec.name}`, run: () => addPort(api, port) });
+      const { name } = port.spec;
+      const pinned = await pinnedTo(api, name);
+      await api.removePort(name);
+      undo.push({ what: `port ${name}`, run: () => addAgain(api, port, pinned), anew: name });
       return;
     }
     case "add": {
@@ -102,17 +126,4 @@ async function applySet(api: SwitchApi, action: Extract<Action, { do: "set" }>, 
   if (changes.mtu !== undefined) back.mtu = before.spec.options.mtu ?? null;
   if (changes.macLimit !== undefined) back.macLimit = before.macLimit ?? api.settings.macLimit;
   undo.push({ what: `port ${name}`, run: async () => void (await api.setPort(name, back)) });
-}
-
-/** Runs everything, last one first; returns what failed. */
-async function unwind(undo: Undo[]): Promise<string[]> {
-  const lost: string[] = [];
-  for (let step = undo.pop(); step !== undefined; step = undo.pop()) {
-    try {
-      await step.run();
-    } catch (error) {
-      lost.push(`${step.what} (${errorLine(error).replace(`${step.what}: `, "")})`);
-    }
-  }
-  return lost;
 }

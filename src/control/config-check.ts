@@ -5,10 +5,8 @@ import { errorLine } from "../core/errors.ts";
 import { RuleCompiler } from "../dataplane/rules/compile.ts";
 import { byRank } from "../dataplane/rules/rule.ts";
 import { METERS_MAX } from "../dataplane/rules/rule-memory.ts";
-import { MAX_PORTS } from "../dataplane/shared.ts";
 import { type Config, ConfigError, checkNames, DEFAULTS } from "./config.ts";
-import { checkPortCpu } from "./host.ts";
-import { checkPortLimits } from "./port-limit.ts";
+import { checkPortsFit } from "./ports-fit.ts";
 import { lookupOf, RuleEntry } from "./rules/rule-entry.ts";
 import { numberRules, RULE_ID_MAX } from "./rules/rule-numbers.ts";
 import type { TableRule } from "./rules/rules-api.ts";
@@ -16,24 +14,12 @@ import type { TableRule } from "./rules/rules-api.ts";
 /** Throws ConfigError; `config` with all that the command line adds. */
 export function checkWhole(config: Config): void {
   const { meters, ports, settings } = config;
-  if (ports.size > MAX_PORTS) refuse(`ports: ${ports.size} are more than the ${MAX_PORTS} that a switch has`);
   if (meters.size > METERS_MAX)
     refuse(`meters: ${meters.size} are more than the ${METERS_MAX} that a switch has: share some`);
   checkNames(config, ports.keys(), meters.keys());
-  checkPortLimits(ports, settings.macLimit ?? DEFAULTS.macLimit);
-  // Without, a start may still be told some.
-  if (settings.cpus !== undefined) checkPortCpus(ports, settings.cpus);
+  // Without CPUs, a start may still be told some.
+  checkPortsFit(ports, { macLimit: settings.macLimit ?? DEFAULTS.macLimit, cpus: settings.cpus });
   compile(numbered(config), config);
-}
-
-function checkPortCpus(ports: Config["ports"], cpus: readonly number[]): void {
-  for (const [name, { place, spec }] of ports) {
-    try {
-      if (spec.options.cpu !== undefined) checkPortCpu(place ?? `port ${name}`, spec.options.cpu, cpus);
-    } catch (error) {
-      refuse(errorLine(error));
-    }
-  }
 }
 
 function numbered({ rules }: Config): TableRule[] {

@@ -28,7 +28,7 @@ import type { NamedMirror } from "./policy/named-policy.ts";
 import type { PolicyWords } from "./policy/policy-words.ts";
 import { PORT_POLICY_KEYS, portPolicyWords, readPortPolicy } from "./policy/port-policy.ts";
 import { readVlanPolicy, VLAN_POLICY_KEYS, vlanPolicyWords } from "./policy/vlan-policy.ts";
-import { checkPortLimit, checkPortLimits } from "./port-limit.ts";
+import { checkPortLimit, checkPortsFit } from "./ports-fit.ts";
 import { DeclaredRules, type Replaced } from "./rules/declared-rules.ts";
 import { type KnownRules, knownRules } from "./rules/known-rules.ts";
 import type { NamedRule } from "./rules/named-rule.ts";
@@ -85,7 +85,7 @@ export class Running {
         const isOfCommandLine = said !== undefined && said.place === undefined;
         if (isByHand || isOfCommandLine) ports.set(name, port);
       }
-      checkPortLimits(ports, this.api.settings.macLimit);
+      checkPortsFit(ports, this.api.settings);
       const rules = await this.#rules.merged(wanted);
       await takingTurns(checkingNames(wanted, ports.keys(), byName(rules.after.meters).keys()));
       const vlans = merged(wanted.vlans, this.#config.vlans, this.#declaredVlans);

@@ -86,7 +86,7 @@ export class Service {
     return this.running.config.ports.size;
   }
 
-  /** Reads the configuration again and applies what changed; throws where it is wrong, and then nothing changed. */
+  /** Reads the configuration again and applies what changed; throws where it is wrong or cannot be had, and then all is as it was, or as UndoneError says. */
   async reload(): Promise<Difference> {
     const config = await this.options.load(await this.running.knownRules());
     return this.running.replace(config);

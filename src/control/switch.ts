@@ -29,7 +29,7 @@ import type {
 import type { CaptureApi } from "./capture.ts";
 import { DmaRegistry } from "./dma.ts";
 import type { PolicyApi } from "./policy/policy-service.ts";
-import { checkPortLimit } from "./port-limit.ts";
+import { checkPortLimit } from "./ports-fit.ts";
 import type { RulesApi } from "./rules/rules-api.ts";
 import { RunningPort } from "./running-port.ts";
 import { SwitchFdb } from "./switch-fdb.ts";

@@ -155,6 +155,26 @@ describe("signals", () => {
     expect(await running.stop()).toBe(0);
   });
 
+  test("SIGHUP that fails says which ports it made anew, and pins their addresses again", async () => {
+    const place = directory();
+    const control = join(place, "c.sock");
+    const file = join(place, "ringyard.toml");
+    writeFileSync(file, "[ports]\na = 'memory:anew'\nb = 'null:'\n");
+    const running = up(["-c", file, "--control", control]);
+    await running.says("ringyard ready: 2 ports");
+    const pinned = "02:00:00:00:00:99";
+    expect((await ringyard("fdb", "add", pinned, "a", "--control", control)).exitCode).toBe(0);
+    writeFileSync(file, "[ports]\na = 'memory:other'\nb = 'null:'\nc = 'tap:c?netns=no-such-namespace'\n");
+    running.child.kill("SIGHUP");
+    await running.says(
+      "configuration not reloaded, made anew: a (counters and what others set at the device began again), nothing else changed",
+    );
+    expect((await names(control)).sort()).toEqual(["a=memory:anew", "b=null:"]);
+    const { stdout } = await ringyard("fdb", "show", "--control", control, "--json");
+    expect(JSON.parse(stdout).entries).toMatchObject([{ mac: pinned, port: "a", static: true }]);
+    expect(await running.stop()).toBe(0);
+  });
+
   test("SIGHUP without a file is no reason to end", async () => {
     const running = up(["--port", "a=null:", "--control", join(directory(), "c.sock")]);
     await running.says("ringyard ready");

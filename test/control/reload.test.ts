@@ -5,6 +5,7 @@ import { type Config, parseConfig } from "../../src/control/config.ts";
 import { configData } from "../../src/control/config-show.ts";
 import { difference } from "../../src/control/diff.ts";
 import { Running } from "../../src/control/running.ts";
+import { UndoneError } from "../../src/control/undo.ts";
 import { parsePort } from "../../src/control/uri.ts";
 import { errorLine, RingyardError } from "../../src/core/errors.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
@@ -133,6 +134,17 @@ describe("a running switch", () => {
     expect(errorLine(error)).toBe(
       "port c: device gone; and could not put back port b (device gone); port a (device gone)",
     );
+  });
+
+  test("says which ports were made anew, with the addresses that were pinned to them", async () => {
+    fake.fdbAdd("02:00:00:00:00:99", "a", 7);
+    fake.failures.set("addPort c", new RingyardError("BUSY", "no", "wait"));
+    const error = await running.replace(ports('c = "null:"')).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "BUSY", message: "port c: no", next: "wait", anew: ["a", "b"], lost: [] });
+    expect([...fake.entries.values()]).toMatchObject([{ mac: "02:00:00:00:00:99", port: "a", vlan: 7, static: true }]);
+    // Where no port had to go, nothing is said of any.
+    const kept = ports('a = "tap:a?mtu=1500"', 'b = "null:"', 'c = "null:"');
+    expect(await running.replace(kept).catch((thrown: unknown) => thrown)).not.toBeInstanceOf(UndoneError);
   });
 
   test("makes a port anew whose mtu cannot change while it runs", async () => {

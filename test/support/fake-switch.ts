@@ -93,6 +93,7 @@ export class FakeSwitch implements SwitchApi {
     this.#call(`removePort ${name}${keep ? " keep" : ""}`);
     this.port(name);
     this.#ports.delete(name);
+    for (const { mac, port } of [...this.entries.values()]) if (port === name) this.entries.delete(mac);
     await this.rules.portGoes(name);
     await this.policy.portGoes(name);
   }

@@ -1,4 +1,4 @@
-// Limits of ports against what the switch holds: refused before anything is done, and put back as they were. On a running switch with memory ports.
+// Ports against what the switch holds: refused before anything is done, and put back as they were. On a running switch with memory ports.
 
 import { expect, test } from "bun:test";
 import { type Config, type ConfigError, parseConfig } from "../../src/control/config.ts";
@@ -68,6 +68,15 @@ test("a port whose limit goes has that of the running switch, whatever the file 
   const { api, running: it } = await running('p = { uri = "memory:limited", mac-limit = 5 }');
   expect((await it.replace(file([P], 2000))).restart).toEqual(["mac-limit"]);
   expect(api.port("p").macLimit).toBe(1000);
+});
+
+test("a reload refuses a processor without a worker before any port goes", async () => {
+  const { api, running: it } = await running(P, 'gone = "memory:going"');
+  api.fdbAdd("02:00:00:00:00:99", "gone");
+  const error = await failure(it.replace(file([P, 'q = "memory:never?cpu=0"'])));
+  const next = "start the switch with cpus, or leave it out";
+  expect((error as ConfigError).lines).toEqual([`x.toml:5: ports.q: cpu: the switch has no worker on cpu 0: ${next}`]);
+  expect((await api.fdb("gone")).entries.map(({ mac }) => mac)).toEqual(["02:00:00:00:00:99"]);
 });
 
 test("config check refuses what a start would", () => {
