@@ -16,7 +16,7 @@ import { COUNTER_COUNT, COUNTER_NAMES, FIRST_DROP, FIRST_FAULT } from "../mem/co
 import type { SwitchLog } from "./api.ts";
 import { CaptureFilter } from "./capture-filter.ts";
 import { CaptureReader } from "./capture-reader.ts";
-import { ruleText } from "./rules/format-rule.ts";
+import { isSameRule } from "./rules/format-rule.ts";
 import type { NamedConstraint, NamedRule } from "./rules/named-rule.ts";
 import type { TableRule } from "./rules/rules-api.ts";
 
@@ -286,7 +286,7 @@ function ruleEnds({ policy: { what }, rule }: Session, rules: readonly TableRule
   if (what.of !== "rule" || rule === undefined) return undefined;
   const then = rules.find(({ id }) => id === what.id)?.rule;
   if (then === undefined) return `there is no rule ${what.id} any more`;
-  return then === rule || ruleText(then) === ruleText(rule) ? undefined : `rule ${what.id} is another one now`;
+  return isSameRule(then, rule) ? undefined : `rule ${what.id} is another one now`;
 }
 
 function textOf(what: CaptureRequest["what"]): string {

@@ -82,7 +82,7 @@ export function takeTokens(meters: Meters, m: number, length: number, left = 0):
     if (meters.nowMs < 0) meters.nowMs = ORIGIN_MS + performance.now();
     fill(meters, bucket, specs[spec + METER_PER_MS], specs[spec + METER_BURST], meters.nowMs);
   }
-  const cost = specs[spec + METER_BYTES] === 0 ? 1 : length;
+  const cost = tokensOf(meters, m, length);
   return take(words, bucket * BUCKET_WORDS + TOKENS, cost, Math.min(cost, specs[spec + METER_BURST]) + left);
 }
 
