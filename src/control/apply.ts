@@ -24,7 +24,7 @@ export async function applyActions(api: SwitchApi, actions: readonly Action[]): 
 }
 
 /** Adds a port with its settings, or leaves none. */
-export async function addPort(api: SwitchApi, { spec, link, macLimit }: PortConfig): Promise<void> {
+async function addPort(api: SwitchApi, { spec, link, macLimit }: PortConfig): Promise<void> {
   try {
     await api.addPort({ ...spec, options: { ...spec.options, link } });
   } catch (error) {
@@ -109,14 +109,14 @@ async function applyAction(api: SwitchApi, action: Action, undo: Undo[]): Promis
 }
 
 async function applySet(api: SwitchApi, action: Extract<Action, { do: "set" }>, undo: Undo[]): Promise<void> {
-  const { before, after, changes } = action;
+  const { before, after, changes, running } = action;
   const { name } = after.spec;
   try {
     await api.setPort(name, changes);
   } catch (error) {
     // A kind that cannot change its MTU under a driver says so: then the port is made anew.
-    if (!(error instanceof RingyardError && error.code === "UNSUPPORTED" && changes.mtu !== undefined))
-      throw named(name, error);
+    const isMade = error instanceof RingyardError && error.code === "UNSUPPORTED" && changes.mtu !== undefined;
+    if (running || !isMade) throw named(name, error);
     await applyAction(api, { do: "remove", port: before }, undo);
     await applyAction(api, { do: "add", port: after }, undo);
     return;

@@ -22,7 +22,8 @@ export type Action =
   | { do: "remove"; port: PortConfig }
   | { do: "policy"; before: NamedPolicy; after: NamedPolicy }
   | ({ do: "rules" } & RuleChange)
-  | { do: "set"; before: PortConfig; after: PortConfig; changes: PortChanges }
+  /** `running`: refused where the port would have to be made anew. */
+  | { do: "set"; before: PortConfig; after: PortConfig; changes: PortChanges; running?: true }
   | { do: "add"; port: PortConfig }
   | { do: "configure"; before: SwitchSettings; after: SwitchSettings };
 

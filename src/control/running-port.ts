@@ -38,6 +38,10 @@ export class RunningPort implements PortHost {
   private admin: "up" | "down";
   private carrier = false;
   private blocked = false;
+  /** Resolves when rules and policies know of the port: before its first lane opens. */
+  private arrival: Promise<void> | undefined;
+  private arrived = false;
+  private comes = async () => {};
   private mtu: number | undefined;
   private readonly errors = new Map<string, number>();
   /** The last attach, detach or close: each waits for the one before. */
@@ -61,13 +65,19 @@ export class RunningPort implements PortHost {
     this.admin = spec.options.link ?? "up";
   }
 
-  /** Makes the port. Throws what the kind throws, with no lane left open. */
-  async open(kind: PortKind): Promise<void> {
+  /**
+   * Makes the port. Throws what the kind throws, with no lane left open. `comes` tells rules and policies of the port, once, and what it throws is
+   * thrown: when the kind has come as far as its first lane, since others notice it (VLANs begin, addresses are forgotten), and most of what a kind
+   * may refuse it has refused by then.
+   */
+  async open(kind: PortKind, comes = this.comes): Promise<void> {
     this.kind = kind;
+    this.comes = comes;
     this.dispatcher.resetPort(this.index, this.worker());
     this.publish();
     try {
       this.port = await kind.open(this.spec, this);
+      await this.arrive();
       if (this.admin === "down") this.port.setLink?.(false);
     } catch (error) {
       await this.port?.close(true);
@@ -75,6 +85,14 @@ export class RunningPort implements PortHost {
       this.setCarrier(false);
       throw error;
     }
+  }
+
+  private arrive(): Promise<void> {
+    this.arrival ??= this.comes().then(() => {
+      this.arrived = true;
+      this.publish();
+    });
+    return this.arrival;
   }
 
   /** The worker that the port asks for. */
@@ -198,14 +216,15 @@ export class RunningPort implements PortHost {
   /** Shows the workers whether frames may pass, and how long they may be. */
   private publish(): void {
     const { control } = this.dispatcher.shared;
-    const up = this.admin === "up" && this.carrier && !this.blocked;
+    const up = this.arrived && this.admin === "up" && this.carrier && !this.blocked;
     const longest = this.mtu === undefined ? MAX_FRAME : this.mtu + FRAME_OVERHEAD;
     publish32(control, SharedState.portWord(this.index, PORT_UP), up ? 1 : 0);
     publish32(control, SharedState.portWord(this.index, PORT_MAX_FRAME), longest);
   }
 
-  openLane(pair: number, config: LaneConfig): Promise<void> {
-    return this.dispatcher.open(this.index, pair, config, this.dma.reaches(this.index));
+  async openLane(pair: number, config: LaneConfig): Promise<void> {
+    await this.arrive();
+    await this.dispatcher.open(this.index, pair, config, this.dma.reaches(this.index));
   }
 
   closeLane(pair: number): Promise<void> {

@@ -10,17 +10,17 @@
 // But an attach: it waits for the kernel, changes nothing of what was told, and the switch itself sees that it and the end
 // of its port do not meet. Control thread.
 
-import { errorLine, RingyardError } from "../core/errors.ts";
+import { RingyardError } from "../core/errors.ts";
 import { word } from "../core/quote.ts";
 import { othersTurn, takingTurns } from "../core/turns.ts";
 import type { VlanPolicy } from "../dataplane/bridge/policy.ts";
 import type { MeterSpec } from "../dataplane/rules/rule.ts";
 import type { Attached, AttachTarget } from "../ports/port.ts";
-import type { PortInfo, SwitchApi } from "./api.ts";
-import { addPort, applyActions } from "./apply.ts";
+import type { PortChanges, PortInfo, SwitchApi } from "./api.ts";
+import { applyActions } from "./apply.ts";
 import { type Config, checkingNames, emptyConfig, type MirrorConfig, type PortConfig } from "./config.ts";
 import { policyOf } from "./config-policy.ts";
-import { type Difference, difference } from "./diff.ts";
+import { type Action, type Difference, difference } from "./diff.ts";
 import { suggest } from "./nearest.ts";
 import { changeWords, knownWords, mustRead } from "./policy/change-words.ts";
 import { portsOfMirror } from "./policy/mirror-policy.ts";
@@ -114,8 +114,8 @@ export class Running {
       }
       checkPortLimit(`port ${name}`, port.macLimit, this.api.settings.macLimit);
       const ports = new Map(this.#config.ports).set(name, port);
-      // First: its first frame meets its policy.
-      await this.#obey({ ports }, () => addPort(this.api, port));
+      // Last: its first frame meets its policy.
+      await this.#obey({ ports }, [], [{ do: "add", port }]);
       return this.api.port(name);
     });
   }
@@ -144,10 +144,13 @@ export class Running {
       else if (macLimit !== undefined) port.macLimit = macLimit;
       if (words !== undefined) port.policy = changedPolicy(old, words);
       const limit = macLimit === undefined ? {} : { macLimit: macLimit ?? this.api.settings.macLimit };
-      const others = { ...changes, ...limit };
-      await this.#obey({ ports: new Map(this.#config.ports).set(name, port) }, async () => {
-        if (Object.keys(others).length > 0) await this.api.setPort(name, others);
-      });
+      const set = (these: PortChanges): Action[] =>
+        Object.keys(these).length === 0 ? [] : [{ do: "set", before: old, after: port, changes: these, running: true }];
+      // What a kind may refuse goes first, so that nobody notices a policy that is taken back; a link comes up behind it, and so meets it.
+      const { link, ...others } = { ...changes, ...limit };
+      const comesUp = link === "up" && words !== undefined;
+      const first = set(comesUp || link === undefined ? others : { link, ...others });
+      await this.#obey({ ports: new Map(this.#config.ports).set(name, port) }, first, set(comesUp ? { link } : {}));
       return this.api.port(name);
     });
   }
@@ -189,28 +192,13 @@ export class Running {
     });
   }
 
-  /** Makes the switch obey what has changed, then does `others`: both, or neither. */
-  async #obey(changed: Partial<Policies>, others = async () => {}): Promise<void> {
+  /** Makes the switch obey what has changed, between what comes `first` and what comes `last`: all of it, or nothing. */
+  async #obey(changed: Partial<Policies>, first: Action[] = [], last: Action[] = []): Promise<void> {
     const after = { ...this.#config, ...changed };
     const policies = { before: policyOf(this.#config), after: policyOf(after) };
     const differ = !Bun.deepEquals(policies.before, policies.after);
-    if (differ) await this.api.policy.set(policies.after);
-    try {
-      await others();
-    } catch (error) {
-      if (differ) await this.#putBack(policies.before, error);
-      throw error;
-    }
+    await applyActions(this.api, [...first, ...(differ ? [{ do: "policy", ...policies } as const] : []), ...last]);
     this.#config = after;
-  }
-
-  async #putBack(policy: ReturnType<typeof policyOf>, cause: unknown): Promise<void> {
-    try {
-      await this.api.policy.set(policy);
-    } catch (error) {
-      const code = cause instanceof RingyardError ? cause.code : "SYSTEM";
-      throw new RingyardError(code, `${errorLine(cause)}; and could not put back the policies (${errorLine(error)})`);
-    }
   }
 
   async attachPort(name: string, target: AttachTarget): Promise<Attached> {

@@ -151,11 +151,15 @@ class Switch implements SwitchApi {
       const kind = kinds[spec.kind];
       if (kind === undefined) throw new RingyardError("BAD_URI", `unknown port kind ${spec.kind}`);
       const port = new RunningPort(spec, this.freeIndex(), this.dispatcher, this.dma, this.reactor, this.log);
+      let told = false;
+      const comes = () => {
+        told = true;
+        return this.switchRules.portComes(spec.name, port.index);
+      };
       try {
-        await this.switchRules.portComes(spec.name, port.index);
-        await port.open(kind);
+        await port.open(kind, comes);
       } catch (error) {
-        await this.switchRules.portGoes(spec.name);
+        if (told) await this.switchRules.portGoes(spec.name);
         throw error;
       }
       this.byName.set(spec.name, port);

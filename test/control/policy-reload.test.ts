@@ -177,9 +177,35 @@ describe("a change by hand", () => {
 
   test("of a port's policy and link is both or neither", async () => {
     fake.failures.set("setPort a", new RingyardError("BUSY", "no"));
-    expect((await failure(running.setPort("a", { link: "down", policy: { vlan: "20" } }))).message).toBe("no");
-    expect(fake.calls).toEqual(["policy 1,0,0", 'setPort a {"link":"down"}', "policy 1,0,0"]);
+    expect((await failure(running.setPort("a", { link: "down", policy: { vlan: "20" } }))).message).toBe("port a: no");
+    expect(fake.calls).toEqual(['setPort a {"link":"down"}']);
     expect(obeyed()).toEqual({ 0: access(10) } as never);
+    expect(running.config.ports.get("a")).toMatchObject({ link: "up", policy: { vlan: { vid: 10 } } });
+  });
+
+  test("does first what a kind may refuse, and last what lets frames pass", async () => {
+    await running.setPort("a", { link: "down", macLimit: 4, policy: { vlan: "20" } });
+    expect(fake.calls).toEqual(['setPort a {"link":"down","macLimit":4}', "policy 1,0,0"]);
+    fake.calls.length = 0;
+    await running.setPort("a", { link: "up", macLimit: 5, policy: { vlan: "30" } });
+    expect(fake.calls).toEqual(['setPort a {"macLimit":5}', "policy 1,0,0", 'setPort a {"link":"up"}']);
+    expect(running.config.ports.get("a")).toMatchObject({ link: "up", macLimit: 5, policy: { vlan: { vid: 30 } } });
+  });
+
+  test("neither makes a port anew nor tells of its policy where its mtu is refused", async () => {
+    fake.failures.set('setPort a {"mtu"', new RingyardError("UNSUPPORTED", "port a: a driver is there"));
+    const error = await failure(running.setPort("a", { mtu: 1800, policy: { vlan: "20" } }));
+    expect(error).toMatchObject({ code: "UNSUPPORTED", message: "port a: a driver is there" });
+    expect(fake.calls).toEqual(['setPort a {"mtu":1800}']);
+  });
+
+  test("is put back where its policy cannot be had", async () => {
+    fake.failures.set("policy", new RingyardError("BUSY", "no"));
+    expect((await failure(running.setPort("a", { link: "down", mtu: 1400, policy: { vlan: "20" } }))).message).toBe(
+      "no",
+    );
+    expect(fake.port("a").admin).toBe("up");
+    expect(fake.port("a").mtu).toBeUndefined();
     expect(running.config.ports.get("a")).toMatchObject({ link: "up", policy: { vlan: { vid: 10 } } });
   });
 
