@@ -3,6 +3,7 @@
 // them, and so are the elements where they are `Rows` (rows.ts): a table of a million addresses never stands anywhere as a whole. Pure.
 
 import { RingyardError } from "../core/errors.ts";
+import { phrase } from "../core/quote.ts";
 import { encodeFrame, encodeItem, FRAME_SIZE_MAX, FrameError } from "./frame.ts";
 import type { Reply, Request } from "./protocol.ts";
 import { Rows } from "./rows.ts";
@@ -40,7 +41,7 @@ function* frames(fields: Fields, what: string, envelope: Envelope): Generator<Ui
       for (const element of piece) {
         const elementSize = encodeItem(element).length;
         if (size + elementSize + (part[key] === undefined ? keySize : 0) > FRAME_SIZE_MAX) {
-          yield partFrame(envelope(part, true), what);
+          yield partFrame(envelope(part, true), part, what);
           part = {};
           size = sizeOf(part, envelope);
         }
@@ -54,7 +55,7 @@ function* frames(fields: Fields, what: string, envelope: Envelope): Generator<Ui
       yield undefined;
     }
   }
-  yield partFrame(envelope(part, false), what);
+  yield partFrame(envelope(part, false), part, what);
 }
 
 type List = readonly unknown[] | Rows<unknown>;
@@ -117,11 +118,20 @@ function sizeOf(part: Fields, envelope: Envelope): number {
   return encodeItem(envelope(part, true)).length + Object.keys(part).length * ARRAY_HEAD_GROWTH;
 }
 
-function partFrame(message: Reply | Request, what: string): Uint8Array {
+function partFrame(message: Reply | Request, part: Fields, what: string): Uint8Array {
   try {
     return encodeFrame(message);
   } catch (error) {
     if (!(error instanceof FrameError)) throw error;
-    throw new RingyardError("LIMIT", `the ${what} has a part longer than ${FRAME_SIZE_MAX} bytes`);
+    const next = "shorten it; what is a list goes in pieces";
+    throw new RingyardError("LIMIT", `the ${what}: ${longest(part)} is longer than ${FRAME_SIZE_MAX} bytes`, next);
   }
+}
+
+/** What a part has most of, for a person: `uri`, or of a list `policy: source-guard`. */
+function longest(part: Fields): string {
+  const sizes = Object.entries(part).map(([key, value]) => ({ key, value, size: encodeItem(value).length }));
+  const { key, value } = sizes.reduce((most, each) => (each.size > most.size ? each : most));
+  const of = Array.isArray(value) && isFields(value[0]) ? value[0].key : undefined;
+  return typeof of === "string" ? `${phrase(key)}: ${phrase(of)}` : phrase(key);
 }

@@ -180,3 +180,33 @@ test(
   },
   LIMIT_MS,
 );
+
+describe("a source guard of a thousand stations", () => {
+  const hex = (n: number) => n.toString(16).padStart(2, "0");
+  const stations = Array.from(
+    { length: 1000 },
+    (_, n) => `02:00:00:00:${hex(n >> 8)}:${hex(n & 255)} 10.0.${n >> 8}.${n & 255}`,
+  );
+  const guard = (...more: string[]) => `source-guard=${[...stations, ...more].join(", ")}`;
+
+  test(
+    "is set, and added with a port, on the command line",
+    async () => {
+      await ask("port", "set", "vm2", guard(), "isolated=true");
+      expect(await policyOf("vm2")).toMatchObject({ "source-guard": stations, isolated: true });
+      await ask("port", "set", "vm2", "source-guard=", "isolated=");
+      await ask("port", "add", "many", "null:", guard());
+      expect(await policyOf("many")).toMatchObject({ "source-guard": stations });
+      await ask("port", "del", "many");
+    },
+    LIMIT_MS,
+  );
+
+  test("with an item that no frame can carry is refused with its key, and what to do", async () => {
+    const long = "0".repeat(20_000);
+    const { stderr, exitCode } = await ringyard("port", "set", "vm2", guard(long), "--control", control);
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toStartWith('ringyard: setting source-guard has an item of 20000 bytes: "0000');
+    expect(stderr).toEndWith("write 8000 at most, or commas between the items of a list\n");
+  });
+});

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { encodeFrame, encodeItem, FRAME_SIZE_MAX, FrameError, FrameReader } from "../../src/control/frame.ts";
-import { mergePart, resultFrames } from "../../src/control/parts.ts";
+import { mergePart, requestFrames, resultFrames } from "../../src/control/parts.ts";
 import type { Reply } from "../../src/control/protocol.ts";
 import { Rows } from "../../src/control/rows.ts";
 
@@ -132,4 +132,16 @@ describe("a result in parts", () => {
     expect(() => split({ long })).toThrow("longer than 16384 bytes");
     expect(() => split({ list: [1, long] })).toThrow("longer than 16384 bytes");
   });
+});
+
+test("what no frame can carry is named", () => {
+  const long = "x".repeat(20_000);
+  const ask = (args: Record<string, unknown>) => [...requestFrames(1, "port.set", { name: "a", ...args })];
+  const policy = [
+    { key: "vlan", value: 10 },
+    { key: "source-guard", value: long },
+  ];
+  expect(() => ask({ policy })).toThrow("the request: policy: source-guard is longer than 16384 bytes");
+  expect(() => ask({ policy: [], uri: long })).toThrow("the request: uri is longer than 16384 bytes");
+  expect(() => ask({ rules: [long] })).toThrow("the request: rules is longer than 16384 bytes");
 });

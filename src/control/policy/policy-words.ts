@@ -24,7 +24,7 @@ export interface PolicyWord {
 export type PolicyRead<T> = { is: T } | { problems: ConfigProblem[] };
 
 /** Characters of JSON: half a frame. The longest element, a binding with as many addresses as it may have, is shorter. */
-const PIECE_SIZE = 8_000;
+export const PIECE_SIZE = 8_000;
 
 /** A long table goes as the list that it can be written as, too: `110:10`. */
 export function wordPieces(words: PolicyWords): PolicyWord[] {
