@@ -40,7 +40,11 @@ export function addBenchCommand(program: Command): void {
     )
     .addHelpText("after", examples("ringyard bench", "ringyard bench --cpu 2 --seconds 5", "ringyard bench --json"));
   addJson(bench).action(async (options: BenchOptions) => {
-    const { measureSpeed } = await import("../control/speed.ts");
+    const [{ measureSpeed }, { checkCpus }] = await Promise.all([
+      import("../control/speed.ts"),
+      import("../control/host.ts"),
+    ]);
+    if (options.cpu !== undefined) checkCpus([options.cpu], "--cpu");
     const progress = (what: string, n: number, of: number) => process.stderr.write(`${n} of ${of}: ${what}\n`);
     const speed = await measureSpeed({ ...options, progress });
     if (options.json) printJson({ version: VERSION, bun: Bun.version, cpus: availableParallelism(), ...speed });

@@ -15,7 +15,7 @@ import { addFdbCommands } from "./fdb.ts";
 import { addMeterCommands } from "./meter.ts";
 import { addMirrorCommands } from "./mirror.ts";
 import { addNicCommands } from "./nic.ts";
-import { tolerateClosedOutput } from "./output.ts";
+import { endWithOutput } from "./output.ts";
 import { addPortCommands } from "./port.ts";
 import { addRuleCommands } from "./rule.ts";
 import { addStatsCommand } from "./stats.ts";
@@ -74,6 +74,6 @@ function ourForm(text: string): string {
 }
 
 if (import.meta.main) {
-  tolerateClosedOutput();
+  endWithOutput();
   process.exitCode = await main(process.argv.slice(2));
 }

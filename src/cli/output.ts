@@ -1,6 +1,9 @@
 // What commands print: a table of aligned columns for people, JSON for programs. Columns are laid out here and not by
 // cli-table3, which takes 26 s for the 60,000 rows that `fdb show` may have.
 
+import { RingyardError } from "../core/errors.ts";
+import { EXIT, reportError } from "./exit.ts";
+
 export type Cell = string | number;
 
 export interface Column {
@@ -38,10 +41,15 @@ export function printJson(value: unknown): void {
   print(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** `ringyard fdb show | head` closes our output early; that is no error. */
-export function tolerateClosedOutput(): void {
+/** For a command that goes on whatever becomes of what it printed: a switch. */
+export function outliveOutput(): void {
+  process.stdout.removeAllListeners("error").on("error", () => {});
+}
+
+/** `ringyard fdb show | head` closes our output early; that is no error. A full disk is one. Either ends the command. */
+export function endWithOutput(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    if (error.code === "EPIPE") process.exit(EXIT.OK);
+    process.exit(reportError(new RingyardError("SYSTEM", `standard output cannot be written: ${error.message}`)));
   });
 }

@@ -23,7 +23,7 @@ import { parseCpus } from "../core/cpus.ts";
 import { RingyardError } from "../core/errors.ts";
 import { quoted } from "../core/quote.ts";
 import { EXIT } from "./exit.ts";
-import { print } from "./output.ts";
+import { outliveOutput, print } from "./output.ts";
 import type { UpOptions } from "./up.ts";
 
 export interface UpParts {
@@ -33,6 +33,7 @@ export interface UpParts {
 
 /** Runs until a signal ends it; throws where the start fails, and then nothing is left. */
 export async function runUp(options: UpOptions, { createSwitch, kinds }: UpParts): Promise<void> {
+  outliveOutput();
   const words = readWords(options, kinds);
   const log = await createLog(options.logLevel);
   const read = async (known: KnownRules) =>

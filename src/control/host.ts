@@ -74,13 +74,13 @@ function cpuFact(read: ReadText): HostFact {
   return { name: "cpus", ok: true, value: `${parseCpus(list)?.length ?? 1} to run on (${list})` };
 }
 
-/** Throws where a worker could not be pinned. */
-export function checkCpus(cpus: readonly number[], read: ReadText = readText): void {
+/** Throws where a worker could not be pinned. `place` is who asked for that. */
+export function checkCpus(cpus: readonly number[], place = "cpus", read: ReadText = readText): void {
   const list = allowedList(read);
   const allowed = parseCpus(list);
   const foreign = cpus.find((cpu) => allowed !== null && !allowed.includes(cpu));
   if (foreign === undefined) return;
-  throw new RingyardError("BAD_OPTION", `cpus: cpu ${foreign} is not for this process`, `choose from ${list}`);
+  throw new RingyardError("BAD_OPTION", `${place}: cpu ${foreign} is not for this process`, `choose from ${list}`);
 }
 
 /** Throws where a port wants a worker on a processor on which the switch has none. */

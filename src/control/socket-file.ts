@@ -30,7 +30,7 @@ export async function publishSocket(path: string, bind: (path: string) => void):
   const size = Buffer.byteLength(path);
   if (size > PATH_SIZE_MAX) {
     throw new RingyardError(
-      "LIMIT",
+      "BAD_OPTION",
       `control path of ${size} bytes is too long`,
       `name one of at most ${PATH_SIZE_MAX} with --control`,
     );

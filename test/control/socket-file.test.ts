@@ -125,7 +125,7 @@ describe("the socket", () => {
   test("with a path too long for sun_path is one clear line", async () => {
     const path = join(directory(), "x".repeat(100));
     await expect(listen(path)).rejects.toMatchObject({
-      code: "LIMIT",
+      code: "BAD_OPTION",
       message: `control path of ${path.length} bytes is too long`,
       next: "name one of at most 95 with --control",
     });
