@@ -10,13 +10,21 @@ export class RecordingHost implements PortHost {
   readonly events: string[] = [];
   readonly lanes = new Map<number, LaneConfig>();
   readonly warnings: string[] = [];
+  /** What each of them says to do next. */
+  readonly advice: unknown[] = [];
   /** Memory that NICs may reach. */
   shared: SharedRegion[] = [];
   /** While it is set, NICs read in memory that is to go. */
   sending: Promise<void> | undefined;
   /** The pair whose opening fails. */
   failingPair = -1;
-  readonly log: PortLog = { info: () => {}, warn: (message) => void this.warnings.push(message) };
+  readonly log: PortLog = {
+    info: () => {},
+    warn: (message, facts) => {
+      this.warnings.push(message);
+      this.advice.push(facts?.next);
+    },
+  };
 
   async openLane(pair: number, config: LaneConfig): Promise<void> {
     if (pair === this.failingPair) throw new Error(`pair ${pair} fails`);

@@ -1,13 +1,14 @@
 // The port kind `tap`, control side: what it asks of the switch, in which order, and what it leaves after a failure.
 
 import { describe, expect, test } from "bun:test";
+import { readlinkSync } from "node:fs";
 import { readPort } from "../../src/control/uri.ts";
 import { OFFLOAD_ALL, OFFLOAD_CSUM, OFFLOAD_USO } from "../../src/mem/batch.ts";
 import { netnsPath } from "../../src/ports/link/netns.ts";
 import type { Port, PortSpec } from "../../src/ports/port.ts";
 import { tap } from "../../src/ports/tap/kind.ts";
 import { heldDifference, holdings } from "../support/leaks.ts";
-import { useNamespaces } from "../support/netns.ts";
+import { type Namespace, useNamespaces } from "../support/netns.ts";
 import { KERNEL_HAS_USO, linkNames, links, requireTap, TAP_NAME } from "../support/tap.ts";
 import { until } from "../support/until.ts";
 import { RecordingHost } from "./recording-host.ts";
@@ -150,5 +151,42 @@ requireTap()("a tap port", () => {
       expect(host.warnings).toHaveLength(1);
       expect(port.details()).toMatchObject({ device: NAME, deviceState: "gone" });
     });
+  });
+
+  test("comes back once nobody else has its name, and says once why not", async () => {
+    const inside = await namespace();
+    await withPort(`tap:${NAME}?netns=${inside.name}`, async (_, host) => {
+      await inside.ip(`link del ${NAME}`);
+      await inside.ip(`link add ${NAME} type bridge`);
+      await until("a reason", () => host.warnings.length === 2);
+      expect(host.warnings[1]).toStartWith(
+        `tap ${NAME} cannot come back yet: tap ${NAME}: there is a network device of kind bridge`,
+      );
+      await inside.ip(`link del ${NAME}`);
+      await until("the lane to be open", () => host.events.filter((event) => event === "open 0").length === 2);
+      expect(host.warnings).toHaveLength(2);
+      expect(linkNames(inside.name)).toEqual(["lo", NAME]);
+    });
+  });
+
+  test("does not come back where the user had made it, or where another process may have its PID", async () => {
+    const [inside, other] = [await namespace(), await namespace()];
+    await inside.ip(`tuntap add ${NAME} mode tap`);
+    const sleeper = other.spawn(["sleep", "infinity"]);
+    await until(
+      "the process to be inside",
+      () => readlinkSync(`/proc/${sleeper.pid}/ns/net`) !== readlinkSync("/proc/self/ns/net"),
+    );
+    const places: [string, Namespace][] = [
+      [inside.name, inside],
+      [String(sleeper.pid), other],
+    ];
+    for (const [netns, where] of places) {
+      await withPort(`tap:${NAME}?netns=${netns}`, async (_, host) => {
+        await where.ip(`link del ${NAME}`);
+        await until("the lane to be closed", () => host.events.includes("close 0"));
+        expect(host.advice).toEqual(["ringyard port del web"]);
+      });
+    }
   });
 });

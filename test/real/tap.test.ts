@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { FdbInfo } from "../../src/control/api.ts";
 import { useCleanup } from "../support/cleanup.ts";
 import { useNamespaces } from "../support/netns.ts";
+import { run } from "../support/process.ts";
 import { ringyard as command } from "../support/ringyard.ts";
 import { requirePrograms } from "../support/skip.ts";
 import { type SwitchProcess, useSwitch } from "../support/switch.ts";
@@ -231,6 +232,31 @@ suite("a switch whose containers come and go", () => {
       return (await breaths()) - before < 1000;
     });
     expect(await command("port", "del", "d", ...control)).toMatchObject({ exitCode: 0 });
+  });
+
+  test("has one back whose namespace is made again, as it was, and frames go on", async () => {
+    const inside = await namespace();
+    const control = ["--control", ringyard.control];
+    const mac = "02:00:00:00:00:77";
+    await command("port", "add", "f", `tap:eth0?netns=${inside.name}&mac=${mac}&queues=2`, ...control);
+    await command("port", "set", "f", "mtu=1400", ...control);
+    await ping(await address(inside, 6), a.ip);
+    inside.remove();
+    await until("port f to be down", async () => !(await ringyard.port("f")).carrier);
+    await run(["ip", "netns", "add", inside.name]);
+    await until("port f to be up", async () => (await ringyard.port("f")).carrier);
+    expect(links(inside.name).find(({ ifname }) => ifname === "eth0")).toMatchObject({ address: mac, mtu: 1400 });
+    await ping(await address(inside, 6), a.ip);
+    // Deleted inside, and there again with its link down, as it was set meanwhile.
+    await command("port", "set", "f", "link=down", ...control);
+    await inside.ip("link del eth0");
+    await until("port f to have left", async () => (await ringyard.port("f")).errors.device_gone === 2);
+    await until("port f to be back", async () => (await ringyard.port("f")).details.deviceState !== "gone");
+    expect(await inside.ip("link show eth0")).toContain("NO-CARRIER");
+    await command("port", "set", "f", "link=up", ...control);
+    await ping(await address(inside, 6), a.ip);
+    expect(await command("port", "del", "f", ...control)).toMatchObject({ exitCode: 0 });
+    expect(linkNames(inside.name)).toEqual(["lo"]);
   });
 
   test("refuses a device that is there already, in one line that says what to do, and goes on", async () => {
