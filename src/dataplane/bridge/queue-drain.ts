@@ -21,7 +21,7 @@ import type { Tables } from "../tables.ts";
 import { ROW_WAITING } from "./bridge-memory.ts";
 import { type Priorities, priorityOf } from "./priority.ts";
 import { hasRoom, nextQueue, pushFrame, shiftFrame } from "./queue-order.ts";
-import { joinShares, leaveShares, takeShare } from "./queue-shares.ts";
+import { leaveRank, leaveShares, takeShare } from "./queue-shares.ts";
 import { batchFrame, blocksFor, freeFrame, storedLength, storeFrame } from "./queue-store.ts";
 import type { EgressQueues, PortQueues } from "./queues.ts";
 
@@ -96,10 +96,7 @@ export function drainPort(tables: Tables, fallback: Fallback, queues: EgressQueu
   // In the middle of a burst: others are still to be delivered by its figure.
   const { longest } = tables;
   tables.longest = 0;
-  if (!port.shares && before > 0) {
-    port.shares = true;
-    joinShares(shares, port.port);
-  }
+  if (before > 0) port.shares = true;
   while (order.waiting > 0) {
     const q = nextQueue(order, store);
     const length = storedLength(store, order.first[q]);
@@ -111,6 +108,7 @@ export function drainPort(tables: Tables, fallback: Fallback, queues: EgressQueu
     const blocks = blocksFor(length);
     if (batch.count === BURST || batch.pool.count + blocks > MAX_SEGMENTS) sendBatch(tables, fallback, queues, port);
     const frame = shiftFrame(order, q, length, blocks);
+    if (meter >= 0 && order.isStrict !== 0 && order.first[q] < 0) leaveRank(shares, port.port, rank);
     leaving[batch.count] = frame;
     batchFrame(store, frame, batch);
     tables.longest = Math.max(tables.longest, length);

@@ -4,6 +4,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { BridgeMemory } from "../../../src/dataplane/bridge/bridge-memory.ts";
 import type { PortPolicy, Rate } from "../../../src/dataplane/bridge/policy.ts";
+import { Shares, sharesSize, takeShare } from "../../../src/dataplane/bridge/queue-shares.ts";
+import { BUCKET_SIZE, Meters } from "../../../src/dataplane/rules/meter.ts";
 import { useTestClock } from "../../support/clock.ts";
 import { frame, mac } from "../../support/frames.ts";
 import { PlanRig } from "../rules/plan-rig.ts";
@@ -133,6 +135,55 @@ test("a higher priority goes first, whichever worker has it", () => {
   pass(clock, 300, ...all);
   // The other has what is there beyond the tokens that are kept for the next frame.
   expect(parts(all)[1]).toBeGreaterThan(0.95);
+});
+
+test("what went first by its priority is not held against what comes behind it", () => {
+  const clock = useClock();
+  const all = sharers({ shape: BITS }, SHORT, LONG);
+  all[1].port = 2;
+  pass(clock, 300, ...all);
+  all[1].port = 0;
+  // The last of the others leave.
+  pass(clock, 150, ...all);
+  for (const sharer of all) sharer.reset();
+  pass(clock, 200, ...all);
+  expect(parts(all)[1]).toBeCloseTo(0.5, 1);
+});
+
+test("nor against what comes beside it: two halve what it leaves", () => {
+  const clock = useClock();
+  const all = sharers({ shape: BITS }, LONG, LONG);
+  for (let step = 0; step < 3000; step++) {
+    clock.pass(0.1);
+    if (step % 3 === 0) all[0].rig.send(2, frame(mac(99), mac(1), SHORT));
+    for (const sharer of all) sharer.breathe();
+  }
+  const first = SHORT / 0.3 / PER_MS;
+  expect(parts(all)[1]).toBeCloseTo((1 - first) / 2, 1);
+});
+
+test("who comes after others had three gigabytes waits for a frame of theirs, not for a gigabyte", () => {
+  const memory = new ArrayBuffer(BUCKET_SIZE);
+  const [tokens, filled] = [new Int32Array(memory), new Float64Array(memory)];
+  const meters = new Meters(Float64Array.of(0, 1, PER_MS, 1e9), tokens, filled, new Float64Array(8));
+  const words = new Int32Array(sharesSize(2) / 4);
+  const [late, early] = [0, 1].map((worker) => new Shares(words, 2, worker));
+  const sends = (shares: Shares) => takeShare(shares, 3, meters, 0, LONG, 0);
+  const has = (count: number) => {
+    tokens[0] = count;
+  };
+  for (let gigabyte = 0; gigabyte < 3; gigabyte++) {
+    has(1e9);
+    expect(takeShare(early, 3, meters, 0, 1e9, 0)).toBe(true);
+  }
+  has(0);
+  expect([early, late].map(sends)).toEqual([false, false]);
+  has(LONG);
+  expect(sends(early)).toBe(true);
+  expect(sends(early)).toBe(false);
+  has(LONG);
+  expect(sends(early)).toBe(false);
+  expect(sends(late)).toBe(true);
 });
 
 test("who was alone owes nothing, and who comes later does not catch up", () => {
