@@ -159,7 +159,7 @@ class Switch implements SwitchApi {
       try {
         await port.open(kind, comes);
       } catch (error) {
-        if (told) await this.switchRules.portGoes(spec.name);
+        if (told) await this.refused(port);
         throw error;
       }
       this.byName.set(spec.name, port);
@@ -183,15 +183,31 @@ class Switch implements SwitchApi {
     return this.attaching(name)?.then(remove) ?? remove();
   }
 
+  /** A port failed that may have had a lane by then, and frames: nothing of them is left to the next one of its index. */
+  private async refused(port: RunningPort): Promise<void> {
+    const { index, spec } = port;
+    try {
+      await this.forget(index);
+    } catch (error) {
+      this.log.warn({ port: spec.name }, `its addresses age: ${errorLine(error)}`);
+    }
+    await this.switchRules.portGoes(spec.name);
+  }
+
+  /** Of a port that has no lane any more, addresses go, and what it counted stays. `held`: nobody asks the fdb. */
+  private async forget(index: number, held = false): Promise<void> {
+    if (!held) await takingTurns(fdbResetSteps(this.fdbTable, index, this.settings.macLimit));
+    // Bursts classified before the flush count their drops at the port.
+    await this.dispatcher.callAll({ op: "ping" });
+    addCounters(this.retired, this.dispatcher, index);
+    this.addresses.forget(index);
+  }
+
   /** In the row of changes: its index is used again when nothing of it is left. `held`: nothing is fetched any more, so nobody asks the fdb. */
   private async remove(port: RunningPort, keep: boolean, held = false): Promise<void> {
     await port.close(keep);
     // Not before: a frame in flight could teach the port's addresses again until its lanes are closed.
-    if (!held) await takingTurns(fdbResetSteps(this.fdbTable, port.index, this.settings.macLimit));
-    // Bursts classified before the flush count their drops at the port.
-    await this.dispatcher.callAll({ op: "ping" });
-    addCounters(this.retired, this.dispatcher, port.index);
-    this.addresses.forget(port.index);
+    await this.forget(port.index, held);
     this.byName.delete(port.spec.name);
     // At the end of the switch nothing is fetched any more, and each port would cost a compilation.
     if (this.closing === undefined) await this.switchRules.portGoes(port.spec.name);
