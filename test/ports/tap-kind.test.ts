@@ -169,6 +169,22 @@ requireTap()("a tap port", () => {
     });
   });
 
+  test("has all its lanes or none when it comes back, and is tried again until then", async () => {
+    const inside = await namespace();
+    await withPort(`tap:${NAME}?netns=${inside.name}&queues=2`, async (_, host) => {
+      host.failingPair = 1;
+      await inside.ip(`link del ${NAME}`);
+      await until("a reason", () => host.warnings.length === 2);
+      expect(host.warnings[1]).toBe(`tap ${NAME} cannot come back yet: pair 1 fails`);
+      await until("no lane to be open", () => host.lanes.size === 0);
+      expect(host.events.filter((event) => event.startsWith("carrier")).at(-1)).toBe("carrier down");
+      host.failingPair = -1;
+      await until("its lanes to be open", () => host.lanes.size === 2);
+      expect(host.events.slice(-3)).toEqual(["carrier up", "open 0", "open 1"]);
+      expect(host.warnings).toHaveLength(2);
+    });
+  });
+
   test("does not come back where the user had made it, or where another process may have its PID", async () => {
     const [inside, other] = [await namespace(), await namespace()];
     await inside.ip(`tuntap add ${NAME} mode tap`);

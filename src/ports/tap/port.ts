@@ -29,7 +29,9 @@ export class TapPort implements Port {
   private device: TapDevice;
   private up = true;
   private gone = false;
-  /** Why a device that is gone cannot come back yet, as was said last. */
+  /** Whether all lanes are open. */
+  private served = false;
+  /** Why a device that is gone cannot come back yet, or have its lanes, as was said last. */
   private said = "";
   private watch: Timer | undefined;
   private look: Promise<void> | undefined;
@@ -114,15 +116,18 @@ export class TapPort implements Port {
     for (const [pair, fd] of fds.entries()) {
       await this.host.openLane(pair, { driver: "tap", fd, accepts: offload });
     }
+    this.served = true;
   }
 
   private async closeLanes(): Promise<void> {
+    this.served = false;
     for (const pair of this.device.fds.keys()) await this.host.closeLane(pair);
   }
 
   private async lookAgain(): Promise<void> {
     if (this.gone) await this.comeBack();
     else if (tapIsGone(this.device.fds[0])) await this.leave();
+    else if (!this.served) await this.serveAgain();
   }
 
   private async leave(): Promise<void> {
@@ -155,7 +160,19 @@ export class TapPort implements Port {
     this.gone = false;
     this.setLink(this.up);
     this.host.log.info(`tap ${this.request.name} is back`);
-    await this.openLanes();
+    await this.serveAgain();
+  }
+
+  /** Where a lane cannot be opened there are none, and no carrier, until the next look. */
+  private async serveAgain(): Promise<void> {
+    if (this.closed !== undefined) return;
+    try {
+      await this.openLanes();
+    } catch (error) {
+      this.host.setCarrier(false);
+      await this.closeLanes();
+      this.cannotYet(error);
+    }
   }
 
   /** Said once, until it is another reason; that the namespace is not there was said. */
