@@ -80,7 +80,7 @@ function serveLanes(tables: Tables, fallback: Fallback): number {
   const { batch, inDebts, inLanes: lanes } = tables;
   let fetched = 0;
   let owing = false;
-  // What left by queues since the last breath is nobody's here.
+  // Only what lanes bring is charged; frames in queues were, when they came.
   fallback.bytes = 0;
   const count = lanes.length;
   if (count === 0) return 0;

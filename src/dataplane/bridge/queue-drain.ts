@@ -7,16 +7,17 @@
 // Frames that wait are neither sent nor dropped, so the law of the switch holds when they are gone. Those of a port that goes down
 // are dropped as link_down, those that find no room as queue_full, both at the port, and there, too, what it may not send any more
 // (queue-swap.ts). A frame is one burst of tokens whatever it
-// becomes: a super-frame's segments cost what it costs.
+// becomes: a super-frame's segments cost what it costs. What has to be converted when it leaves is charged (breathe.ts) to the lane that brings
+// it: by then nobody knows whose it was.
 
-import { type Batch, BURST, MAX_SEGMENTS } from "../../mem/batch.ts";
+import { type Batch, BURST, MAX_SEGMENTS, OFFLOAD_ALL } from "../../mem/batch.ts";
 import { DROP_LINK_DOWN, DROP_MALFORMED, DROP_QUEUE_FULL } from "../../mem/counters.ts";
 import { enterStage, STAGE_CLASSIFY, STAGE_COPY } from "../../mem/stages.ts";
 import type { Fallback } from "../fallback.ts";
 import { deliverTo } from "../forward.ts";
 import { beginTurn, msOfBurst, msToTokens } from "../rules/meter.ts";
 import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES, ROW_LENGTH } from "../rules/plan-layout.ts";
-import { PORT_UP, SharedState } from "../shared.ts";
+import { MAX_PAIRS, PORT_UP, SharedState } from "../shared.ts";
 import type { Tables } from "../tables.ts";
 import { ROW_WAITING } from "./bridge-memory.ts";
 import { type Priorities, priorityOf } from "./priority.ts";
@@ -45,6 +46,7 @@ export function queueFrames(
   const { counters } = queues.meters;
   const lane = tables.outCounters[port.port] as Float64Array;
   const row = port.row * ROW_LENGTH;
+  const refused = ~(tables.outLanes[port.port * MAX_PAIRS]?.accepts ?? OFFLOAD_ALL);
   if (tables.control[SharedState.portWord(port.port, PORT_UP)] === 0) {
     lane[DROP_LINK_DOWN] += count;
     return;
@@ -64,8 +66,12 @@ export function queueFrames(
       }
     }
     const frame = storeFrame(store, batch, i);
-    if (frame < 0) lane[DROP_MALFORMED]++;
-    else pushFrame(order, q, frame, needed);
+    if (frame < 0) {
+      lane[DROP_MALFORMED]++;
+      continue;
+    }
+    pushFrame(order, q, frame, needed);
+    if ((batch.needs[i] & refused) !== 0) fallback.bytes += batch.length[i];
   }
   counters[row + ROW_WAITING] = order.waiting;
   enterStage(STAGE_CLASSIFY);
@@ -95,6 +101,7 @@ export function drainPort(tables: Tables, fallback: Fallback, queues: EgressQueu
   }
   // In the middle of a burst: others are still to be delivered by its figure.
   const { longest } = tables;
+  const { bytes } = fallback;
   tables.longest = 0;
   if (before > 0) port.shares = true;
   while (order.waiting > 0) {
@@ -117,6 +124,7 @@ export function drainPort(tables: Tables, fallback: Fallback, queues: EgressQueu
   }
   if (batch.count > 0) sendBatch(tables, fallback, queues, port);
   tables.longest = longest;
+  fallback.bytes = bytes;
   meters.counters[row + ROW_WAITING] = order.waiting;
   if (order.waiting === 0) endShare(queues, port);
   return before - order.waiting;

@@ -242,6 +242,11 @@ export class PlanRig {
     return this.windows.u8[this.window];
   }
 
+  /** The next frame may lie where the first did. */
+  rewind(): void {
+    this.used = 0;
+  }
+
   /** Forwards the burst as frames that came in on `port`. */
   run(port: number): void {
     const { batch } = this.tables;
@@ -252,7 +257,7 @@ export class PlanRig {
     else forwardBridged(this.tables, this.fallback, this.plan, this.plan.bridge, batch, port, counters);
     expect(this.tables.listCount.every((count) => count === 0)).toBe(true);
     batch.reset();
-    this.used = 0;
+    this.rewind();
   }
 
   /** Sends frames, a burst at most, in at `port`; returns what each port got of them. */
