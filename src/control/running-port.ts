@@ -1,7 +1,7 @@
 // One port of the running switch: the kind's Port together with what the switch knows of it (index, admin state, carrier, whether
 // it is blocked, errors, lanes). It is the PortHost that the kind talks to. Control thread only.
 
-import { RingyardError } from "../core/errors.ts";
+import { errorLine, RingyardError } from "../core/errors.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
 import { MAX_PAIRS, PORT_MAX_FRAME, PORT_UP, SharedState } from "../dataplane/shared.ts";
 import { publish32 } from "../mem/access.ts";
@@ -80,7 +80,12 @@ export class RunningPort implements PortHost {
       await this.arrive();
       if (this.admin === "down") this.port.setLink?.(false);
     } catch (error) {
-      await this.port?.close(true);
+      try {
+        await this.port?.close(true);
+      } catch (failure) {
+        // Its lanes go all the same: the next port of this index is to find none.
+        this.log.warn(`the port was refused, and did not end as it should: ${errorLine(failure)}`);
+      }
       await this.end();
       this.setCarrier(false);
       throw error;

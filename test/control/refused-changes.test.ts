@@ -49,16 +49,17 @@ test("a VLAN that is refused with an mtu begins not, and no address is forgotten
 });
 
 /** A port without a switch: writes down when its lanes open, and whether frames are sent there by then. */
-function portAlone() {
+function portAlone(uri = "null:") {
   const events: string[] = [];
   const shared = SharedState.allocate(1);
   const isUp = () => Atomics.load(shared.control, SharedState.portWord(3, PORT_UP)) === 1;
   const dispatcher = {
-    ...{ shared, cpus: [], resetPort() {}, close: async () => {} },
+    ...{ shared, cpus: [], resetPort() {} },
     open: async () => void events.push(`lane, ${isUp() ? "up" : "down"}`),
+    close: async (_: number, pair: number) => void (pair === 0 && events.push("no lane")),
   } as unknown as Dispatcher;
   const dma = { reaches: () => false, end: async () => {} } as unknown as DmaRegistry;
-  const port = new RunningPort(parsePort("a", "null:", kinds), 3, dispatcher, dma, {} as Reactor, quiet);
+  const port = new RunningPort(parsePort("a", uri, kinds), 3, dispatcher, dma, {} as Reactor, quiet);
   const kind = {
     ...kinds.null,
     async open(_: unknown, host: PortHost) {
@@ -82,6 +83,20 @@ test("a port of whose policy the workers do not know has no lane", async () => {
   const { events, isUp, port, kind } = portAlone();
   const opening = port.open(kind, () => Promise.reject(new RingyardError("BUSY", "no workers")));
   expect((await failure(opening)).message).toBe("no workers");
-  expect(events).toEqual(["opens"]);
+  expect(events).toEqual(["opens", "no lane"]);
+  expect(isUp()).toBe(false);
+});
+
+test("a port that is refused has no lane, and says why, also where its kind cannot end it", async () => {
+  const { events, isUp, port, kind } = portAlone("null:?link=down");
+  const open = async (spec: unknown, host: PortHost) => ({
+    ...(await kind.open(spec, host)),
+    setLink() {
+      throw new RingyardError("SYSTEM", "its link stays up");
+    },
+    close: () => Promise.reject(new RingyardError("BUSY", "the kernel keeps it")),
+  });
+  expect((await failure(port.open({ ...kind, open }))).message).toBe("its link stays up");
+  expect(events).toEqual(["opens", "lane, down", "lane, down", "no lane"]);
   expect(isUp()).toBe(false);
 });
