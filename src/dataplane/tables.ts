@@ -19,6 +19,9 @@ export class Tables {
   breaths = 0;
   /** Of each: bytes that its frames took through the fallback, and for which it has not yet waited (breathe.ts). */
   readonly inDebts = new Float64Array(MAX_LANES);
+  /** Which lanes those are, and what each owed when it was one of them last: who has its rings made anew owes no less. */
+  private readonly inIndices = new Int32Array(MAX_LANES);
+  private readonly owed = new Float64Array(MAX_LANES);
   /** Lanes of its own that it does not fetch from now; what NICs hold of theirs still has to go back. With their states. */
   readonly idleLanes: Lane[] = [];
   readonly idleStates: Int32Array[] = [];
@@ -106,9 +109,9 @@ export class Tables {
   }
 
   private rebuild(): void {
+    for (let k = 0; k < this.inLanes.length; k++) this.owed[this.inIndices[k]] = this.inDebts[k];
     this.inLanes.length = 0;
     this.inCounters.length = 0;
-    this.inDebts.fill(0);
     this.idleLanes.length = 0;
     this.idleStates.length = 0;
     this.floodCount = 0;
@@ -123,6 +126,8 @@ export class Tables {
           continue;
         }
         this.inPorts[this.inLanes.length] = port;
+        this.inIndices[this.inLanes.length] = index;
+        this.inDebts[this.inLanes.length] = this.owed[index];
         this.inLanes.push(lane);
         this.inCounters.push(this.shared.counters(this.worker, index));
       }

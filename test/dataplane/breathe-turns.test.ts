@@ -73,6 +73,12 @@ function startWorker(sends: ((put: Put) => void)[]) {
   }
   const numbers = new Float64Array(64);
   return {
+    /** A port's driver has its rings made anew. */
+    reopen(port: number): void {
+      const lane = tables.lane(port * MAX_PAIRS) as Lane;
+      tables.clear(port * MAX_PAIRS);
+      tables.set(port * MAX_PAIRS, lane, true);
+    },
     /** The ports that were asked for frames in one breath, in their order. */
     breath(): number[] {
       asked.length = 0;
@@ -119,6 +125,15 @@ describe("a lane whose frames are cut for receivers", () => {
     });
     // Two receivers of 40 kB are 20 breaths' worth, five are 50.
     expect(shares).toEqual([Math.ceil(600 / 21), Math.ceil(600 / 51)]);
+  });
+
+  test.each([0, 1])("waits as long where port %d has its rings made anew all the time", (port) => {
+    const worker = startWorker([costly, cheap, nothing]);
+    const breaths = Array.from({ length: 210 }, () => {
+      worker.reopen(port);
+      return worker.breath();
+    });
+    expect(breaths.filter((asked) => asked.includes(0))).toHaveLength(10);
   });
 
   test("does not wait where nobody else has anything", () => {
