@@ -2,7 +2,17 @@
 // when the front end is back, in order, and the rings go on at used.idx. And the socket file.
 
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { closeFd } from "../../../src/sys/fd.ts";
 import { connectUnix, listenUnix } from "../../../src/sys/unix.ts";
@@ -216,6 +226,24 @@ describe("the socket file", () => {
     expect(existsSync(rig.path("swapped"))).toBe(true);
     closeFd(listener);
     unlinkSync(rig.path("swapped"));
+  });
+
+  test("one that cannot be looked at any more keeps no port from going, nor its front end connected", async () => {
+    const folder = join(rig.scratch, "folder");
+    mkdirSync(folder);
+    const target = join(folder, "away.sock");
+    await rig.api.addPort({ name: "away", kind: "vhost-user", uri: `vhost-user:${target}`, target, options: {} });
+    const wire = new Wire(connectUnix(target));
+    await until("the connection", () => rig.api.port("away").details.connected === true);
+    renameSync(folder, `${folder}.old`);
+    // Every path through it fails (ELOOP), for root, too.
+    symlinkSync("folder", folder);
+    await rig.api.removePort("away");
+    await wire.ended();
+    wire.close();
+    expect(rig.api.ports().map(({ name }) => name)).not.toContain("away");
+    expect(rig.warnings.at(-1)).toContain("the socket file stays: ELOOP");
+    for (const path of [folder, `${folder}.old`]) rmSync(path, { recursive: true });
   });
 
   test("none is left over", () => expect(readdirSync(rig.scratch).sort()).toEqual(["vm.sock"]));
