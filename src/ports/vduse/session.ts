@@ -51,6 +51,8 @@ export class Session implements DeviceEvents {
   private waiting: number[] = [];
   private readonly told = new Set<string>();
   private running = false;
+  /** No message comes any more: nobody says of a start that waits for the kernel that it is over. */
+  private leaving = false;
   private ended = false;
   private work: Promise<unknown> = Promise.resolve();
 
@@ -106,6 +108,7 @@ export class Session implements DeviceEvents {
 
   /** Ends all service; the device's descriptor may be closed when this resolves. Idempotent. */
   async end(): Promise<void> {
+    this.leaving = true;
     await this.responder.remove(this.device.fd);
     await this.enqueue(async () => {
       if (this.ended) return;
@@ -167,7 +170,7 @@ export class Session implements DeviceEvents {
     // Interrupts are refused until the kernel has seen the answer to DRIVER_OK.
     for (let pause = FIRST_LOOK_MS; !this.device.injectConfigIrq(); pause = Math.min(pause * 2, LAST_LOOK_MS)) {
       await Bun.sleep(pause);
-      if ((this.status & VIRTIO_CONFIG_S_DRIVER_OK) === 0 || this.broken) return;
+      if ((this.status & VIRTIO_CONFIG_S_DRIVER_OK) === 0 || this.broken || this.leaving) return;
     }
     this.running = true;
     this.activePairs = adopted ? this.options.pairs : 1;

@@ -57,6 +57,15 @@ describe("a driver that starts", () => {
     expect(rig.session.serving).toBe(false);
   });
 
+  test("and whose answer the kernel never takes keeps no port from going", async () => {
+    const rig = new SessionRig().withDriver(file);
+    rig.device.live = false;
+    rig.status(15);
+    await until("a look", () => rig.device.looks > 0, { everyMs: 1 });
+    await rig.session.end();
+    expect(rig.events).toEqual(["removed", "carrier down"]);
+  });
+
   test("without memory is waited for: its first kick brings it", async () => {
     const rig = new SessionRig().withDriver(file);
     const { regions } = rig.device;
