@@ -7,7 +7,7 @@
 // A device that the kernel has given up ("broken": a message unanswered for longer than msg_timeout, which we set to never)
 // is of no use to anybody; the next attach makes it anew, as every detach does. Control thread only.
 
-import { RingyardError } from "../../core/errors.ts";
+import { errorLine, RingyardError } from "../../core/errors.ts";
 import { EPERM, SysError } from "../../sys/errno.ts";
 import { closeFd } from "../../sys/fd.ts";
 import { struct_virtio_net_config, VIRTIO_NET_S_LINK_UP } from "../../uapi/virtio_net.ts";
@@ -139,7 +139,7 @@ export class VdusePort implements Port {
     const { name, clerk } = this;
     const place = target.to === "vm" ? undefined : placeOf(target);
     if (place !== undefined) checkPlace(place);
-    if (this.session?.broken) await this.makeAnew();
+    if (this.session === undefined || this.session.broken) await this.makeAnew();
     const { onBus } = await clerk.inspect(name);
     try {
       if (!onBus) await clerk.add(name);
@@ -191,9 +191,10 @@ export class VdusePort implements Port {
     });
   }
 
-  /** Takes the device away, and whatever was attached to it, and makes another of the same name. */
+  /** Takes the device away, and whatever was attached to it, and makes another of the same name. Where that fails, the next attach tries again. */
   private async makeAnew(): Promise<void> {
-    await this.clerk.remove(this.name);
+    // Else there is none of ours, and whatever has the name by now is looked at first (`takeOver`).
+    if (this.owned) await this.clerk.remove(this.name);
     await this.destroy();
     await this.start();
   }
@@ -237,7 +238,7 @@ export class VdusePort implements Port {
 
   private async finish(keep: boolean): Promise<void> {
     try {
-      const stays = this.owned && (keep ? (await this.clerk.inspect(this.name)).onBus : !(await this.takeOff()));
+      const stays = this.owned && !(keep ? await this.isOffBus() : await this.takeOff());
       if (stays) await this.letGo();
       else await this.destroy();
       if (stays) this.host.log.info(`vduse: device ${this.name} stays for the next start`);
@@ -247,14 +248,27 @@ export class VdusePort implements Port {
     }
   }
 
-  /** Takes the device off the bus; false where a VM holds it: it can be taken away when the VM has ended. */
+  /** False also where the bus cannot be asked: what may be attached is not ours to destroy. */
+  private async isOffBus(): Promise<boolean> {
+    try {
+      return !(await this.clerk.inspect(this.name)).onBus;
+    } catch (error) {
+      this.host.log.warn(`vduse: device ${this.name} cannot be looked at: ${errorLine(error)}`);
+      return false;
+    }
+  }
+
+  /**
+   * Takes the device off the bus; false where a VM holds it, when it can be taken away after the VM's end, or where the bus refuses. Either way
+   * the port goes: half gone it would keep its driver waiting for answers, and could not be closed once more.
+   */
   private async takeOff(): Promise<boolean> {
     try {
       await this.clerk.remove(this.name);
       return true;
     } catch (error) {
-      if (!(error instanceof RingyardError) || error.code !== "BUSY") throw error;
-      this.host.log.warn(`vduse: device ${this.name} cannot be removed`, { reason: error.advice });
+      const reason = error instanceof RingyardError ? error.advice : errorLine(error);
+      this.host.log.warn(`vduse: device ${this.name} cannot be removed`, { reason });
       return false;
     }
   }
