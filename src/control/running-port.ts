@@ -112,16 +112,30 @@ export class RunningPort implements PortHost {
     return this.dispatcher.cpus;
   }
 
-  /** Waits for an attach that is under way. */
-  close(keep = false): Promise<void> {
+  /**
+   * Waits for an attach that is under way. Resolves with why the kind did not end as it should: nothing of the port is used any more all the same,
+   * since one that is half gone could neither be deleted nor work.
+   */
+  close(keep = false): Promise<string | undefined> {
     return this.alone(async () => {
       this.leaving = true;
       // Down first: other ports stop sending here while the lanes close.
       this.admin = "down";
       this.publish();
-      await this.port?.close(keep);
+      const failure = await this.endKind(keep);
       await this.end();
+      return failure;
     });
+  }
+
+  private async endKind(keep: boolean): Promise<string | undefined> {
+    try {
+      await this.port?.close(keep);
+    } catch (error) {
+      const failure = errorLine(error);
+      this.log.warn(`the port did not end as it should: ${failure}`);
+      return failure;
+    }
   }
 
   /** Takes away what the kind may have left. */

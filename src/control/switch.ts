@@ -178,7 +178,7 @@ class Switch implements SwitchApi {
   }
 
   removePort(name: string, { keep = false }: EndOptions = {}): Promise<void> {
-    const remove = () => this.change(() => this.remove(this.get(name), keep));
+    const remove = () => this.change(async () => void (await this.remove(this.get(name), keep)));
     // Outside of the row of changes: those of other ports need not wait for this port's kernel.
     return this.attaching(name)?.then(remove) ?? remove();
   }
@@ -203,9 +203,12 @@ class Switch implements SwitchApi {
     this.addresses.forget(index);
   }
 
-  /** In the row of changes: its index is used again when nothing of it is left. `held`: nothing is fetched any more, so nobody asks the fdb. */
-  private async remove(port: RunningPort, keep: boolean, held = false): Promise<void> {
-    await port.close(keep);
+  /**
+   * In the row of changes: its index is used again when nothing of it is left. `held`: nothing is fetched any more, so nobody asks the fdb.
+   * Returns why its kind did not end as it should; the port is gone all the same.
+   */
+  private async remove(port: RunningPort, keep: boolean, held = false): Promise<string | undefined> {
+    const failure = await port.close(keep);
     // Not before: a frame in flight could teach the port's addresses again until its lanes are closed.
     await this.forget(port.index, held);
     this.byName.delete(port.spec.name);
@@ -214,6 +217,7 @@ class Switch implements SwitchApi {
     // A static address may have been added meanwhile; the next port of this index must not inherit it.
     if (!held) await takingTurns(fdbFlushSteps(this.fdbTable, { port: port.index, statics: true }));
     this.log.info({ port: port.spec.name }, keep ? "port closed" : "port removed");
+    return failure;
   }
 
   setPort(name: string, changes: PortChanges): Promise<PortInfo> {
@@ -324,8 +328,9 @@ class Switch implements SwitchApi {
       const { name } = port.spec;
       const stays = keep && port.attached;
       try {
-        await this.remove(port, keep, true);
-        if (stays) end.kept.push(name);
+        const reason = await this.remove(port, keep, true);
+        if (reason !== undefined) end.failed.push({ name, reason });
+        else if (stays) end.kept.push(name);
       } catch (error) {
         const reason = errorLine(error);
         this.log.error({ port: name }, reason);

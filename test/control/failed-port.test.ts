@@ -4,6 +4,7 @@ import { afterEach, expect, test } from "bun:test";
 import { parsePort } from "../../src/control/uri.ts";
 import { kinds } from "../../src/control/wiring.ts";
 import { RingyardError } from "../../src/core/errors.ts";
+import { memoryDriver } from "../../src/ports/memory/driver.ts";
 import { memory as memoryKind } from "../../src/ports/memory/kind.ts";
 import type { PortHost, PortKind, PortSpec } from "../../src/ports/port.ts";
 import { failure } from "../support/failure.ts";
@@ -38,4 +39,46 @@ test("a port that fails behind its first lane leaves its addresses to no other, 
   memory.send("a", frame(mac(7), mac(1)));
   // Nobody has the address any more: it is looked for at all ports.
   await memory.receive("c", 1);
+});
+
+test("a port whose kind fails to end it goes all the same, with its lanes; its name and place are free", async () => {
+  const memory = await start({}, "a");
+  const open = async (spec: PortSpec, host: PortHost) => {
+    const port = await memoryKind.open(spec, host);
+    const close = async () => {
+      throw new Error("too many open files");
+    };
+    ends.push(() => port.close());
+    return { ...port, close };
+  };
+  const ends: (() => Promise<void>)[] = [];
+  known.late = { ...memoryKind, kind: "late", open };
+  const spec = { ...parsePort("late", "memory:late", kinds), kind: "late" };
+  const { index } = await memory.api.addPort(spec);
+  await memory.api.removePort("late");
+  expect(memory.api.ports().map(({ name }) => name)).toEqual(["a"]);
+  // Nobody fetches from it any more.
+  memoryDriver("late").send(frame(BROADCAST, mac(7)));
+  for (const end of ends) await end();
+  await memory.add("b");
+  expect(memory.api.port("b").index).toBe(index);
+  memory.send("b", frame(BROADCAST, mac(8)));
+  expect(await memory.receive("a", 1)).toEqual([frame(BROADCAST, mac(8))]);
+});
+
+test("and at the end of a switch it is named", async () => {
+  const memory = await start({}, "a");
+  const open = async (spec: PortSpec, host: PortHost) => {
+    const port = await memoryKind.open(spec, host);
+    return {
+      ...port,
+      async close() {
+        await port.close();
+        throw new Error("too many open files");
+      },
+    };
+  };
+  known.late = { ...memoryKind, kind: "late", open };
+  await memory.api.addPort({ ...parsePort("late", "memory:late", kinds), kind: "late" });
+  expect(await memory.api.close()).toEqual({ kept: [], failed: [{ name: "late", reason: "too many open files" }] });
 });
