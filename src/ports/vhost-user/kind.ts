@@ -18,6 +18,8 @@ import { type DeviceConfig, deviceConfig, PROTOCOL_FEATURES } from "./device-con
 import { Session } from "./session.ts";
 
 const RETRY_MS = 200;
+/** Between two connections: each is two lines in the log and work of the control thread's, and a front end may come and go as it likes. */
+const ACCEPT_MS = 10;
 
 export const vhostUser: PortKind = {
   kind: "vhost-user",
@@ -112,11 +114,12 @@ class ServerPort extends VhostUserPort {
       await this.session?.settle();
       if (this.session === undefined && !this.closed) {
         this.begin(socket);
-        continue;
+      } else {
+        // One device, one driver; the second front end would share rings with the first.
+        this.host.countError("second_connection");
+        closeFd(socket);
       }
-      // One device, one driver; the second front end would share rings with the first.
-      this.host.countError("second_connection");
-      closeFd(socket);
+      await Bun.sleep(ACCEPT_MS);
     }
   }
 

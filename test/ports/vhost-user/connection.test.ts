@@ -112,6 +112,23 @@ test("a front end that is back at once is not taken for a second one", async () 
   expect(rig.error("vm", "second_connection")).toBe(counted);
 });
 
+test("a front end that comes and goes without end has so many turns a second: each is two lines in the log", async () => {
+  await rig.idle("vm");
+  const { connections } = rig.api.port("vm").details as { connections: number };
+  const startMs = performance.now();
+  while (performance.now() - startMs < 500) {
+    const socket = connectUnix(rig.path("vm"));
+    if (socket >= 0) closeFd(socket);
+    await Bun.sleep(0);
+  }
+  const made = (rig.api.port("vm").details.connections as number) - connections;
+  const most = Math.ceil((performance.now() - startMs) / 10) + 1;
+  expect(made).toBeGreaterThan(0);
+  expect(made).toBeLessThanOrEqual(most);
+  await rig.idle("vm");
+  await rig.expectUsable("vm");
+});
+
 describe("client mode", () => {
   test("connects when somebody listens, and again after each end", async () => {
     for (let round = 0; round < 3; round++) {
