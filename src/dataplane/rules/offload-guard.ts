@@ -6,7 +6,8 @@
 //   | Ethernet, tags | IP, extension headers | ports ... flags | window | checksum | ...
 //    <-------------------- never here ----------------------->         ^ from here on, anywhere
 //
-// In what rules see of a frame there is no place for a checksum where its IP or ARP header is not understood, nor in a fragment.
+// In what rules see of a frame there is no place for a checksum where its IP or ARP header is not understood, nor in a fragment. Guards
+// look at more: at the target of an IPv6 neighbour's advertisement, behind the checksum of ICMPv6.
 //
 // Whoever cuts a super-frame writes more than that: sequence and flags, or a length, counted from where the checksum begins. So
 // there, and only there, its TCP or UDP header has to be.
@@ -37,6 +38,9 @@ const MAX_EXTENSIONS = 8;
 const TCP_LOOKED_AT = 14;
 const PORTS_SIZE = 4;
 const ICMP_LOOKED_AT = 2;
+/** Of solicitations and advertisements, behind type, code, checksum and flags (bridge/guards-source.ts). */
+const ND_TARGET = 8;
+const ND_TARGET_END = ND_TARGET + 16;
 /** For what is behind no IP header; IANA keeps it reserved. */
 const NO_PROTOCOL = 255;
 const PROTOCOL_BITS = 8;
@@ -53,7 +57,7 @@ export function reachesHeader(plan: Plan, i: number): boolean {
   const found = findTransport(arena, slotStart(i), classes, type);
   const l4 = found >> PROTOCOL_BITS;
   const protocol = found & PROTOCOL_MASK;
-  if (field < HEADER_BYTES && (found === NOWHERE || field < l4 + lookedAt(protocol))) return true;
+  if (field < HEADER_BYTES && (found === NOWHERE || isLookedAt(protocol, field - l4))) return true;
   const gso = gsoType[i];
   if (gso === VIRTIO_NET_HDR_GSO_NONE) return false;
   return start !== l4 || protocol !== (gso === VIRTIO_NET_HDR_GSO_UDP_L4 ? IPPROTO_UDP : IPPROTO_TCP);
@@ -92,6 +96,12 @@ function findTransport6(arena: HeaderArena, start: number, l3: number): number {
     at += (bytes[start + at + 1] + 1) << 3;
   }
   return next === IPPROTO_AH || next === IPPROTO_FRAGMENT ? NOWHERE : transport(at, next);
+}
+
+/** Whether one of two bytes, `at` bytes into what `protocol` has or before that, is looked at. */
+function isLookedAt(protocol: number, at: number): boolean {
+  if (at < lookedAt(protocol)) return true;
+  return protocol === IPPROTO_ICMPV6 && at > ND_TARGET - 2 && at < ND_TARGET_END;
 }
 
 function lookedAt(protocol: number): number {

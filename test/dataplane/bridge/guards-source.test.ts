@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { IP4, IP6, prefixMask } from "../../../src/core/ip.ts";
 import type { SourceBinding } from "../../../src/dataplane/bridge/policy.ts";
 import { BURST } from "../../../src/mem/batch.ts";
-import { BROADCAST, frame, type Mac, mac, macText } from "../../support/frames.ts";
+import { BROADCAST, frame, type Mac, mac, macText, NEEDS_CSUM, netHeader } from "../../support/frames.ts";
 import { usePlanRig } from "../rules/plan-rig.ts";
 import {
   ARP,
@@ -284,6 +284,25 @@ test("stations and prefixes at random are judged as a list read from top to bott
     ),
     { numRuns: 150 },
   );
+});
+
+test.each([
+  ["an advertisement", advertisement(OTHER, OWN, "fd00:1::5", "fd00:1::9")],
+  ["an advertisement behind a tag", advertisement(OTHER, OWN, "fd00:1::5", "fd00:1::9", [0x8100, 5])],
+  ["a check for duplicates", solicitation(OWN, "::", "fd00:1::5")],
+])("the target of %s is not written anew by a checksum that is still to be completed", (_, bytes) => {
+  // The receiver takes no partial checksums, so the switch writes it.
+  const rig = rigOf({}, { accepts: 0 });
+  rig.policy({ 0: { sources: [{ mac: "020000000001", ips: ["fd00:1::5/128"] }] } });
+  const l4 = bytes.length - 24;
+  const through = Array.from({ length: 23 }, (_, at) => at).filter((at) => {
+    rig.lanes[1].given.length = 0;
+    rig.put(bytes, netHeader({ flags: NEEDS_CSUM, csumStart: l4, csumOffset: at }));
+    rig.run(0);
+    return rig.lanes[1].given.length === 1;
+  });
+  // Behind type and code, and before the target.
+  expect(through).toEqual([2, 3, 4, 5, 6]);
 });
 
 test("a thousand stations at a port are all found, and none beside them", () => {
