@@ -1,13 +1,14 @@
 // HOT
 // Meters: token buckets that rules and workers share, in shared memory. A token is a byte or a frame.
 //
-//   bucket (one cache line)   0 tokens | 1 refill lock | 2-3 when it was filled last (ms, a double) | ...
+//   bucket (one cache line)   0 tokens | 1 refill lock | 2-3 when it was filled last (ms, a double) | 4 what they are | ...
 //
 // Taking tokens is one compare-and-swap, so workers never wait for one another. Filling happens at most once per burst and
 // meter, by whoever gets the lock first; the others go on with what is there. What is less than a token stays in the
 // time of the last filling, so nothing is lost by filling often. A frame larger than the whole bucket passes when that is
 // full, and leaves a debt: the rate holds, and a super-frame is not refused for ever.
-// The clock is read once per burst, and only where a frame meets a meter. Buckets outlive plans, what they hold with them.
+// The clock is read once per burst, and only where a frame meets a meter. Buckets outlive plans, what they hold with them: up to the burst
+// of now, and unless a token is something else by now. Bytes saved up or owed are no frames, of which there may be ten a second.
 
 import { acquire32 } from "../../mem/access.ts";
 import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES, ROW_LENGTH } from "./plan-layout.ts";
@@ -15,6 +16,7 @@ import { ROW_BYTES, ROW_DROPPED, ROW_FRAMES, ROW_LENGTH } from "./plan-layout.ts
 const TOKENS = 0;
 const LOCK = 1;
 const FILLED = 1;
+const KIND = 4;
 const BUCKET_WORDS = 16;
 const BUCKET_DOUBLES = 8;
 export const BUCKET_SIZE = BUCKET_WORDS * 4;
@@ -80,7 +82,7 @@ export function takeTokens(meters: Meters, m: number, length: number, left = 0):
   if (meters.filled[m] !== meters.turn) {
     meters.filled[m] = meters.turn;
     if (meters.nowMs < 0) meters.nowMs = ORIGIN_MS + performance.now();
-    fill(meters, bucket, specs[spec + METER_PER_MS], specs[spec + METER_BURST], meters.nowMs);
+    fill(meters, spec, bucket);
   }
   const cost = tokensOf(meters, m, length);
   return take(words, bucket * BUCKET_WORDS + TOKENS, cost, Math.min(cost, specs[spec + METER_BURST]) + left);
@@ -118,22 +120,23 @@ function take(words: Int32Array, at: number, cost: number, needed: number): bool
   return false;
 }
 
-function fill(meters: Meters, bucket: number, perMs: number, burst: number, nowMs: number): void {
-  const { doubles, words } = meters;
+function fill({ doubles, nowMs, specs, words }: Meters, spec: number, bucket: number): void {
   const at = bucket * BUCKET_WORDS;
   if (Atomics.compareExchange(words, at + LOCK, 0, 1) !== 0) return;
   const last = bucket * BUCKET_DOUBLES + FILLED;
+  const burst = specs[spec + METER_BURST];
+  const perMs = specs[spec + METER_PER_MS];
+  const kind = 1 + specs[spec + METER_BYTES];
   const earned = Math.floor((nowMs - doubles[last]) * perMs);
-  if (earned > 0) {
-    // Others only take meanwhile, so there is at least this much room.
-    const room = burst - acquire32(words, at + TOKENS);
-    if (earned < room) {
-      Atomics.add(words, at + TOKENS, earned);
-      doubles[last] += earned / perMs;
-    } else {
-      Atomics.add(words, at + TOKENS, room);
-      doubles[last] = nowMs;
-    }
+  // Others only take meanwhile, so there is at least this much room.
+  const room = burst - acquire32(words, at + TOKENS);
+  if (words[at + KIND] !== kind || room < 0 || (earned > 0 && earned >= room)) {
+    Atomics.add(words, at + TOKENS, room);
+    doubles[last] = nowMs;
+    words[at + KIND] = kind;
+  } else if (earned > 0) {
+    Atomics.add(words, at + TOKENS, earned);
+    doubles[last] += earned / perMs;
   }
   Atomics.store(words, at + LOCK, 0);
 }

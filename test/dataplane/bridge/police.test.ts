@@ -40,6 +40,36 @@ describe("a port that is policed", () => {
     expect(rig.send(0, ...some(1, 250))[1]).toHaveLength(1);
   });
 
+  test("that counts something else by now owes nothing of before, and has nothing saved up", () => {
+    const clock = useClock();
+    const rig = rigWith({}, {});
+    const bytes = (burst: number) => rig.policy({ 0: { police: { unit: "bits", rate: 8_000_000, burst: 8 * burst } } });
+    const frames = () => rig.policy({ 0: { police: { unit: "frames", rate: 1, burst: 3 } } });
+    bytes(2000);
+    // A super-frame passes when the bucket is full, and leaves a debt of 58,000 bytes.
+    expect(rig.send(0, ...some(1, 60_000))[1]).toHaveLength(1);
+    frames();
+    expect(rig.send(0, ...some(5))[1]).toHaveLength(3);
+    clock.pass(1000);
+    expect(rig.send(0, ...some(5))[1]).toHaveLength(1);
+    bytes(65_536);
+    expect(rig.send(0, ...some(1))[1]).toHaveLength(1);
+    frames();
+    expect(rig.send(0, ...some(20))[1]).toHaveLength(3);
+  });
+
+  test("has no more saved up than its burst, once that is smaller", () => {
+    useClock();
+    const rig = rigWith({}, {});
+    const limit = (burst: number) => rig.policy({ 0: { police: { unit: "frames", rate: 0.001, burst } } });
+    limit(60);
+    expect(rig.send(0, ...some(1))[1]).toHaveLength(1);
+    limit(5);
+    expect(rig.send(0, ...some(20))[1]).toHaveLength(5);
+    limit(60);
+    expect(rig.send(0, ...some(20))[1]).toHaveLength(0);
+  });
+
   test("lets others pass, and frames that go to it", () => {
     useClock();
     const rig = rigWith({}, {});
