@@ -7,7 +7,7 @@
 //    <-------------------- never here ----------------------->         ^ from here on, anywhere
 //
 // In what rules see of a frame there is no place for a checksum where its IP or ARP header is not understood, nor in a fragment. Guards
-// look at more: at the target of an IPv6 neighbour's advertisement, behind the checksum of ICMPv6.
+// look at more: at the target of an IPv6 neighbour's advertisement, behind the checksum of ICMPv6, and at LLC, which with SNAP may hold IP.
 //
 // Whoever cuts a super-frame writes more than that: sequence and flags, or a length, counted from where the checksum begins. So
 // there, and only there, its TCP or UDP header has to be.
@@ -32,6 +32,9 @@ import type { Plan } from "./plan.ts";
 
 const TAG_SIZE = 4;
 const ARP_SIZE = 28;
+/** Behind a length in place of the EtherType, which is below ETH_TYPE_MIN (IEEE 802.3, 3.2.6). */
+const LLC_SNAP_SIZE = 8;
+const ETH_TYPE_MIN = 0x600;
 const IP6_SIZE = 40;
 const MAX_EXTENSIONS = 8;
 /** Up to the flags, the ports, type and code. */
@@ -78,6 +81,7 @@ function findTransport(arena: HeaderArena, start: number, classes: number, type:
   }
   if ((classes & CLASS_IP6) !== 0) return findTransport6(arena, start, l3);
   if ((classes & CLASS_ARP) !== 0) return transport(l3 + ARP_SIZE, NO_PROTOCOL);
+  if (type < ETH_TYPE_MIN) return transport(l3 + LLC_SNAP_SIZE, NO_PROTOCOL);
   return type === ETH_P_IP || type === ETH_P_IPV6 || type === ETH_P_ARP ? NOWHERE : transport(l3, NO_PROTOCOL);
 }
 

@@ -305,6 +305,26 @@ test.each([
   expect(through).toEqual([2, 3, 4, 5, 6]);
 });
 
+test.each([
+  ["no tag", []],
+  ["a tag", [[0x8100, 5]]],
+] as [string, Tag[]][])(
+  "no checksum makes SNAP of an 802.3 frame with %s, which might hold anybody's IP",
+  (_, tags) => {
+    const rig = rigOf({}, { accepts: 0 });
+    rig.policy({ 0: { sources: [{ mac: "020000000001", ips: ["fd00:1::5/128"] }] } });
+    const bytes = framed(OTHER, OWN, 40, [0x42, 0x42, 3, 0, 0, 0, 8, 0, ...Array(40).fill(0)], ...tags);
+    const llc = 14 + 4 * tags.length;
+    const through = Array.from({ length: 12 }, (_, at) => at).filter((at) => {
+      rig.lanes[1].given.length = 0;
+      rig.put(bytes, netHeader({ flags: NEEDS_CSUM, csumStart: llc, csumOffset: at }));
+      rig.run(0);
+      return rig.lanes[1].given.length === 1;
+    });
+    expect(through).toEqual([8, 9, 10, 11]);
+  },
+);
+
 test("a thousand stations at a port are all found, and none beside them", () => {
   const rig = rigOf({}, {});
   const sources = Array.from({ length: 1000 }, (_, k) => ({
