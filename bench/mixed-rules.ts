@@ -36,7 +36,7 @@ const PRIORITY_FIRST = 60_000;
 const COUNTED = 8;
 const ALLOWED = 4;
 /** Fewer have no room for the others. */
-export const MIXED_RULES_MIN = 20;
+const MIXED_RULES_MIN = 20;
 
 const SERVICES = [
   22, 25, 53, 80, 110, 123, 143, 161, 389, 443, 445, 514, 993, 1433, 3306, 3389, 5060, 5432, 8080, 8443,

@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "n
 const NR_HUGEPAGES = "/proc/sys/vm/nr_hugepages";
 const MOUNT_POINT = "/dev/hugepages";
 /** 1 GiB to each of two DPDK programs: 512 MiB of buffers and as much again for what rounds up. */
-export const DEFAULT_COUNT = 1024;
+const DEFAULT_COUNT = 1024;
 
 function meminfo(name: string): number {
   const line = new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(readFileSync("/proc/meminfo", "utf8"));

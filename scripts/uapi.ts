@@ -80,7 +80,7 @@ function headersOf(name: string): string[] {
 }
 
 /** A C program that prints a module's tables as JSON; values are the compiler's, only the names are ours. */
-export function cProgram(headers: string[], { constants, structs }: UapiModule): string {
+function cProgram(headers: string[], { constants, structs }: UapiModule): string {
   const lines = ["#define _GNU_SOURCE", "#include <stdio.h>", "#include <stddef.h>", "#include <linux/ioctl.h>"];
   lines.push(...headers.map((header) => `#include ${header}`));
   lines.push("int main(void) {", '  printf("{\\"constants\\":{\\"\\":0");');

@@ -27,7 +27,7 @@ export interface TrixieOptions {
 }
 
 /** The folder for a set of packages, whether or not it is there. */
-export function trixiePath(packages: readonly string[], { backports = false }: TrixieOptions = {}): string {
+function trixiePath(packages: readonly string[], { backports = false }: TrixieOptions = {}): string {
   const content = `${SUITE} ${backports} ${[...packages].sort().join(" ")}`;
   return join(cacheFolder("debian"), `${SUITE}-${createHash("sha256").update(content).digest("hex").slice(0, 12)}`);
 }

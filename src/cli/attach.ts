@@ -53,7 +53,7 @@ export function addAttachCommands(program: Command): void {
 }
 
 /** What was typed as a request; throws BAD_OPTION. Names and addresses are checked by the switch. */
-export function attachArgs(name: string, { netns, ip, ifname, vm }: AttachOptions): AttachArgs {
+function attachArgs(name: string, { netns, ip, ifname, vm }: AttachOptions): AttachArgs {
   if (vm && netns !== undefined)
     throw new RingyardError("BAD_OPTION", "--netns and --vm exclude each other", "attach a port to one of them");
   if (vm && (ip !== undefined || ifname !== undefined)) {

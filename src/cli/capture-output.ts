@@ -110,7 +110,7 @@ export class TextOutput implements CaptureOutput {
 }
 
 /** `12:34:56.000789 vm1 drop own_port, 64 bytes: 02:…:01 > 02:…:02, type 0x88b5`. */
-export function frameLine({ port, what, reason, length, timeUs, bytes }: NamedFrame): string {
+function frameLine({ port, what, reason, length, timeUs, bytes }: NamedFrame): string {
   const date = new Date(Math.floor(timeUs / 1000));
   const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, "0"));
   const fraction = String(timeUs % 1_000_000).padStart(6, "0");

@@ -76,7 +76,7 @@ function addSet(meter: Command): void {
 const SETTINGS = ["rate", "burst"] as const;
 
 /** `rate=… burst=…` as the switch takes it; values are checked there. */
-export function readMeter(name: string, words: readonly string[]): MeterArgs {
+function readMeter(name: string, words: readonly string[]): MeterArgs {
   const meter: Partial<MeterArgs> = {};
   for (const word of words) {
     const equals = word.indexOf("=");
@@ -104,7 +104,7 @@ const LIST: Column[] = [
   { title: "RULES" },
 ];
 
-export function meterTable(meters: readonly MeterInfo[]): string {
+function meterTable(meters: readonly MeterInfo[]): string {
   const rows = meters.map(({ name, rate, burst, frames, bytes, dropped, rules, users }) => [
     ...[name, rate, burst, frames, bytes, dropped],
     listed(rules, undefined, users) || "-",

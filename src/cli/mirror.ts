@@ -65,7 +65,7 @@ const LIST: Column[] = [
   { title: "STATE" },
 ];
 
-export function mirrorTable(mirrors: readonly Listed[]): string {
+function mirrorTable(mirrors: readonly Listed[]): string {
   const rows = mirrors.map(({ name, ports = [], vlans = [], to, truncate = "all", inactive }) => [
     ...[name, listText(ports), listText(vlans), String(to), String(truncate)],
     inactive === undefined ? "active" : `waits: ${inactive}`,

@@ -23,7 +23,7 @@ export function ruleTable(rules: readonly RuleInfo[]): string {
 }
 
 /** `5 s`, `12 min`, `3 h`, `4 d` ago. */
-export function agoText(seconds: number): string {
+function agoText(seconds: number): string {
   const units: [string, number][] = [
     ["d", 86_400],
     ["h", 3600],

@@ -45,7 +45,7 @@ export const mac = z
 /** 68 is the least MTU of IPv4 (RFC 791), 65535 the greatest that virtio-net's 16-bit field can say. */
 export const MTU_MIN = 68;
 export const MTU_MAX = 65535;
-export const QUEUES_MAX = 8;
+const QUEUES_MAX = 8;
 
 /** `csum,tso4,uso`, in any order, or `none`. Segmentation without checksums does not exist (virtio 1.3, 5.1.3.1). */
 const offload = z.string().transform((text, context) => {

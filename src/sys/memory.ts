@@ -17,7 +17,7 @@ const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
 
-export const F_SEAL_SHRINK = 2;
+const F_SEAL_SHRINK = 2;
 export const PAGE_SIZE = 4096;
 
 /** Maps `size` bytes of `fd` from `offset`, read-write (Atomics.load faults on a read-only mapping). Throws SysError. */

@@ -25,7 +25,7 @@ const MSG_CTRUNC = 0x08;
 /** sun_path holds 108 bytes with its NUL (linux/un.h). */
 export const MAX_SOCKET_PATH = 107;
 /** Descriptors taken from one message; more than any vhost-user message carries (VHOST_USER_MAX_RAM_SLOTS is separate). */
-export const MAX_FDS = 32;
+const MAX_FDS = 32;
 
 const CONTROL = 128;
 const DATA = 1024;

@@ -9,7 +9,7 @@ import type { NamedAction } from "./named-rule.ts";
 import { type Word, WordProblem } from "./word.ts";
 
 /** Far more than there are kinds of actions. */
-export const ACTIONS_MAX = 32;
+const ACTIONS_MAX = 32;
 
 const TERMINAL: readonly NamedAction["do"][] = ["allow", "drop", "forward", "flood", "continue"];
 

@@ -71,6 +71,6 @@ export class Draft {
 }
 
 /** The canonical order of a match. */
-export function byField(a: NamedConstraint, b: NamedConstraint): number {
+function byField(a: NamedConstraint, b: NamedConstraint): number {
   return FIELD_NAMES.indexOf(a.field) - FIELD_NAMES.indexOf(b.field);
 }

@@ -14,7 +14,7 @@ import { type RuleLookup, resolveRule } from "./resolve.ts";
 import type { TableRule } from "./rules-api.ts";
 
 /** No port has this index, and so no frame comes from it. */
-export const NO_PORT = MAX_PORTS;
+const NO_PORT = MAX_PORTS;
 
 /** The rule as the dataplane runs it with the ports that there are. */
 export function resolveWithoutAbsent({ id, rule }: TableRule, lookup: RuleLookup): Rule {

@@ -98,7 +98,7 @@ function readList(word: Word, read: (item: Word) => FieldValue): FieldValue[] {
 }
 
 /** A total order: one set of values has one form. */
-export function compareValues(a: FieldValue, b: FieldValue): number {
+function compareValues(a: FieldValue, b: FieldValue): number {
   const keys = (value: FieldValue) => ("mask" in value ? [value.value, value.mask, 0n] : [value.low, value.high, 1n]);
   const [left, right] = [keys(a), keys(b)];
   const at = left.findIndex((key, index) => key !== right[index]);

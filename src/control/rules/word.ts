@@ -29,7 +29,7 @@ export class WordProblem extends Error {
 }
 
 /** More alternatives are several rules, or a prefix. What several lists multiply to is bounded, too (limits.ts). */
-export const LIST_LENGTH_MAX = 256;
+const LIST_LENGTH_MAX = 256;
 
 /** Words one after the other. */
 export class Words {

@@ -17,7 +17,7 @@ import { type BridgePolicy, hasVlans, type PortPolicy, VID_DEFAULT, VID_MAX } fr
 export const TPID_8021Q = 0x8100;
 export const TPID_8021AD = 0x88a8;
 /** As a port's tag: no frame has it. */
-export const NO_TAGS = -1;
+const NO_TAGS = -1;
 
 const VIDS = 4096;
 export const WORDS_PER_VID_LOG2 = 3; // 256 ports in words of 32 bits

@@ -58,7 +58,7 @@ export function bindDriver(name: string, driver: VdpaDriver): void {
 }
 
 /** Takes the device's driver away. Throws RingyardError, BUSY where a VM holds the device. */
-export function unbindDriver(name: string): void {
+function unbindDriver(name: string): void {
   const bound = boundDriver(name);
   if (bound === undefined) return;
   refuseWhileOpen(name);

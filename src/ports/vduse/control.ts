@@ -21,7 +21,7 @@ import {
 import { VIRTIO_ID_NET } from "../../uapi/virtio_net.ts";
 import type { Features } from "../../virtio/features.ts";
 
-export const CONTROL_PATH = "/dev/vduse/control";
+const CONTROL_PATH = "/dev/vduse/control";
 /** "ryrd": by this vendor id on the vDPA bus ringyard knows its devices again. */
 export const VENDOR_ID = 0x72797264;
 /** Rings are aligned to pages: the kernel's driver maps them so anyhow. */

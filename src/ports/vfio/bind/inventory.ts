@@ -25,7 +25,7 @@ export interface Sources {
 }
 
 /** Addresses of the network devices, in the order of the bus. */
-export function nicAddresses(machine: Sysfs): string[] {
+function nicAddresses(machine: Sysfs): string[] {
   return machine.list(DEVICES).filter((address) => isNetwork(machine, address));
 }
 

@@ -12,7 +12,7 @@ const CAP_IPC_LOCK = 14;
 const MIB = 2 ** 20;
 
 /** Bytes that this process may lock; Infinity where there is no limit. */
-export function lockLimit(machine: Machine): number {
+function lockLimit(machine: Machine): number {
   const status = readFileSync(`${machine.self}/status`, "utf8");
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
   if (((effective >> BigInt(CAP_IPC_LOCK)) & 1n) === 1n) return Number.POSITIVE_INFINITY;

@@ -34,7 +34,7 @@ export function refuseEarly(machine: Machine, device: PciSysfs): void {
 }
 
 /** Devices of the group that keep it from being given to user space. Bridges may keep their drivers. */
-export function groupObstacles(device: PciSysfs): string[] {
+function groupObstacles(device: PciSysfs): string[] {
   return device
     .neighbours()
     .filter(({ driver, isBridge }) => driver !== "" && driver !== VFIO_DRIVER && driver !== "pcieport" && !isBridge)
