@@ -23,6 +23,7 @@ import {
   E1000_RXCSUM,
   E1000_RXCSUM_IPOFL,
   E1000_RXCSUM_TUOFL,
+  PCI_VENDOR_INTEL,
 } from "./registers.ts";
 import * as own from "./registers-82574.ts";
 
@@ -31,7 +32,7 @@ const MTU_LIMIT = 9000;
 /** Units of ITR and EITR (10.2.4.2). */
 const THROTTLE_NS = 256;
 
-export class Nic82574 extends IntelNic {
+class Nic82574 extends IntelNic {
   readonly pairs = 1;
   private readonly fds: readonly number[];
   private readonly msix: boolean;
@@ -139,7 +140,7 @@ export class Nic82574 extends IntelNic {
 
 export const driver82574: NicDriver = {
   name: "e1000e",
-  matches: (vendor, device) => vendor === own.PCI_VENDOR_INTEL && device === own.PCI_DEVICE_82574L,
+  matches: (vendor, device) => vendor === PCI_VENDOR_INTEL && device === own.PCI_DEVICE_82574L,
   async open(device, options): Promise<Nic> {
     if (options.queues > 1) {
       throw new RingyardError("BAD_OPTION", `${device.address}: an 82574L has one queue pair`, "leave queues out");

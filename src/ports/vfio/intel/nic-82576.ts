@@ -20,6 +20,7 @@ import {
   E1000_RXCSUM_IPOFL,
   E1000_RXCSUM_PCSD,
   E1000_RXCSUM_TUOFL,
+  PCI_VENDOR_INTEL,
 } from "./registers.ts";
 import * as own from "./registers-82576.ts";
 
@@ -30,7 +31,7 @@ const MOST_PAIRS = 8;
 const ENABLE_READS = 1000;
 const FCS_SIZE = 4;
 
-export class Nic82576 extends IntelNic {
+class Nic82576 extends IntelNic {
   readonly pairs: number;
   private readonly fds: readonly number[];
   private readonly msix: boolean;
@@ -156,7 +157,7 @@ export class Nic82576 extends IntelNic {
 
 export const driver82576: NicDriver = {
   name: "igb",
-  matches: (vendor, device) => vendor === own.PCI_VENDOR_INTEL && device === own.PCI_DEVICE_82576,
+  matches: (vendor, device) => vendor === PCI_VENDOR_INTEL && device === own.PCI_DEVICE_82576,
   async open(device, options): Promise<Nic> {
     if (options.queues < 1 || options.queues > MOST_PAIRS) {
       const problem = `${device.address}: queues=${options.queues} cannot be`;

@@ -22,12 +22,12 @@ import {
 const MDIC_READS = 2000;
 
 /** A PHY register, or -1 where the PHY does not answer. */
-export function readPhy(registers: Registers, register: number): number {
+function readPhy(registers: Registers, register: number): number {
   return access(registers, (register << E1000_MDIC_REG_SHIFT) | E1000_MDIC_PHY_1 | E1000_MDIC_OP_READ);
 }
 
 /** Whether the PHY took it. */
-export function writePhy(registers: Registers, register: number, value: number): boolean {
+function writePhy(registers: Registers, register: number, value: number): boolean {
   const command = value | (register << E1000_MDIC_REG_SHIFT) | E1000_MDIC_PHY_1 | E1000_MDIC_OP_WRITE;
   return access(registers, command) >= 0;
 }

@@ -1,7 +1,6 @@
 // Registers of the 82574L only (data sheet chapter 10), and bits that its specification update wants set: the Linux driver's
 // and DPDK's base code (e1000_initialize_hw_bits_82571) set the same. Offsets in BAR 0. Data only.
 
-export const PCI_VENDOR_INTEL = 0x8086;
 export const PCI_DEVICE_82574L = 0x10d3;
 
 export const E1000_ITR = 0x00c4;
@@ -10,7 +9,6 @@ export const E1000_IAM = 0x00e0;
 export const E1000_IVAR = 0x00e4;
 /** One for each MSI-X vector, in units of 256 ns. */
 export const E1000_EITR_82574 = 0x00e8;
-export const E1000_EXTCNF_CTRL = 0x0f00;
 export const E1000_RDBAL = 0x2800;
 export const E1000_RDBAH = 0x2804;
 export const E1000_RDLEN = 0x2808;
@@ -36,9 +34,6 @@ export const E1000_ICR_OTHER = 1 << 24;
 export const E1000_IVAR_VALID_82574 = 8;
 export const E1000_IVAR_RXQ0_SHIFT = 0;
 export const E1000_IVAR_OTHER_SHIFT = 16;
-
-/** Management firmware and the driver share the PHY. */
-export const E1000_EXTCNF_CTRL_MDIO_SW_OWNERSHIP = 1 << 5;
 
 /** Thresholds count descriptors, not cache lines. */
 export const E1000_RXDCTL_GRAN = 1 << 24;

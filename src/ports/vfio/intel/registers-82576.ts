@@ -1,18 +1,14 @@
 // Registers of the 82576 only (data sheet chapter 8). Offsets in BAR 0; queue n's are n times 0x40 further, a vector's
 // throttle four bytes for each vector. Data only.
 
-export const PCI_VENDOR_INTEL = 0x8086;
 export const PCI_DEVICE_82576 = 0x10c9;
 
-/** Queues that the device has; a lane needs one of each direction. */
-export const QUEUE_COUNT_82576 = 16;
 export const QUEUE_STRIDE = 0x40;
 
 export const E1000_GPIE = 0x1514;
 export const E1000_EIMS = 0x1524;
 export const E1000_EIMC = 0x1528;
 export const E1000_EIAC = 0x152c;
-export const E1000_EIAM = 0x1530;
 export const E1000_EICR = 0x1580;
 export const E1000_EITR = 0x1680;
 export const E1000_IVAR0 = 0x1700;

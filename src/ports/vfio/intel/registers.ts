@@ -1,14 +1,14 @@
 // Registers that both families have at the same offsets, and their bits: data sheets of the 82574 (chapter 10) and of the
 // 82576 (chapter 8), whose names these are. Offsets in BAR 0, each register 32 bits wide. Data only.
 
+export const PCI_VENDOR_INTEL = 0x8086;
+
 export const E1000_CTRL = 0x0000;
 export const E1000_STATUS = 0x0008;
 export const E1000_EECD = 0x0010;
 export const E1000_CTRL_EXT = 0x0018;
 export const E1000_MDIC = 0x0020;
-export const E1000_VET = 0x0038;
 export const E1000_ICR = 0x00c0;
-export const E1000_ICS = 0x00c8;
 export const E1000_IMS = 0x00d0;
 export const E1000_IMC = 0x00d8;
 export const E1000_RCTL = 0x0100;
@@ -23,7 +23,6 @@ export const E1000_RAL = 0x5400;
 export const E1000_RAH = 0x5404;
 export const E1000_GCR = 0x5b00;
 
-export const E1000_CTRL_FD = 1 << 0;
 /** Of PCIe: no new requests by the device. */
 export const E1000_CTRL_GIO_MASTER_DISABLE = 1 << 2;
 export const E1000_CTRL_ASDE = 1 << 5;
