@@ -9,7 +9,6 @@ const table = {
   __errno_location: { args: [], returns: "ptr" }, // int *__errno_location(void)
   accept4: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" }, // int accept4(int, struct sockaddr *, socklen_t *, int flags)
   bind: { args: ["i32", "buffer", "u32"], returns: "i32" }, // int bind(int, const struct sockaddr *, socklen_t)
-  close: { args: ["i32"], returns: "i32" }, // int close(int)
   connect: { args: ["i32", "buffer", "u32"], returns: "i32" }, // int connect(int, const struct sockaddr *, socklen_t)
   epoll_create1: { args: ["i32"], returns: "i32" }, // int epoll_create1(int flags)
   epoll_ctl: { args: ["i32", "i32", "i32", "buffer"], returns: "i32" }, // int epoll_ctl(int epfd, int op, int fd, struct epoll_event *)

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { closeFd } from "../../src/sys/fd.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { receiveUnix } from "../../src/sys/unix.ts";
 import { useCleanup } from "../support/cleanup.ts";
@@ -201,7 +202,7 @@ describe("a service manager", () => {
   /** A datagram socket as systemd has it; returns what came so far. */
   function manager(path: string): () => string[] {
     const fd = libc.socket(1, SOCK_DGRAM_NONBLOCK, 0);
-    defer(() => libc.close(fd));
+    defer(() => closeFd(fd));
     const name = Buffer.from(path.startsWith("@") ? `\0${path.slice(1)}` : `${path}\0`);
     expect(libc.bind(fd, Buffer.concat([Buffer.from([1, 0]), name]), 2 + name.length)).toBe(0);
     const messages: string[] = [];
