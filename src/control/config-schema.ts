@@ -4,6 +4,7 @@ import { z } from "zod";
 import { parseCpus } from "../core/cpus.ts";
 import { fitsLine, quoted } from "../core/quote.ts";
 import type { Steps } from "../core/turns.ts";
+import { FDB_ADDRESSES_MAX } from "../dataplane/fdb-layout.ts";
 import type { PortSpec } from "../ports/port.ts";
 import type { SwitchSettings } from "./api.ts";
 import type { Config, ConfigProblem, PortConfig } from "./config.ts";
@@ -23,7 +24,7 @@ const POLL_MODES = ["adaptive", "busy", "interrupt"] as const;
 /** A day: an address that has been silent for longer tells nothing. */
 const AGEING_MAX_S = 86_400;
 /** The most that a port or the switch can be told to learn. */
-export const MAC_LIMIT_MAX = 1_048_576;
+export const MAC_LIMIT_MAX = FDB_ADDRESSES_MAX;
 
 const wholeNumber = (min: number, max: number) => {
   const error = `expected a whole number from ${min} to ${max}`;
@@ -39,7 +40,7 @@ const cpus = z.union([z.string(), z.array(z.number())], { error: cpuList }).tran
 });
 
 export const poll = z.enum(POLL_MODES, { error: `expected ${POLL_MODES.join(", ")}` });
-export const portMacLimit = wholeNumber(0, MAC_LIMIT_MAX);
+const portMacLimit = wholeNumber(0, MAC_LIMIT_MAX);
 
 const absolutePath = { error: "expected an absolute path" };
 const controlPath = z
