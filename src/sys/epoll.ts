@@ -2,7 +2,7 @@
 //
 //   struct epoll_event, packed on x86-64 (12 bytes): events u32 | data u64; elsewhere 16 bytes: events u32, pad, data u64
 //
-// One Epoll belongs to one waiting thread; `add`, `modify` and `remove` may come from any thread (the kernel locks).
+// An EpollWaiter belongs to the thread that waits; `epollAdd`, `epollModify` and `epollRemove` may come from any (the kernel locks).
 
 import { check, EINTR, errno } from "./errno.ts";
 import { closeFd } from "./fd.ts";

@@ -9,6 +9,7 @@
 import { RingyardError } from "../../core/errors.ts";
 import { closeFd, eventFd, signal } from "../../sys/fd.ts";
 import { mapAnonymous, unmap, viewOf } from "../../sys/memory.ts";
+import { VRING_DESC_F_WRITE } from "../../uapi/virtio_ring.ts";
 import { DriverRing, driverRingLayout } from "../../virtio/driver-ring.ts";
 import { NET_HEADER_SIZE } from "../../virtio/net-header.ts";
 import type { RegionConfig, RingConfig } from "../../virtio/virtqueue-open.ts";
@@ -135,7 +136,13 @@ export class MemoryDriver {
 
   private post(): void {
     const head = this.receiveq.add(0, this.bufferSize, true);
-    this.receiveq.writeDescriptor(head, this.receiveBase + head * this.bufferSize, this.bufferSize, 2, 0);
+    this.receiveq.writeDescriptor(
+      head,
+      this.receiveBase + head * this.bufferSize,
+      this.bufferSize,
+      VRING_DESC_F_WRITE,
+      0,
+    );
   }
 
   /** Unmaps. The port has closed its lane; frames received earlier may not be read any more. */

@@ -13,7 +13,7 @@ import { powerOfTwo } from "../power-of-two.ts";
 import { MemoryDriver } from "./driver.ts";
 
 const DEFAULT_SIZE = 256;
-/** With any offload a frame may be a super-frame; without, buffers hold a jumbo frame and are small in cache. */
+/** Longest frame without offloads, where no MTU asks for more: buffers are small in cache. With any offload a frame may be a super-frame. */
 const PLAIN_FRAME = 2048 - 12;
 
 export const memory: PortKind = {
@@ -37,9 +37,9 @@ async function open(spec: PortSpec, host: PortHost): Promise<Port> {
   // A receive buffer holds any frame whole, so there is nothing to merge.
   features.lo = (features.lo & ~(1 << VIRTIO_NET_F_MRG_RXBUF)) >>> 0;
   const size = (spec.options.size as number | undefined) ?? DEFAULT_SIZE;
-  const jumbo = offload.length > 0 ? MAX_FRAME : Math.max(PLAIN_FRAME, (spec.options.mtu ?? 0) + 22);
+  const maxFrame = offload.length > 0 ? MAX_FRAME : Math.max(PLAIN_FRAME, (spec.options.mtu ?? 0) + 22);
   const eventIdx = hasFeature(features, VIRTIO_RING_F_EVENT_IDX);
-  const driver = new MemoryDriver(spec.target, { size, maxFrame: jumbo, eventIdx });
+  const driver = new MemoryDriver(spec.target, { size, maxFrame, eventIdx });
   try {
     await host.openLane(0, {
       driver: "virtqueue",

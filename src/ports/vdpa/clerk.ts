@@ -8,7 +8,7 @@
 // some of which only the control thread can give; and they take RTNL while they wait. Here they may. All VDUSE ports of a
 // process share one clerk; its Worker starts with the first order and ends with the last port. Control thread only.
 
-import { type ErrorCode, RingyardError } from "../../core/errors.ts";
+import { RingyardError } from "../../core/errors.ts";
 import type { Inspection, Listed } from "./attach.ts";
 import type { Answer, Order, Tasks } from "./clerk-entry.ts";
 import type { Place } from "./netdev.ts";
@@ -101,7 +101,7 @@ export class Clerk {
     const waiting = this.waiting.get(answer.id);
     this.waiting.delete(answer.id);
     if (answer.ok) waiting?.resolve(answer.value);
-    else waiting?.reject(new RingyardError(answer.code as ErrorCode, answer.message, answer.next));
+    else waiting?.reject(new RingyardError(answer.code, answer.message, answer.next));
   }
 
   /** Nobody waits for ever for a Worker that ended by itself; the next order starts another. */

@@ -210,7 +210,7 @@ export class SessionRig {
   }
 }
 
-/** Files of memory, closed by `closeFiles`. */
+/** A file of memory; whoever makes it closes it. */
 export function memoryFile(size = MEMORY_SIZE): number {
   return memfd("ringyard-vduse-test", size);
 }

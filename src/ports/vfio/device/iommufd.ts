@@ -214,7 +214,7 @@ export class Iommufd {
     this.call(IOMMU_HWPT_SET_DIRTY_TRACKING, what, struct_iommu_hwpt_set_dirty_tracking, { flags, hwpt_id });
   }
 
-  /** One bit for each `pageSize` of `length` bytes from `iova`: whether a device wrote there since the last call. */
+  /** One bit for each `page_size` bytes of the `length` bytes from `iova`: whether a device wrote there since the last call. */
   dirtyBitmap(hwpt_id: number, iova: number, length: number, page_size: number, flags = 0): Uint8Array {
     const size = Math.ceil(length / page_size / 8);
     return this.withBuffer(size, (view, data) => {
