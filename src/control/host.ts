@@ -75,8 +75,8 @@ function cpuFact(read: ReadText): HostFact {
 }
 
 /** Throws where a worker could not be pinned. `place` is who asked for that. */
-export function checkCpus(cpus: readonly number[], place = "cpus", read: ReadText = readText): void {
-  const list = allowedList(read);
+export function checkCpus(cpus: readonly number[], place = "cpus"): void {
+  const list = allowedList(readText);
   const allowed = parseCpus(list);
   const foreign = cpus.find((cpu) => allowed !== null && !allowed.includes(cpu));
   if (foreign === undefined) return;

@@ -4,6 +4,7 @@
 
 import { z } from "zod";
 import { CPU_COUNT_MAX } from "../core/cpus.ts";
+import { MAX_PAIRS } from "../dataplane/shared.ts";
 import { OFFLOAD_NAMES } from "../virtio/features.ts";
 
 const someName = { error: "expected a port name of 1 to 32 letters, digits, _ . -" };
@@ -45,7 +46,6 @@ export const mac = z
 /** 68 is the least MTU of IPv4 (RFC 791), 65535 the greatest that virtio-net's 16-bit field can say. */
 export const MTU_MIN = 68;
 export const MTU_MAX = 65535;
-const QUEUES_MAX = 8;
 
 /** `csum,tso4,uso`, in any order, or `none`. Segmentation without checksums does not exist (virtio 1.3, 5.1.3.1). */
 const offload = z.string().transform((text, context) => {
@@ -71,6 +71,6 @@ export const commonOptions = {
   link,
   mac,
   mtu: integer(MTU_MIN, MTU_MAX),
-  queues: integer(1, QUEUES_MAX),
+  queues: integer(1, MAX_PAIRS),
   offload,
 } as const;
