@@ -9,7 +9,7 @@ import type { PortInfo } from "../../src/control/api.ts";
 import { VERSION } from "../../src/control/version.ts";
 import { useDirectories } from "../support/control.ts";
 import { run, useProcesses } from "../support/process.ts";
-import { ringyard, useRingyard } from "../support/ringyard.ts";
+import { askRingyard, ringyard, useRingyard } from "../support/ringyard.ts";
 import { until } from "../support/until.ts";
 
 const directory = useDirectories();
@@ -24,13 +24,7 @@ beforeAll(async () => {
   await running.says("ringyard ready");
 });
 
-/** Runs a command on the switch of this file; it must succeed without a word on stderr. */
-async function ask(...words: string[]): Promise<string> {
-  const { stdout, stderr, exitCode } = await ringyard(...words, "--control", control);
-  expect([stderr, exitCode]).toEqual(["", 0]);
-  return stdout;
-}
-
+const ask = (...words: string[]) => askRingyard(control, ...words);
 const json = async <T>(...words: string[]): Promise<T> => JSON.parse(await ask(...words, "--json"));
 
 describe("port", () => {

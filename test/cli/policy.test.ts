@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { PortInfo } from "../../src/control/api.ts";
 import type { VlanInfo } from "../../src/control/policy/vlan-info.ts";
 import { useDirectories } from "../support/control.ts";
-import { ringyard, useRingyard } from "../support/ringyard.ts";
+import { askRingyard, ringyard, useRingyard } from "../support/ringyard.ts";
 import { PATIENCE, until } from "../support/until.ts";
 
 const directory = useDirectories();
@@ -24,13 +24,7 @@ beforeAll(async () => {
   await up([...ports, "--control", control]).says("ringyard ready");
 });
 
-/** Runs a command on the switch of this file; it must succeed without a word on stderr. */
-async function ask(...words: string[]): Promise<string> {
-  const { stdout, stderr, exitCode } = await ringyard(...words, "--control", control);
-  expect([stderr, exitCode]).toEqual(["", 0]);
-  return stdout;
-}
-
+const ask = (...words: string[]) => askRingyard(control, ...words);
 const json = async <T>(...words: string[]): Promise<T> => JSON.parse(await ask(...words, "--json"));
 const policyOf = async (name: string) => (await json<PortInfo & { policy: object }>("port", "show", name)).policy;
 const rows = (text: string) =>

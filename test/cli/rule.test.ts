@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { MeterInfo, RuleInfo, RuleTest, TraceInfo } from "../../src/control/rules/rules-api.ts";
 import { useDirectories } from "../support/control.ts";
 import { run } from "../support/process.ts";
-import { ringyard, useRingyard } from "../support/ringyard.ts";
+import { askRingyard, ringyard, useRingyard } from "../support/ringyard.ts";
 
 const directory = useDirectories();
 const up = useRingyard();
@@ -25,13 +25,7 @@ beforeEach(async () => {
   await ask("rule", "replace", "-f", file("empty.txt", ""));
 });
 
-/** Runs a command on the switch of this file; it must succeed without a word on stderr. */
-async function ask(...words: string[]): Promise<string> {
-  const { stdout, stderr, exitCode } = await ringyard(...words, "--control", control);
-  expect([stderr, exitCode]).toEqual(["", 0]);
-  return stdout;
-}
-
+const ask = (...words: string[]) => askRingyard(control, ...words);
 const json = async <T>(...words: string[]): Promise<T> => JSON.parse(await ask(...words, "--json"));
 const rules = async () => (await json<RuleInfo[]>("rule", "list")).map(({ id, text }) => `${id} ${text}`);
 
