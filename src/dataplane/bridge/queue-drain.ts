@@ -77,10 +77,10 @@ export function queueFrames(
   enterStage(STAGE_CLASSIFY);
 }
 
-/** Sends what tokens allow, of all ports. Returns how many frames left. `nowMs` is given by tests. */
-export function drainQueues(tables: Tables, fallback: Fallback, queues: EgressQueues, nowMs = -1): number {
+/** Sends what tokens allow, of all ports. Returns how many frames left. */
+export function drainQueues(tables: Tables, fallback: Fallback, queues: EgressQueues): number {
   const { ports } = queues;
-  beginTurn(queues.meters, nowMs);
+  beginTurn(queues.meters);
   let sent = 0;
   for (let k = 0; k < ports.length; k++) {
     ports[k].starved = 0;
