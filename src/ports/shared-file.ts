@@ -6,19 +6,12 @@
 // A file that is too short for its piece is refused, since touching the hole would be SIGBUS; whether it can shrink later
 // is reported (F_SEAL_SHRINK). Control thread only.
 
-import { fstatSync, statfsSync } from "node:fs";
+import { fstatSync, readFileSync } from "node:fs";
 import { RingyardError } from "../core/errors.ts";
-import { mapShared, PAGE_SIZE, sealedAgainstShrinking } from "../sys/memory.ts";
+import { isMemoryFile, mapShared, PAGE_SIZE, sealedAgainstShrinking } from "../sys/memory.ts";
 
-/** File systems whose server decides when a touched page comes (linux/magic.h): a worker must not wait for one. */
-const SERVED_ELSEWHERE: ReadonlySet<number> = new Set([
-  0x65735546, // FUSE_SUPER_MAGIC
-  0x6969, // NFS_SUPER_MAGIC
-  0x01021997, // V9FS_MAGIC
-  0xff534d42, // CIFS_SUPER_MAGIC
-  0xfe534d42, // SMB2_SUPER_MAGIC
-  0x00c36400, // CEPH_SUPER_MAGIC
-]);
+/** File systems whose server decides when an answer or a touched page comes: no thread may wait for one. */
+const SERVED_ELSEWHERE = /^(fuse.*|virtiofs|nfs.*|9p|cifs|smb3|ceph)$/;
 
 export interface FileMapping {
   /** Our address of the piece's first byte. */
@@ -32,11 +25,11 @@ export interface FileMapping {
 
 /** Maps `size` bytes of `fd` from `offset`; `fd` stays the caller's. Throws RingyardError PROTOCOL or SysError. */
 export function mapFile(fd: number, offset: number, size: number): FileMapping {
-  const { size: fileSize, blksize } = fstatSync(fd);
-  const filesystem = statfsSync(`/proc/self/fd/${fd}`).type;
-  if (SERVED_ELSEWHERE.has(filesystem)) {
-    throw new RingyardError("PROTOCOL", "memory region in a file that another process serves");
+  if (isServedElsewhere(fd)) {
+    const next = "use a memfd, /dev/shm or huge pages";
+    throw new RingyardError("PROTOCOL", "memory region in a file that another process may serve", next);
   }
+  const { size: fileSize, blksize } = fstatSync(fd);
   const end = offset + size;
   if (end > fileSize) {
     throw new RingyardError("PROTOCOL", `memory region ends at ${end} of a file of ${fileSize} bytes`);
@@ -48,4 +41,20 @@ export function mapFile(fd: number, offset: number, size: number): FileMapping {
   const base = mapShared(fd, mapped, start);
   const sealed = blksize <= PAGE_SIZE && sealedAgainstShrinking(fd);
   return { address: base + offset - start, base, mapped, sealed };
+}
+
+/**
+ * Whether another process may serve the file: FUSE, NFS, and what is mounted where we cannot see it. Asks the file system itself nothing, since
+ * already fstat(2) waits for its server.
+ */
+export function isServedElsewhere(fd: number): boolean {
+  if (isMemoryFile(fd)) return false;
+  const mount = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  // 36 35 98:0 /root /where options - TYPE source options
+  const type = lines
+    .find((line) => line.startsWith(`${mount} `))
+    ?.split(" - ")[1]
+    ?.split(" ")[0];
+  return type === undefined || SERVED_ELSEWHERE.test(type);
 }

@@ -54,6 +54,11 @@ export function memfd(name: string, size: number): number {
   return fd;
 }
 
+/** Whether the kernel's own memory is behind a file (memfd, tmpfs, hugetlbfs): no other file system knows of seals. */
+export function isMemoryFile(fd: number): boolean {
+  return libc.fcntl(fd, F_GET_SEALS, 0) >= 0;
+}
+
 /** Whether the peer can no longer shrink this file under us (which would make any touch a SIGBUS). */
 export function sealedAgainstShrinking(fd: number): boolean {
   const seals = libc.fcntl(fd, F_GET_SEALS, 0);

@@ -17,7 +17,7 @@ import { mapAnonymous, mapShared, PAGE_SIZE, unmap } from "../../sys/memory.ts";
 import { VDUSE_ACCESS_RW } from "../../uapi/vduse.ts";
 import type { RegionConfig } from "../../virtio/virtqueue-open.ts";
 import type { SharedRegion } from "../port.ts";
-import { mapFile } from "../shared-file.ts";
+import { isServedElsewhere, mapFile } from "../shared-file.ts";
 import type { IotlbEntry, VduseDevice } from "./device.ts";
 
 /** More than any VM has pieces of memory. Windows for them are counted by themselves. */
@@ -192,6 +192,8 @@ export class Iotlb {
 function continues(piece: IotlbEntry, next: IotlbEntry): boolean {
   if (next.start !== piece.start + piece.size || next.offset !== piece.offset + piece.size) return false;
   if (next.perm !== piece.perm || piece.ofKernel || next.ofKernel) return false;
+  // Nobody waits for such a file's server, which would have to say what it is; `add` refuses it.
+  if (isServedElsewhere(piece.fd) || isServedElsewhere(next.fd)) return false;
   const [a, b] = [fstatSync(piece.fd), fstatSync(next.fd)];
   return a.dev === b.dev && a.ino === b.ino;
 }
