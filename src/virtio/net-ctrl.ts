@@ -82,9 +82,16 @@ export class ControlQueue {
   }
 
   private async outcome(command: NetCommand | null, handle: NetCommandHandler): Promise<boolean> {
-    if (command !== null) return handle(command);
-    this.malformed++;
-    return false;
+    if (command === null) {
+      this.malformed++;
+      return false;
+    }
+    try {
+      return await handle(command);
+    } catch {
+      // The handler says why. The driver waits for an answer, and this turn's end is waited for before the memory goes.
+      return false;
+    }
   }
 
   /** Gathers a chain: everything readable, then the ack. Null for one that breaks the rules (2.7.5). */

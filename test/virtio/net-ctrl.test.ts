@@ -88,6 +88,15 @@ describe("a command", () => {
     expect(bytes[ACK]).toBe(1);
   });
 
+  test("that fails is answered by an error, and the next one is served", async () => {
+    send(4, 0, [2, 0]);
+    expect(await queue.serve(() => Promise.reject(new Error("the device is broken")))).toBe(1);
+    expect([bytes[ACK], ...used()]).toEqual([1, 1, 1]);
+    send(4, 0, [1, 0]);
+    expect(await serve()).toBe(1);
+    expect([bytes[ACK], seen.length]).toEqual([0, 1]);
+  });
+
   test("in an indirect table, and with everything in one buffer", async () => {
     bytes.set([1, 1, 2, 0, 0, 0, 0, 7], DATA);
     const table = new DriverRing(bytes.buffer, { ...driver.layout, desc: TABLE }, GUEST, false);

@@ -247,11 +247,21 @@ export class Session implements DeviceEvents {
   private async command(command: NetCommand): Promise<boolean> {
     if (command.type !== "pairs") return true;
     if (command.count < 1 || command.count > this.options.pairs) return false;
-    // Not through the queue of messages: the driver waits for this answer while others wait for the driver.
-    for (let pair = this.activePairs; pair < command.count; pair++) await this.lanes.openPair(pair, this.features);
-    for (let pair = command.count; pair < this.activePairs; pair++) await this.lanes.closePair(pair);
-    this.activePairs = command.count;
+    try {
+      await this.usePairs(command.count);
+    } catch (error) {
+      this.host.countError("rings");
+      this.host.log.warn(`vduse: ${command.count} queue pairs: ${errorLine(error)}`);
+      return false;
+    }
     return true;
+  }
+
+  private async usePairs(count: number): Promise<void> {
+    // Not through the queue of messages: the driver waits for this answer while others wait for the driver.
+    for (let pair = this.activePairs; pair < count; pair++) await this.lanes.openPair(pair, this.features);
+    for (let pair = count; pair < this.activePairs; pair++) await this.lanes.closePair(pair);
+    this.activePairs = count;
   }
 
   private async closeLanes(): Promise<void> {
