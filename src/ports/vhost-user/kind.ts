@@ -150,6 +150,8 @@ class ServerPort extends VhostUserPort {
 
 class ClientPort extends VhostUserPort {
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** Why the last attempt failed, as it was said; an attempt is made five times a second. */
+  private said = "";
 
   constructor(spec: PortSpec, host: PortHost) {
     super(spec, host);
@@ -163,10 +165,19 @@ class ClientPort extends VhostUserPort {
       socket = connectUnix(this.spec.target);
     } catch (error) {
       this.host.countError("connect");
-      this.host.log.warn(`vhost-user: ${(error as Error).message}`, { socket: this.spec.target });
+      this.say((error as Error).message);
     }
-    if (socket >= 0) this.begin(socket);
-    else this.afterEnd();
+    if (socket >= 0) {
+      this.said = "";
+      this.begin(socket);
+    } else {
+      this.afterEnd();
+    }
+  }
+
+  private say(why: string): void {
+    if (why !== this.said) this.host.log.warn(`vhost-user: ${why}`, { socket: this.spec.target });
+    this.said = why;
   }
 
   protected afterEnd(): void {
