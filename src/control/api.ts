@@ -199,8 +199,11 @@ export interface SwitchApi {
   fdbRows(portName?: string, vlan?: number): FdbRows;
   /** How many addresses were learned, by VLAN; 0 is a switch without VLANs. */
   fdbLearned(): Promise<Map<number, number>>;
-  /** Without a VLAN: that of the port's untagged frames. */
-  fdbAdd(mac: string, portName: string, vlan?: number): void;
+  /**
+   * Without a VLAN: that of the port's untagged frames. `back`: it was pinned so before and is again, to whatever the port belongs by now;
+   * without a VLAN then to none.
+   */
+  fdbAdd(mac: string, portName: string, vlan?: number, back?: boolean): void;
   /** Without a VLAN: wherever the address is. */
   fdbDelete(mac: string, vlan?: number): void;
   /** Forgets learned addresses, of one port or of all; resolves to how many. Of a million it takes a moment, in which other work goes on. */

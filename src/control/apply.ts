@@ -54,7 +54,7 @@ async function addAgain(api: SwitchApi, port: PortConfig, pinned: readonly FdbEn
   await addPort(api, port);
   for (const { mac, vlan } of pinned) {
     try {
-      api.fdbAdd(mac, name, vlan);
+      api.fdbAdd(mac, name, vlan, true);
     } catch (error) {
       throw new RingyardError("SYSTEM", `its pinned address ${mac}: ${errorLine(error)}`);
     }

@@ -167,6 +167,11 @@ export class SwitchFdb {
     fdbAddStatic(this.parts.fdb, mac, port, vid);
   }
 
+  /** As it was pinned before; without a VLAN, in none. An address stays in its VLAN also where its port left that. */
+  putBack(mac: string, portName: string, vlan = 0): void {
+    fdbAddStatic(this.parts.fdb, mac, this.parts.indexOf(portName), vlan);
+  }
+
   /** Without a VLAN: wherever the address is. */
   delete(mac: string, vlan?: number): void {
     const vids = vlan === undefined ? Array.from({ length: FDB_VIDS }, (_, vid) => vid) : [vlan];

@@ -281,8 +281,9 @@ class Switch implements SwitchApi {
     return this.addresses.learned();
   }
 
-  fdbAdd(mac: string, portName: string, vlan?: number): void {
-    this.addresses.add(mac, portName, vlan);
+  fdbAdd(mac: string, portName: string, vlan?: number, back = false): void {
+    if (back) this.addresses.putBack(mac, portName, vlan);
+    else this.addresses.add(mac, portName, vlan);
   }
 
   fdbDelete(mac: string, vlan?: number): void {
