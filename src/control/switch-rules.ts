@@ -7,6 +7,7 @@ import type { LimitCounters } from "../dataplane/bridge/bridge-memory.ts";
 import type { BridgePolicy } from "../dataplane/bridge/policy.ts";
 import type { Dispatcher } from "../dataplane/dispatch.ts";
 import type { Fdb } from "../dataplane/fdb-layout.ts";
+import { fdbPortUse } from "../dataplane/fdb-show.ts";
 import { fdbFlushSteps } from "../dataplane/fdb-steps.ts";
 import { type LoggedFrame, RuleTable } from "../dataplane/rules/table.ts";
 import type { SwitchLog } from "./api.ts";
@@ -42,13 +43,15 @@ export class SwitchRules {
   private lost = 0;
   /** Frames in the log, since the same moment. */
   private logged = 0;
+  /** Workers obey policies whose addresses without a place are not forgotten yet. */
+  private settling = false;
 
   constructor(private readonly parts: SwitchRulesParts) {
     const { dispatcher, fdb, log, port, portName, alone } = parts;
     this.table = new RuleTable({
       ...{ dispatcher, fdb, portName },
       onLog: (frame) => this.logFrame(frame),
-      onEvent: (kind, payload) => this.watch.onEvent(kind, payload),
+      onEvent: (kind, payload) => this.onEvent(kind, payload),
     });
     this.service = new RuleService(this.table, alone, log, (rules, change) =>
       this.capture.whileRulesChange(rules, change),
@@ -76,9 +79,25 @@ export class SwitchRules {
   }
 
   private async setPolicy(policy: BridgePolicy): Promise<void> {
-    await this.table.setPolicy(policy);
-    this.watch.setPolicy(policy);
-    await this.parts.onPolicy(policy);
+    this.drain();
+    this.settling = true;
+    try {
+      await this.table.setPolicy(policy);
+      this.watch.setPolicy(policy);
+      await this.parts.onPolicy(policy);
+    } finally {
+      this.drain();
+      this.settling = false;
+    }
+  }
+
+  /**
+   * A port that meets its limit. What it had learned in VLANs that it leaves counts until it is forgotten, and so do addresses beyond a limit that the
+   * same change raises: that is no reason to block it. If it is at its limit then, too, workers say so again within a second.
+   */
+  private onEvent(kind: number, payload: Int32Array): void {
+    const { count, limit } = fdbPortUse(this.parts.fdb, payload[0]);
+    if (!this.settling && count >= limit) this.watch.onEvent(kind, payload);
   }
 
   private drain(): void {
