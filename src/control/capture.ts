@@ -92,6 +92,8 @@ interface Session {
   /** Its rule is about to go. */
   held?: boolean;
   ended?: string;
+  /** Nobody asks for it any more, but workers may be told of it by a change that failed or is still to come. */
+  left?: boolean;
 }
 
 export class CaptureService implements CaptureApi {
@@ -105,7 +107,7 @@ export class CaptureService implements CaptureApi {
 
   open(request: CaptureRequest): Promise<Capture> {
     return this.parts.alone(async () => {
-      if (this.sessions.size >= CAPTURES_MAX) {
+      if ([...this.sessions].filter(({ left }) => left !== true).length >= CAPTURES_MAX) {
         throw new RingyardError("LIMIT", `${CAPTURES_MAX} captures run already`, "end one first");
       }
       const session = this.prepare(request);
@@ -113,8 +115,10 @@ export class CaptureService implements CaptureApi {
       try {
         await this.apply();
       } catch (error) {
-        this.sessions.delete(session);
-        session.memory.close();
+        // Not its memory: another change may have been asked for meanwhile, which names it.
+        session.ended = "it did not begin";
+        session.left = true;
+        await this.apply().catch(() => undefined);
         throw error;
       }
       this.parts.log.info({ capture: session.text }, "capture began");
@@ -162,11 +166,13 @@ export class CaptureService implements CaptureApi {
     throw new RingyardError("NOT_FOUND", `no rule ${id}`, "`ringyard rule list` shows them");
   }
 
-  /** Tells workers of the captures that there are now. */
+  /** Tells workers of the captures that there are now. Such changes follow one another, so none that names one that was left is behind it. */
   private async apply(): Promise<void> {
     const running = [...this.sessions].filter(({ ended, held }) => ended === undefined && held !== true);
+    const left = [...this.sessions].filter((session) => session.left === true);
     await this.parts.table.setCaptures(running.map(({ policy }) => policy));
     this.stale = false;
+    for (const session of left) if (this.sessions.delete(session)) session.memory.close();
   }
 
   private read(session: Session): CaptureBatch {
@@ -181,7 +187,12 @@ export class CaptureService implements CaptureApi {
     const isOpen = () => this.sessions.has(session);
     if (isOpen()) {
       session.ended ??= "it is closed";
-      await this.apply();
+      try {
+        await this.apply();
+      } catch (error) {
+        session.left = true;
+        throw error;
+      }
     }
     // At the end of the switch its memory is gone by now.
     if (!isOpen()) return { lost: 0, withoutFrame: {} };
