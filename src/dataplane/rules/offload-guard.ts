@@ -10,7 +10,8 @@
 // look at more: at the target of an IPv6 neighbour's advertisement, behind the checksum of ICMPv6, and at LLC, which with SNAP may hold IP.
 //
 // Whoever cuts a super-frame writes more than that: sequence and flags, or a length, counted from where the checksum begins. So
-// there, and only there, its TCP or UDP header has to be.
+// there, and only there, its TCP or UDP header has to be. It writes the lengths of IP, too: a packet that says it ends before
+// that header has none for rules, and would have one for whoever gets what it was cut into.
 
 import { ETH_HLEN, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6 } from "../../uapi/if_ether.ts";
 import {
@@ -39,6 +40,8 @@ const IP6_SIZE = 40;
 const MAX_EXTENSIONS = 8;
 /** Up to the flags, the ports, type and code. */
 const TCP_LOOKED_AT = 14;
+const TCP_SIZE = 20;
+const UDP_SIZE = 8;
 const PORTS_SIZE = 4;
 const ICMP_LOOKED_AT = 2;
 /** Of solicitations and advertisements, behind type, code, checksum and flags (bridge/guards-source.ts). */
@@ -56,14 +59,35 @@ export function reachesHeader(plan: Plan, i: number): boolean {
   const { csumOffset, csumStart, gsoType } = arena.judged;
   const start = csumStart[i];
   const field = start + csumOffset[i];
+  const gso = gsoType[i];
+  const isUdp = gso === VIRTIO_NET_HDR_GSO_UDP_L4;
+  if (gso !== VIRTIO_NET_HDR_GSO_NONE) {
+    if (!isPacketTo(start + (isUdp ? UDP_SIZE : TCP_SIZE), arena, slotStart(i), classes)) return true;
+  }
   if (start >= HEADER_BYTES) return false;
   const found = findTransport(arena, slotStart(i), classes, type);
   const l4 = found >> PROTOCOL_BITS;
   const protocol = found & PROTOCOL_MASK;
   if (field < HEADER_BYTES && (found === NOWHERE || isLookedAt(protocol, field - l4))) return true;
-  const gso = gsoType[i];
   if (gso === VIRTIO_NET_HDR_GSO_NONE) return false;
-  return start !== l4 || protocol !== (gso === VIRTIO_NET_HDR_GSO_UDP_L4 ? IPPROTO_UDP : IPPROTO_TCP);
+  return start !== l4 || protocol !== (isUdp ? IPPROTO_UDP : IPPROTO_TCP);
+}
+
+/** Whether the frame at `start` is an IP packet that goes on up to its byte `end` at least. A length of 0 is left to whoever cuts it. */
+function isPacketTo(end: number, { view }: HeaderArena, start: number, classes: number): boolean {
+  const l3 = networkHeader(classes);
+  if ((classes & CLASS_IP4) !== 0) {
+    const total = view.getUint16(start + l3 + 2);
+    return total === 0 || l3 + total >= end;
+  }
+  if ((classes & CLASS_IP6) === 0) return false;
+  const payload = view.getUint16(start + l3 + 4);
+  return payload === 0 || l3 + IP6_SIZE + payload >= end;
+}
+
+function networkHeader(classes: number): number {
+  if ((classes & CLASS_VLAN) === 0) return ETH_HLEN;
+  return ETH_HLEN + ((classes & CLASS_INNER) === 0 ? TAG_SIZE : 2 * TAG_SIZE);
 }
 
 /**
@@ -72,8 +96,7 @@ export function reachesHeader(plan: Plan, i: number): boolean {
  */
 function findTransport(arena: HeaderArena, start: number, classes: number, type: number): number {
   const { bytes } = arena;
-  const tags = ((classes & CLASS_VLAN) !== 0 ? 1 : 0) + ((classes & CLASS_INNER) !== 0 ? 1 : 0);
-  const l3 = ETH_HLEN + tags * TAG_SIZE;
+  const l3 = networkHeader(classes);
   if ((classes & CLASS_FRAGMENT) !== 0) return NOWHERE;
   if ((classes & CLASS_IP4) !== 0) {
     const l4 = l3 + ((bytes[start + l3] & 0xf) << 2);

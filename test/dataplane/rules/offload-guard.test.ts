@@ -147,10 +147,37 @@ describe("a super-frame's checksum begins with the header that is cut:", () => {
     expect(begins(udp[1].with(12, 0x88).with(13, 0xb5), GSO_TCPV4, BEHIND)).toEqual([]);
   });
 
+  test.each(FRAMES)("%s, and the packet says that it has that header", (_, bytes, gsoType, l4) => {
+    const isUdp = gsoType === GSO_UDP_L4;
+    const [start, at] = bytes[12] === 8 ? [14, 16] : [54, 18];
+    const header = { flags: NEEDS_CSUM, gsoType, gsoSize: 1000, csumStart: l4, csumOffset: isUdp ? 6 : 16 };
+    const rig = newRig({}, { accepts: OFFLOAD_ALL });
+    // Whoever cuts it writes another length, and so a header that this rule would have seen.
+    rig.rules(
+      rulesOf(
+        [2, { [isUdp ? "udp.dport" : "tcp.dport"]: 0x1451 }, { do: "drop" }],
+        [1, {}, { do: "forward", ports: [1] }],
+      ),
+    );
+    const lengths = Array.from({ length: 100 }, (_, length) => length);
+    for (const length of [...lengths, bytes.length - start]) {
+      rig.put(bytes.with(at, length >> 8).with(at + 1, length), netHeader(header));
+      rig.run(0);
+    }
+    expect(rig.lanes[1].given.length).toBe(0);
+    const whole = l4 - start + (isUdp ? 8 : 20);
+    expect(rig.drops(0)).toEqual({ offload: whole - 1, rule: lengths.length - whole + 2 });
+  });
+
   test("behind what rules look at it may begin anywhere", () => {
     const [, bytes, gsoType] = FRAMES[0];
     const found = begins(bytes, gsoType, HEADER_BYTES + 10);
     expect(found).toEqual([34, ...Array.from({ length: 11 }, (_, k) => HEADER_BYTES + k)]);
+    // In a packet, though, that goes on up to there.
+    expect(begins(bytes.with(16, 0).with(17, HEADER_BYTES + 20 - 14), gsoType, HEADER_BYTES + 10)).toEqual([
+      34,
+      HEADER_BYTES,
+    ]);
   });
 });
 
