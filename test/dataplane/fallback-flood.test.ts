@@ -53,7 +53,7 @@ describe.each([
   test("has each port's own limit, and frames that cannot be converted are dropped at each", () => {
     const rig = newRig({}, NONE, NARROW, NONE, ABLE);
     prepare(rig);
-    const syn = offloaded(BROADCAST, FROM, { ...tcp, flags: 0x02 }, 300);
+    const syn = offloaded(BROADCAST, FROM, { ...tcp, flags: 0x12 }, 300);
     const large = offloaded(BROADCAST, FROM, tcp, 1000);
     const partial = offloaded(BROADCAST, FROM, { ...udp, payload: pattern(100) }, 0);
     const plain = frame(BROADCAST, FROM);

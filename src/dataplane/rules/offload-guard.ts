@@ -11,7 +11,8 @@
 //
 // Whoever cuts a super-frame writes more than that: sequence and flags, or a length, counted from where the checksum begins. So
 // there, and only there, its TCP or UDP header has to be. It writes the lengths of IP, too: a packet that says it ends before
-// that header has none for rules, and would have one for whoever gets what it was cut into.
+// that header has none for rules, and would have one for whoever gets what it was cut into. Of TCP's flags, FIN, PSH and CWR are
+// taken from most segments; all data has ACK (RFC 9293, 3.10.7.4), so that none is left without any.
 
 import { ETH_HLEN, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6 } from "../../uapi/if_ether.ts";
 import {
@@ -28,7 +29,16 @@ import {
 } from "../../uapi/in.ts";
 import { VIRTIO_NET_HDR_GSO_NONE, VIRTIO_NET_HDR_GSO_UDP_L4 } from "../../uapi/virtio_net.ts";
 import { type HeaderArena, slotStart } from "./header-arena.ts";
-import { CLASS_ARP, CLASS_FRAGMENT, CLASS_INNER, CLASS_IP4, CLASS_IP6, CLASS_VLAN, HEADER_BYTES } from "./key.ts";
+import {
+  CLASS_ARP,
+  CLASS_FRAGMENT,
+  CLASS_INNER,
+  CLASS_IP4,
+  CLASS_IP6,
+  CLASS_TCP,
+  CLASS_VLAN,
+  HEADER_BYTES,
+} from "./key.ts";
 import type { Plan } from "./plan.ts";
 
 const TAG_SIZE = 4;
@@ -41,6 +51,8 @@ const MAX_EXTENSIONS = 8;
 /** Up to the flags, the ports, type and code. */
 const TCP_LOOKED_AT = 14;
 const TCP_SIZE = 20;
+const TCP_FLAGS_AT = 13;
+const TCP_ACK = 0x10;
 const UDP_SIZE = 8;
 const PORTS_SIZE = 4;
 const ICMP_LOOKED_AT = 2;
@@ -70,7 +82,8 @@ export function reachesHeader(plan: Plan, i: number): boolean {
   const protocol = found & PROTOCOL_MASK;
   if (field < HEADER_BYTES && (found === NOWHERE || isLookedAt(protocol, field - l4))) return true;
   if (gso === VIRTIO_NET_HDR_GSO_NONE) return false;
-  return start !== l4 || protocol !== (isUdp ? IPPROTO_UDP : IPPROTO_TCP);
+  if (start !== l4 || protocol !== (isUdp ? IPPROTO_UDP : IPPROTO_TCP)) return true;
+  return (classes & CLASS_TCP) !== 0 && (arena.bytes[slotStart(i) + l4 + TCP_FLAGS_AT] & TCP_ACK) === 0;
 }
 
 /** Whether the frame at `start` is an IP packet that goes on up to its byte `end` at least. A length of 0 is left to whoever cuts it. */

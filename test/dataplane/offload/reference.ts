@@ -174,7 +174,7 @@ export function anySpec(maxPayload: number, transport: "tcp" | "udp" = "tcp"): f
       extensions: version === 6 ? fc.array(anyExtension, { maxLength: 8 }) : fc.constant([]),
       transport: fc.constant(transport),
       sequence: fc.oneof(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 0xffffff00, max: 0xffffffff })),
-      flags: byte.map((flags) => flags & ~0x06),
+      flags: byte.map((flags) => (flags & ~0x06) | 0x10),
       tcpOptions: wordsOf4,
       payload: fc.uint8Array({ maxLength: maxPayload, size: "max" }).map((bytes) => Array.from(bytes)),
       partial: fc.constant(true),

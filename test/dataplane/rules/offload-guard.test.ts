@@ -169,6 +169,25 @@ describe("a super-frame's checksum begins with the header that is cut:", () => {
     expect(rig.drops(0)).toEqual({ offload: whole - 1, rule: lengths.length - whole + 2 });
   });
 
+  test.each([4, 6])("in IPv%d its segments have a flag at least", (version) => {
+    const spec = { payload, flags: 0x09, partial: true };
+    const bytes = complete(mac(2), mac(1), version === 4 ? spec4(spec) : spec6(spec));
+    const l4 = version === 4 ? 34 : 54;
+    const gsoType = version === 4 ? GSO_TCPV4 : GSO_TCPV6;
+    const rig = newRig({}, { accepts: 0 });
+    // No flag is set: what probes for ports sends, and no stack.
+    rig.rules(rulesOf([2, { "tcp.flags": 0 }, { do: "drop" }], [1, {}, { do: "forward", ports: [1] }]));
+    for (const flags of [0x09, 0x80, 0x19]) {
+      rig.put(
+        bytes.with(l4 + 13, flags),
+        netHeader({ flags: NEEDS_CSUM, gsoType, gsoSize: 1000, csumStart: l4, csumOffset: 16 }),
+      );
+    }
+    rig.run(0);
+    expect(rig.lanes[1].frames.map((segment) => segment[l4 + 13])).toEqual([0x10, 0x10, 0x19]);
+    expect(rig.drops(0)).toEqual({ offload: 2 });
+  });
+
   test("behind what rules look at it may begin anywhere", () => {
     const [, bytes, gsoType] = FRAMES[0];
     const found = begins(bytes, gsoType, HEADER_BYTES + 10);
