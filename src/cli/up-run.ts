@@ -15,6 +15,7 @@ import { errorLines } from "../control/error-lines.ts";
 import { listed } from "../control/listed.ts";
 import { createLog } from "../control/log.ts";
 import { notify, type ServiceState } from "../control/notify.ts";
+import { refusePipe } from "../control/read-text.ts";
 import type { KnownRules } from "../control/rules/known-rules.ts";
 import { Service } from "../control/service.ts";
 import { UndoneError } from "../control/undo.ts";
@@ -36,12 +37,17 @@ export async function runUp(options: UpOptions, { createSwitch, kinds }: UpParts
   outliveOutput();
   const words = readWords(options, kinds);
   const log = await createLog(options.logLevel);
-  const read = async (known: KnownRules) =>
-    options.config ? await loadConfig(options.config, kinds, known) : emptyConfig();
+  let started = false;
+  const read = async (known: KnownRules) => {
+    if (!options.config) return emptyConfig();
+    if (started) refusePipe(options.config);
+    return await loadConfig(options.config, kinds, known);
+  };
   const load = async (known: KnownRules) => overlay(await read(known), words);
   const events = new Events();
   const shutdown = (remove: boolean) => events.end(remove);
   const service = await Service.start({ load, createSwitch, kinds, log, shutdown });
+  started = true;
   const ports = service.portCount === 1 ? "1 port" : `${service.portCount} ports`;
   log.info({ ports: service.portCount, control: service.control }, "ready");
   print(`ringyard ready: ${ports}, control ${service.control}\n`);

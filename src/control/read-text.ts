@@ -1,7 +1,7 @@
 // Text that a person names by a file, or gives on the standard input: read up to a limit, since a wrong name may be that of a device
 // that never ends. Any thread that may wait.
 
-import { createReadStream } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { RingyardError } from "../core/errors.ts";
 import { word } from "../core/quote.ts";
 
@@ -33,4 +33,14 @@ export async function readText(
   }
   if (size <= sizeMax) return text + decoder.decode();
   throw new RingyardError("LIMIT", `${name} is longer than ${sizeMax / MIB} MiB`, next);
+}
+
+/**
+ * Throws UNSUPPORTED where `file` is a pipe, for one who has read it before: it says nothing any more (`-c <(…)`), which is a text, too, or
+ * waits for a writer for ever.
+ */
+export function refusePipe(file: string): void {
+  if (statSync(file, { throwIfNoEntry: false })?.isFIFO() !== true) return;
+  const next = "restart the switch, or start it with a file";
+  throw new RingyardError("UNSUPPORTED", `${word(file)} is a pipe and cannot be read again`, next);
 }

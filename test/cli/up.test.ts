@@ -1,7 +1,9 @@
 // `ringyard up` as a process: what it prints, how it follows signals, and that a start that fails leaves nothing.
 
 import { describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { closeFd } from "../../src/sys/fd.ts";
 import { libc } from "../../src/sys/libc.ts";
@@ -174,6 +176,21 @@ describe("signals", () => {
     const { stdout } = await ringyard("fdb", "show", "--control", control, "--json");
     expect(JSON.parse(stdout).entries).toMatchObject([{ mac: pinned, port: "a", static: true }]);
     expect(await running.stop()).toBe(0);
+  });
+
+  test("SIGHUP refuses a pipe: what was read is gone, and no port goes with it", async () => {
+    const place = directory();
+    const [control, pipe] = [join(place, "c.sock"), join(place, "pipe")];
+    expect(spawnSync("mkfifo", [pipe]).status).toBe(0);
+    const running = up(["-c", pipe, "--control", control]);
+    // Returns when the switch reads; from then on nobody writes.
+    await writeFile(pipe, '[ports]\na = "memory:a"\n');
+    await running.says("ringyard ready: 1 port");
+    running.child.kill("SIGHUP");
+    await running.says(`${pipe} is a pipe and cannot be read again: restart the switch, or start it with a file`);
+    await running.says("configuration not reloaded, nothing changed");
+    expect(await names(control)).toEqual(["a=memory:a"]);
+    expect(await running.stop("SIGTERM")).toBe(0);
   });
 
   test("SIGHUP without a file is no reason to end", async () => {
