@@ -10,6 +10,7 @@ import { checkPortsFit } from "./ports-fit.ts";
 import { lookupOf, RuleEntry } from "./rules/rule-entry.ts";
 import { numberRules, RULE_ID_MAX } from "./rules/rule-numbers.ts";
 import type { TableRule } from "./rules/rules-api.ts";
+import { encode } from "./uri-text.ts";
 
 /** Throws ConfigError; `config` with all that the command line adds. */
 export function checkWhole(config: Config): void {
@@ -18,8 +19,25 @@ export function checkWhole(config: Config): void {
     refuse(`meters: ${meters.size} are more than the ${METERS_MAX} that a switch has: share some`);
   checkNames(config, ports.keys(), meters.keys());
   // Without CPUs, a start may still be told some.
+  checkTargets(ports);
   checkPortsFit(ports, { macLimit: settings.macLimit ?? DEFAULTS.macLimit, cpus: settings.cpus });
   compile(numbered(config), config);
+}
+
+/** A device, a NIC or a socket is one port's: the second would fail when the first is there. */
+function checkTargets(ports: Config["ports"]): void {
+  const owners = new Map<string, string>();
+  const lines: string[] = [];
+  for (const [name, { spec, place = `port ${name}` }] of ports) {
+    const { kind, target, options } = spec;
+    // Nothing is there to be had of `null:`; who connects to a socket does not have it.
+    if (target === "" || options.mode === "client") continue;
+    const wanted = JSON.stringify([kind, target, options.netns]);
+    const owner = owners.get(wanted);
+    if (owner === undefined) owners.set(wanted, name);
+    else lines.push(`${place}: port ${owner} has ${kind}:${encode(target)} already: choose another`);
+  }
+  if (lines.length > 0) throw new ConfigError(lines);
 }
 
 function numbered({ rules }: Config): TableRule[] {

@@ -13,6 +13,7 @@ import { readMeters, readRules } from "./config-rules.ts";
 import type { Place } from "./config-toml.ts";
 import { nearest, suggest } from "./nearest.ts";
 import { link } from "./options.ts";
+import { CONTROL_PATH_MAX } from "./paths.ts";
 import { isPlainTable } from "./plain-table.ts";
 import type { PortSettings } from "./policy/named-policy.ts";
 import { PORT_POLICY_KEYS } from "./policy/port-policy.ts";
@@ -46,7 +47,10 @@ const absolutePath = { error: "expected an absolute path" };
 const controlPath = z
   .string(absolutePath)
   .startsWith("/", { ...absolutePath, abort: true })
-  .refine(fitsLine, { error: "expected a path without control characters" });
+  .refine(fitsLine, { error: "expected a path without control characters" })
+  .refine((path) => Buffer.byteLength(path) <= CONTROL_PATH_MAX, {
+    error: `expected ${CONTROL_PATH_MAX} bytes at most`,
+  });
 
 const switchTable = z.strictObject({
   cpus: cpus.optional(),

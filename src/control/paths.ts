@@ -10,6 +10,9 @@ import { dirname, join } from "node:path";
 import { RingyardError } from "../core/errors.ts";
 import { fitsLine } from "../core/quote.ts";
 
+/** sun_path has 108 bytes with its NUL (linux/un.h); the longest name used is `PATH.PID.old` (socket-file.ts), a PID has 7 digits. */
+export const CONTROL_PATH_MAX = 107 - ".4194304.old".length;
+
 export function defaultControlPath(
   uid = process.getuid?.() ?? 0,
   env: Record<string, string | undefined> = process.env,

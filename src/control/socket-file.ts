@@ -12,9 +12,7 @@ import { dirname } from "node:path";
 import { RingyardError } from "../core/errors.ts";
 import { SysError } from "../sys/errno.ts";
 import { closeFd, O_RDONLY, openFd, tryLock } from "../sys/fd.ts";
-
-/** sun_path has 108 bytes with its NUL (linux/un.h); the longest name used here is `PATH.PID.old`, a PID has 7 digits. */
-const PATH_SIZE_MAX = 107 - ".4194304.old".length;
+import { CONTROL_PATH_MAX } from "./paths.ts";
 
 /** Each attempt is lost to another process that takes the path in the same moment. */
 const ATTEMPTS = 8;
@@ -28,11 +26,11 @@ const LOCK_PAUSE_MS = 5;
  */
 export async function publishSocket(path: string, bind: (path: string) => void): Promise<void> {
   const size = Buffer.byteLength(path);
-  if (size > PATH_SIZE_MAX) {
+  if (size > CONTROL_PATH_MAX) {
     throw new RingyardError(
       "BAD_OPTION",
       `control path of ${size} bytes is too long`,
-      `name one of at most ${PATH_SIZE_MAX} with --control`,
+      `name one of at most ${CONTROL_PATH_MAX} with --control`,
     );
   }
   // Looked at first, so that the usual refusal leaves no trace at all.

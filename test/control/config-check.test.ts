@@ -3,11 +3,13 @@
 import { expect, test } from "bun:test";
 import { ConfigError, parseConfig } from "../../src/control/config.ts";
 import { checkWhole } from "../../src/control/config-check.ts";
+import type { Kinds } from "../../src/control/uri.ts";
+import { kinds } from "../../src/control/wiring.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
 
-function linesOf(text: string): string[] {
+function linesOf(text: string, of: Kinds = fakeKinds): string[] {
   try {
-    checkWhole(parseConfig(text, "x.toml", fakeKinds));
+    checkWhole(parseConfig(text, "x.toml", of));
   } catch (error) {
     if (error instanceof ConfigError) return error.lines;
     throw error;
@@ -57,5 +59,35 @@ test("names that are missing are told before anything else", () => {
   expect(linesOf('rules = ["in b drop"]\n[ports]\na = "null:"\n[mirrors.m]\nports = "a"\nto = "c"')).toEqual([
     "x.toml:1: rules.0: no port b: did you mean a? ports: a",
     "x.toml:4: mirrors.m: no port c: did you mean a? ports: a",
+  ]);
+});
+
+test("what only one port can have is refused to a second", () => {
+  const ports = [
+    ...['a = "memory:x"', 'b = "memory:x?mtu=1500"', 'c = "vhost-user:/s"', 'd = "vhost-user:/./s?link=down"'],
+    ...['e = "tap:t"', 'f = "tap:t?netns=n"', 'g = "tap:t?netns=n"'],
+  ];
+  expect(linesOf(`[ports]\n${ports.join("\n")}`)).toEqual([
+    "x.toml:3: ports.b: port a has memory:x already: choose another",
+    "x.toml:5: ports.d: port c has vhost-user:/s already: choose another",
+    "x.toml:8: ports.g: port f has tap:t already: choose another",
+  ]);
+  // Of these there is enough for all.
+  const client = (name: string) => `${name} = "vhost-user:/s?mode=client"`;
+  expect(linesOf(`[ports]\na = "null:"\nb = "null:"\n${client("c")}\n${client("d")}`)).toEqual([]);
+});
+
+test("a path that no socket can have is refused where it is read", () => {
+  const path = (size: number) => `/${"x".repeat(size - 1)}`;
+  const control = (size: number) => `[switch]\ncontrol = "${path(size)}"`;
+  expect(linesOf(control(95))).toEqual([]);
+  expect(linesOf(control(96))).toEqual([
+    `x.toml:2: switch.control: expected 95 bytes at most, found ${JSON.stringify(path(96))}`,
+  ]);
+  const port = (path: string) => linesOf(`[ports]\na = "vhost-user:${path}"`, kinds);
+  // As it is written, and as it is meant.
+  expect([port(path(107)), port(`/${path(107)}`)]).toEqual([[], []]);
+  expect(port(path(108))).toEqual([
+    `x.toml:2: ports.a: vhost-user: socket path ${path(108)} is over 107 bytes: choose a shorter one`,
   ]);
 });

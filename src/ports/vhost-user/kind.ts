@@ -5,7 +5,7 @@
 //   client: connect, each RETRY_MS until somebody listens -> Session ... ended -> connect
 
 import { lstatSync, statSync, unlinkSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, posix } from "node:path";
 import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import { EACCES, SysError } from "../../sys/errno.ts";
@@ -13,7 +13,7 @@ import { closeFd } from "../../sys/fd.ts";
 import { acceptUnix, connectUnix, listenUnix, MAX_SOCKET_PATH, NOBODY_LISTENS } from "../../sys/unix.ts";
 import { VHOST_USER_F_PROTOCOL_FEATURES } from "../../uapi/vhost_user.ts";
 import { featureNames, hasFeature } from "../../virtio/features.ts";
-import type { Port, PortDetails, PortHost, PortKind, PortProbe, PortSpec } from "../port.ts";
+import type { Port, PortDetails, PortHost, PortKind, PortProbe, PortSpec, TargetProblem } from "../port.ts";
 import { type DeviceConfig, deviceConfig, PROTOCOL_FEATURES } from "./device-config.ts";
 import { Session } from "./session.ts";
 
@@ -26,18 +26,20 @@ export const vhostUser: PortKind = {
   summary: "a VM or DPDK application over a vhost-user socket",
   targetForm: "PATH",
   options: { mode: z.enum(["server", "client"]).optional() },
+  check,
   probe: (): PortProbe => ({ available: true }),
   async open(spec: PortSpec, host: PortHost): Promise<Port> {
-    if (Buffer.byteLength(spec.target) > MAX_SOCKET_PATH) {
-      throw new RingyardError(
-        "BAD_URI",
-        `socket path ${spec.target} is over ${MAX_SOCKET_PATH} bytes`,
-        "choose a shorter one",
-      );
-    }
+    const wrong = check(spec.target);
+    if (wrong !== undefined) throw new RingyardError("BAD_URI", wrong.message, wrong.next);
     return spec.options.mode === "client" ? new ClientPort(spec, host) : new ServerPort(spec, host);
   },
 };
+
+function check(target: string): TargetProblem | undefined {
+  const path = posix.normalize(target);
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return undefined;
+  return { message: `socket path ${path} is over ${MAX_SOCKET_PATH} bytes`, next: "choose a shorter one" };
+}
 
 /** What both modes share: at most one session, and what `port show` says about it. */
 abstract class VhostUserPort implements Port {
