@@ -1,5 +1,7 @@
-// A configuration as data (for JSON and the control socket) and as TOML that reads back to the same configuration. Pure.
+// A configuration as data (for JSON and the control socket) and as TOML that reads back to the same configuration. Pure, but for a control
+// path that stands on a command line from the working directory on: a file may have whole paths only.
 
+import { resolve } from "node:path";
 import type { PollMode } from "./api.ts";
 import { type Config, DEFAULTS } from "./config.ts";
 import { policyOf } from "./config-policy.ts";
@@ -27,7 +29,7 @@ export function configData(config: Config): ConfigData {
   const { vlans, mirrors } = policyOf(config);
   const { cpus = [], poll = DEFAULTS.poll, ageingS = DEFAULTS.ageingS, macLimit = DEFAULTS.macLimit } = settings;
   return {
-    switch: { cpus, poll, ageingS, macLimit, ...(control === undefined ? {} : { control }) },
+    switch: { cpus, poll, ageingS, macLimit, ...(control === undefined ? {} : { control: resolve(control) }) },
     ports: [...ports.values()].map(({ spec, link, macLimit, policy }) => ({
       name: spec.name,
       uri: spec.uri,

@@ -10,6 +10,7 @@
 //
 // Pure.
 
+import { resolve } from "node:path";
 import type { PortChanges, SwitchSettings } from "./api.ts";
 import { type Config, DEFAULTS, type PortConfig } from "./config.ts";
 import { policyOf } from "./config-policy.ts";
@@ -110,6 +111,11 @@ function restartNeeded(before: Config, after: Config): string[] {
   if (!Bun.deepEquals(before.settings.cpus ?? [], after.settings.cpus ?? [])) changed.push("cpus");
   if ((before.settings.macLimit ?? DEFAULTS.macLimit) !== (after.settings.macLimit ?? DEFAULTS.macLimit))
     changed.push("mac-limit");
-  if (before.control !== after.control) changed.push("control");
+  if (wholePath(before.control) !== wholePath(after.control)) changed.push("control");
   return changed;
+}
+
+/** That of a command line may begin at the working directory; a file has the same as `config show` prints it. */
+function wholePath(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path);
 }

@@ -1,9 +1,11 @@
 // The configuration file: what it means, and TOML that reads back the same. Its mistakes: config-mistakes.test.ts.
 
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import fc from "fast-check";
 import { emptyConfig, overlay, parseConfig } from "../../src/control/config.ts";
 import { configData, configToml } from "../../src/control/config-show.ts";
+import { difference } from "../../src/control/diff.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
 
 const parse = (text: string) => parseConfig(text, "ringyard.toml", fakeKinds);
@@ -91,6 +93,15 @@ describe("config show", () => {
         },
       ),
     );
+  });
+
+  test("prints the whole path of a control socket that the command line names from where it is", () => {
+    const started = { ...emptyConfig(), control: "./c.sock" };
+    const shown = configData(started);
+    expect(shown.switch.control).toBe(join(process.cwd(), "c.sock"));
+    const again = parse(configToml(shown));
+    expect(configData(again)).toEqual(shown);
+    expect(difference(started, again, fakeKinds).restart).toEqual([]);
   });
 
   test("fills in defaults and keeps the short form", () => {
