@@ -74,8 +74,10 @@ function addAdd(port: Command): void {
   addJson(addControl(add)).action((name: string, uri: string, words: string[], options: AddOptions) =>
     ask(options, async (client) => {
       const { mtu, macLimit, ...settings } = await readSettings(words);
-      if (mtu !== undefined)
-        throw new RingyardError("BAD_OPTION", "mtu is part of the uri", `write '${phrase(uri)}?mtu=${mtu}'`);
+      if (typeof mtu === "number") {
+        const written = `${phrase(uri)}${uri.includes("?") ? "&" : "?"}mtu=${mtu}`;
+        throw new RingyardError("BAD_OPTION", "mtu is part of the uri", `write '${written}'`);
+      }
       await client.request("port.add", {
         ...{ name, uri, ...settings },
         ...(typeof macLimit === "number" ? { macLimit } : {}),
@@ -128,9 +130,10 @@ export async function readSettings(words: readonly string[]): Promise<Settings> 
   for (const setting of readSettingWords(words, [...RUNNING, ...PORT_POLICY_KEYS])) {
     const { key } = setting;
     const value = String(setting.value);
+    const isNothing = value === "" || value === "none";
     if (!RUNNING.includes(key)) policy.push(setting);
-    else if (key === "link") changes.link = readLink(value);
-    else if (key === "mac-limit" && (value === "" || value === "none")) changes.macLimit = null;
+    else if (key === "link") changes.link = isNothing ? "up" : readLink(value);
+    else if (isNothing) changes[key === "mtu" ? "mtu" : "macLimit"] = null;
     else if (!/^\d{1,10}$/.test(value))
       throw new RingyardError("BAD_OPTION", `${key}: expected a number, found ${quoted(value)}`);
     else changes[key === "mtu" ? "mtu" : "macLimit"] = Number(value);

@@ -96,9 +96,9 @@ export interface Operations extends PolicyOperations {
     result: { port: PortInfo };
   };
   "port.del": { args: { name: string }; result: object };
-  /** An empty value takes what was said of a key back, a limit of null the port's own limit. */
+  /** An empty value takes what was said of a key back, a limit of null the port's own limit, an mtu of null what was said of it. */
   "port.set": {
-    args: { name: string; link?: "up" | "down"; mtu?: number; macLimit?: number | null; policy?: PolicyWord[] };
+    args: { name: string; link?: "up" | "down"; mtu?: number | null; macLimit?: number | null; policy?: PolicyWord[] };
     result: { port: PortInfo };
   };
   "port.attach": { args: AttachArgs; result: Attached };

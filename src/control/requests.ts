@@ -50,7 +50,7 @@ const schemas = {
   "port.set": z.strictObject({
     name,
     link: link.optional(),
-    mtu: number(MTU_MIN, MTU_MAX).optional(),
+    mtu: number(MTU_MIN, MTU_MAX).nullish(),
     macLimit: macLimit.nullish(),
     policy: settings.optional(),
   }),

@@ -35,10 +35,10 @@ import type { NamedRule } from "./rules/named-rule.ts";
 import type { MeterInfo, RuleInfo } from "./rules/rules-api.ts";
 import { type Kinds, withOptions } from "./uri.ts";
 
-/** What `port set` changes; a limit of null is the switch's. */
+/** What `port set` changes; an mtu of null is the kind's, a limit of null the switch's. */
 export interface RunningPortChanges {
   link?: "up" | "down";
-  mtu?: number;
+  mtu?: number | null;
   macLimit?: number | null;
   policy?: PolicyWords;
 }
@@ -139,7 +139,7 @@ export class Running {
       const old = this.#find(name);
       checkPortLimit(`port ${name}`, macLimit ?? undefined, this.api.settings.macLimit);
       const port = { ...old, ...(changes.link === undefined ? {} : { link: changes.link }) };
-      if (changes.mtu !== undefined) port.spec = withOptions(port.spec, { mtu: changes.mtu }, this.kinds);
+      if (changes.mtu !== undefined) port.spec = withOptions(port.spec, { mtu: changes.mtu ?? undefined }, this.kinds);
       if (macLimit === null) delete port.macLimit;
       else if (macLimit !== undefined) port.macLimit = macLimit;
       if (words !== undefined) port.policy = changedPolicy(old, words);

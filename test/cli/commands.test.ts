@@ -146,6 +146,7 @@ describe("refusals are one line and an exit code", () => {
       `port c: size: expected a power of two from 2 to 32768, found "${decodeURIComponent(size)}"`,
     ]),
     [["port", "add", "c", "null:", "mtu=9000"], 2, "mtu is part of the uri: write 'null:?mtu=9000'"],
+    [["port", "add", "c", "tap:c?queues=2", "mtu=90"], 2, "mtu is part of the uri: write 'tap:c?queues=2&mtu=90'"],
     [
       ["port", "set", "a", "lnk=up"],
       2,

@@ -46,7 +46,7 @@ test(
     expect(rows(shown)).toContainEqual(["police", "0", "0", "0", "-"]);
     await ask("port", "set", "vm1", "isolated=", "police=none", "flood=none", "mac-limit=9");
     expect(await policyOf("vm1")).toEqual({ vlan: 20, flood: "none" });
-    await ask("port", "set", "vm1", "vlan=", "flood=", "mac-limit=");
+    await ask("port", "set", "vm1", "vlan=", "flood=", "mac-limit=", "mtu=none", "link=");
     expect(await policyOf("vm1")).toEqual({});
     expect(await ask("config", "show")).not.toContain("mac-limit = 9");
     await ask("port", "add", "db", "null:", "trunk=10,20-30", "native=10", "vlan-map=110:20", "groups=dmz,web");

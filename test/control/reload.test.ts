@@ -165,6 +165,14 @@ describe("a running switch", () => {
     expect(fake.port("a").mtu).toBeUndefined();
   });
 
+  test("port set takes an mtu back", async () => {
+    await running.replace(ports('a = "tap:a?mtu=9000"', 'b = "null:"'));
+    fake.calls.length = 0;
+    await running.setPort("a", { mtu: null });
+    expect(fake.calls).toEqual(['setPort a {"mtu":null}']);
+    expect(told()).toContain("a tap:a up");
+  });
+
   test("leaves no port whose settings cannot be set", async () => {
     fake.failures.set("setPort c", new RingyardError("SYSTEM", "no"));
     const port = { spec: parsePort("c", "null:", fakeKinds), link: "down", macLimit: 4 } as const;
