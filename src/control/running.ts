@@ -163,8 +163,11 @@ export class Running {
       const now = changeWords(before === undefined ? {} : vlanPolicyWords(before), changes);
       const vlans = new Map<number, VlanPolicy>(this.#config.vlans);
       vlans.set(vid, mustRead(`vlan ${vid}`, readVlanPolicy(vid, now)));
-      if (Object.keys(now).length === 0) vlans.delete(vid);
+      const isGone = Object.keys(now).length === 0;
+      if (isGone) vlans.delete(vid);
       await this.#obey({ vlans });
+      // As with a port or a mirror: what is said of it from now on is said by hand.
+      if (isGone) this.#declaredVlans.delete(vid);
     });
   }
 
@@ -187,8 +190,8 @@ export class Running {
       const mirrors = new Map(this.#config.mirrors);
       if (!mirrors.delete(name))
         throw new RingyardError("NOT_FOUND", `no mirror ${word(name)}`, suggest(name, "mirrors:", mirrors.keys()));
-      this.#declaredMirrors.delete(name);
       await this.#obey({ mirrors });
+      this.#declaredMirrors.delete(name);
     });
   }
 
@@ -216,7 +219,7 @@ export class Running {
   }
 
   deleteRules(ids: readonly number[]): Promise<void> {
-    return this.#alone(() => this.api.rules.delete(ids));
+    return this.#alone(() => this.#rules.delete(ids));
   }
 
   /**
@@ -242,7 +245,7 @@ export class Running {
   }
 
   deleteMeter(name: string): Promise<void> {
-    return this.#alone(() => this.api.rules.deleteMeter(name));
+    return this.#alone(() => this.#rules.deleteMeter(name));
   }
 
   #find(name: string): PortConfig {

@@ -126,6 +126,23 @@ describe("a reload", () => {
   });
 });
 
+test("a reload leaves what was taken away by hand and said again: VLANs and mirrors that the file once named", async () => {
+  const before = file([A, B], "[vlans.10]", "ageing = 5", "[mirrors.m]", 'ports = "a"', 'to = "b"');
+  await running.replace(before);
+  await running.setVlan(10, { ageing: "" });
+  await running.setVlan(10, { ageing: 7 });
+  await running.deleteMirror("m");
+  await running.addMirror(mirrorOf("m", { ports: "b", to: "a" }));
+  await running.replace(file([A, B]));
+  expect(policyOf(running.config)).toMatchObject({
+    vlans: [{ vid: 10, ageingS: 7 }],
+    mirrors: [{ name: "m", to: "a" }],
+  });
+  // As soon as the file names them they are its own.
+  await running.replace(before);
+  expect(policyOf(running.config)).toMatchObject({ vlans: [{ vid: 10, ageingS: 5 }], mirrors: [{ to: "b" }] });
+});
+
 test("a reload leaves ports of the command line as they were made and changed, and makes those that are missing", async () => {
   const words = {
     ...emptyConfig(),

@@ -126,6 +126,21 @@ describe("what was added by hand", () => {
     expect(fake.table.meters).toEqual([]);
   });
 
+  test.each(["del", "replace"])(
+    "stays also where the file said the same before it was taken away by hand (%s)",
+    async (how) => {
+      await running.replace(file(["id 9 in a drop"], ["a"], ['m = "2 Mbit/s"']));
+      await (how === "del" ? running.deleteRules([9]) : replaceRules([]));
+      await running.deleteMeter("m");
+      await running.setMeter(meterFromObject("m", "1 Mbit/s"));
+      await add("id 9 in a drop");
+      await add("meter m");
+      await running.replace(file([], ["a"]));
+      expect(listed()).toEqual(["9 prio 1000 in a drop", "10 prio 1000 meter m"]);
+      expect(fake.table.meters).toMatchObject([{ name: "m", rate: 1e6 }]);
+    },
+  );
+
   test("waits for a port that a reload takes away", async () => {
     await running.replace(file([]));
     await add("in b drop");

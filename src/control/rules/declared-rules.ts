@@ -59,9 +59,26 @@ export class DeclaredRules {
     const given = new Set(meters.map(({ name }) => name));
     const others = before.meters.filter(({ name }) => !given.has(name));
     await this.api.put({ rules, meters: [...others, ...meters] });
+    const stay = new Set(rules.map(({ id }) => id));
+    this.#undeclare([...this.#rules.keys()].filter((id) => !stay.has(id)));
     await othersTurn();
     const { added, removed } = replacedFacts(before, { rules, meters });
     return { rules, added, removed };
+  }
+
+  /** What comes with one of these ids, or this name, from now on is by hand. */
+  async delete(ids: readonly number[]): Promise<void> {
+    await this.api.delete(ids);
+    this.#undeclare(ids);
+  }
+
+  async deleteMeter(name: string): Promise<void> {
+    await this.api.deleteMeter(name);
+    this.#meters.delete(name);
+  }
+
+  #undeclare(ids: readonly number[]): void {
+    for (const id of ids) this.#rules.delete(id);
   }
 
   #isDeclared({ id, rule }: TableRule): boolean {
