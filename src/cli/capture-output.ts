@@ -1,6 +1,6 @@
 // Where `ringyard capture` puts frames: a pcapng file or pipe, or a line of text for each. Main thread of a command.
 
-import { type FileHandle, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import type { CapturedFrame } from "../control/capture-record.ts";
 import { VERSION } from "../control/version.ts";
 import { RingyardError } from "../core/errors.ts";
@@ -29,15 +29,13 @@ export async function captureFile(file: string, snap: number): Promise<CaptureOu
     }
     return new PcapngOutput(writeStdout, async () => undefined, snap);
   }
-  let handle: FileHandle;
-  try {
-    handle = await open(file, "w");
-  } catch (error) {
+  const refuse = (error: unknown): never => {
     const { code } = error as NodeJS.ErrnoException;
     throw new RingyardError("MISSING", `cannot write ${word(file)}: ${code}`, "name another file");
-  }
+  };
+  const handle = await open(file, "w").catch(refuse);
   const write = async (bytes: Uint8Array) => {
-    for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten;
+    for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at).catch(refuse)).bytesWritten;
   };
   return new PcapngOutput(write, () => handle.close(), snap);
 }
@@ -95,8 +93,11 @@ class PcapngOutput implements CaptureOutput {
       const said = index === 0 && comment !== undefined ? { comment } : {};
       blocks.push(statisticsBlock({ interface: index, timeUs, received: count + dropped, dropped, ...said }));
     }
-    await this.write(Buffer.concat(blocks));
-    await this.close();
+    try {
+      await this.write(Buffer.concat(blocks));
+    } finally {
+      await this.close();
+    }
   }
 }
 

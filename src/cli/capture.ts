@@ -103,9 +103,12 @@ async function run(client: ControlClient, args: CaptureArgs, count: number, file
     // Also where the switch went: what came until then is worth having.
     const { taken, lost } = progress;
     const counts = Object.keys(withoutFrame).length === 0 ? undefined : `without a frame: ${countsText(withoutFrame)}`;
-    await output.end(lost, counts);
-    process.stderr.write(`${taken} frames captured, ${lost} lost${counts === undefined ? "" : `; ${counts}`}\n`);
-    process.off("SIGINT", stop).off("SIGTERM", stop);
+    try {
+      await output.end(lost, counts);
+    } finally {
+      process.stderr.write(`${taken} frames captured, ${lost} lost${counts === undefined ? "" : `; ${counts}`}\n`);
+      process.off("SIGINT", stop).off("SIGTERM", stop);
+    }
   }
 }
 

@@ -91,7 +91,7 @@ export function emptyConfig(): Config {
 
 /** Reads a file, in turns with others; throws ConfigError, or MISSING where there is none. */
 export async function loadConfig(file: string, kinds: Kinds, known: KnownRules = NO_RULES): Promise<Config> {
-  const text = await readText(file, "name a readable file with -c");
+  const text = await readText(file, "name a readable file");
   return takingTurns(configOf(await readTomlAside(text), file, kinds, known));
 }
 

@@ -3,6 +3,8 @@
 import { expect, test } from "bun:test";
 import { openSync } from "node:fs";
 import { join } from "node:path";
+import { captureFile } from "../../src/cli/capture-output.ts";
+import { failure } from "../support/failure.ts";
 import { run } from "../support/process.ts";
 import { until } from "../support/until.ts";
 
@@ -16,6 +18,13 @@ test.each([[["version"]], [["doctor", "--json"]], [["rule", "--help"]]])(
     expect([await child.stderr.text(), await child.exited]).toEqual([`ringyard: ${FULL}\n`, 1]);
   },
 );
+
+test("a capture into a file on a full disk names it", async () => {
+  const output = await captureFile("/dev/full", 100);
+  const next = "cannot write /dev/full: ENOSPC: name another file";
+  expect((await failure(output.take([]))).advice).toBe(next);
+  expect((await failure(output.end(1, undefined))).advice).toBe(next);
+});
 
 test("a reader that has gone is no error", async () => {
   const line = `set -o pipefail; '${process.execPath}' '${MAIN}' rule --help | true`;

@@ -130,7 +130,7 @@ describe("a switch", () => {
   test("needs the file that was named", async () => {
     const file = join(directory(), "none.toml");
     const { stderr, exitCode } = await ringyard("up", "-c", file);
-    expect([stderr, exitCode]).toEqual([`ringyard: cannot read ${file}: ENOENT: name a readable file with -c\n`, 1]);
+    expect([stderr, exitCode]).toEqual([`ringyard: cannot read ${file}: ENOENT: name a readable file\n`, 1]);
   });
 });
 
