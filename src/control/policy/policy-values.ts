@@ -93,9 +93,9 @@ export function someOf<const W extends string>(...words: W[]) {
   });
 }
 
-/** Names of groups, each once. */
+/** Names of groups, each once; `none` alone is no group, as in `port set NAME groups=none`. */
 export const groupNames = readBy((value): string[] => {
-  const names = itemsOf(value) ?? mistake("expected a list of groups' names");
+  const names = (value === "none" ? [] : itemsOf(value)) ?? mistake("expected a list of groups' names");
   for (const name of names) {
     if (!portName.safeParse(name).success) mistake(`${quoted(name)} is not the name of a group: ${nameAdvice(name)}`);
   }

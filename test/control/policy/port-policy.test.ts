@@ -122,6 +122,8 @@ test("what is the default is not kept", () => {
   };
   expect(settingsOf(words)).toEqual({});
   expect(portPolicyWords({ learning: true, groups: [] })).toEqual({});
+  // In a list it is a name like others.
+  expect([settingsOf({ groups: "none" }), settingsOf({ groups: ["none"] })]).toEqual([{}, { groups: ["none"] }]);
 });
 
 const MAP = "id 100 stands for VLAN 10, so none is left for VLAN 100: take that out of trunk, or map it";
