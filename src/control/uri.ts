@@ -82,6 +82,8 @@ export function readPort(name: string, uri: string, kinds: Kinds, table: Table =
     else given.set(option, value);
   }
   const options = readOptions(kind, given, problems);
+  const wrong = kind.checkOptions?.(options);
+  if (wrong !== undefined) problems.push({ code: "BAD_OPTION", ...wrong });
   if (problems.length > 0) return problems;
   return { name, uri: formatUri(kind, target, options), kind: kindName, target, options };
 }

@@ -63,6 +63,8 @@ export interface PortKind {
   readonly options: Readonly<Record<string, ZodType>>;
   /** What is wrong with a target, for `config check` and before `open`; absent: nothing can be. Pure. */
   check?(target: string): TargetProblem | undefined;
+  /** The same of options that are well by themselves, and not for this kind. Pure. */
+  checkOptions?(options: PortOptions): OptionProblem | undefined;
   probe(): PortProbe;
   /** Makes the port, or throws a RingyardError and leaves nothing half made. */
   open(spec: PortSpec, host: PortHost): Promise<Port>;
@@ -77,6 +79,11 @@ export interface PortKind {
 export interface TargetProblem {
   message: string;
   next: string;
+}
+
+/** One in its options. */
+export interface OptionProblem extends TargetProblem {
+  option: string;
 }
 
 /** What became of devices that an earlier process left, by their targets. */

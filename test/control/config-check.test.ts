@@ -91,3 +91,13 @@ test("a path that no socket can have is refused where it is read", () => {
     `x.toml:2: ports.a: vhost-user: socket path ${path(108)} is over 107 bytes: choose a shorter one`,
   ]);
 });
+
+test("options that a kind of port cannot have are refused where they are read", () => {
+  expect(
+    linesOf('[ports]\na = "memory:a?queues=1"\nb = "tap:b?mtu=65521"\nc = "null:?queues=8&mtu=65535"', kinds),
+  ).toEqual([]);
+  expect(linesOf('[ports]\na = "memory:a?queues=2"\n[ports.b]\nuri = "tap:b"\nmtu = 65522', kinds)).toEqual([
+    "x.toml:2: ports.a.queues: a memory port has one queue pair: leave queues out",
+    "x.toml:5: ports.b.mtu: mtu 65522 is too large for a TAP device: use at most 65521",
+  ]);
+});

@@ -8,7 +8,16 @@ import { MAX_FRAME } from "../../mem/batch.ts";
 import { VIRTIO_NET_F_MRG_RXBUF } from "../../uapi/virtio_net.ts";
 import { VIRTIO_RING_F_EVENT_IDX } from "../../uapi/virtio_ring.ts";
 import { deviceFeatures, featureNames, hasFeature } from "../../virtio/features.ts";
-import type { Port, PortDetails, PortHost, PortKind, PortProbe, PortSpec } from "../port.ts";
+import type {
+  OptionProblem,
+  Port,
+  PortDetails,
+  PortHost,
+  PortKind,
+  PortOptions,
+  PortProbe,
+  PortSpec,
+} from "../port.ts";
 import { powerOfTwo } from "../power-of-two.ts";
 import { MemoryDriver } from "./driver.ts";
 
@@ -23,14 +32,19 @@ export const memory: PortKind = {
   options: {
     size: powerOfTwo(2, 32_768).optional(),
   },
+  checkOptions,
   probe: (): PortProbe => ({ available: true }),
   open,
 };
 
+function checkOptions({ queues = 1 }: PortOptions): OptionProblem | undefined {
+  if (queues === 1) return undefined;
+  return { option: "queues", message: "a memory port has one queue pair", next: "leave queues out" };
+}
+
 async function open(spec: PortSpec, host: PortHost): Promise<Port> {
-  if ((spec.options.queues ?? 1) > 1) {
-    throw new RingyardError("UNSUPPORTED", `memory:${spec.target} has one queue pair`, "leave queues out");
-  }
+  const wrong = checkOptions(spec.options);
+  if (wrong !== undefined) throw new RingyardError("UNSUPPORTED", wrong.message, wrong.next);
   // The built-in driver handles plain frames unless told otherwise.
   const offload = spec.options.offload ?? [];
   const features = deviceFeatures({ offload, mac: false, mtu: false, pairs: 1 });

@@ -9,8 +9,18 @@ import { z } from "zod";
 import { RingyardError } from "../../core/errors.ts";
 import { quoted } from "../../core/quote.ts";
 import { DEVICE_NAME } from "../link/link.ts";
-import type { Port, PortHost, PortKind, PortProbe, PortSpec, TargetProblem } from "../port.ts";
+import type {
+  OptionProblem,
+  Port,
+  PortHost,
+  PortKind,
+  PortOptions,
+  PortProbe,
+  PortSpec,
+  TargetProblem,
+} from "../port.ts";
 import { tryTap } from "./device.ts";
+import { TAP_MTU_MAX } from "./failures.ts";
 import { TapPort } from "./port.ts";
 
 const netns = z.string().regex(/^(\/.+|(?!\.{1,2}$)[^/\0]{1,255})$/, {
@@ -23,6 +33,7 @@ export const tap: PortKind = {
   targetForm: "NAME",
   options: { netns: netns.optional() },
   check,
+  checkOptions,
   probe,
   open,
 };
@@ -35,6 +46,11 @@ function probe(): PortProbe {
     if (error instanceof RingyardError) return { available: false, reason: error.message, next: error.next };
     throw error;
   }
+}
+
+function checkOptions({ mtu = 0 }: PortOptions): OptionProblem | undefined {
+  if (mtu <= TAP_MTU_MAX) return undefined;
+  return { option: "mtu", message: `mtu ${mtu} is too large for a TAP device`, next: `use at most ${TAP_MTU_MAX}` };
 }
 
 function check(target: string): TargetProblem | undefined {
