@@ -9,7 +9,7 @@ const MIB = 1 << 20;
 /** 65,536 rules of the greatest length that people write, and a configuration around them. */
 const TEXT_SIZE_MAX = 64 * MIB;
 
-/** `-` is the standard input, where `stdin` says so. Throws MISSING, or LIMIT. */
+/** `-` is the standard input, where `stdin` says so. Throws MISSING, LIMIT, or BAD_CONFIG where it is no UTF-8. */
 export async function readText(
   file: string,
   next: string,
@@ -18,7 +18,8 @@ export async function readText(
   // Not Bun.file(): it refuses devices, /dev/null among them.
   const source: AsyncIterable<Uint8Array> = stdin && file === "-" ? Bun.stdin.stream() : createReadStream(file);
   const name = stdin && file === "-" ? "the standard input" : word(file);
-  const decoder = new TextDecoder();
+  // Letters in the place of bytes that are none would make another path, or name, of what was written.
+  const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   let size = 0;
   try {
@@ -27,11 +28,15 @@ export async function readText(
       if (size > sizeMax) break;
       text += decoder.decode(chunk, { stream: true });
     }
+    if (size <= sizeMax) return text + decoder.decode();
   } catch (error) {
+    if (error instanceof TypeError) {
+      const line = text.split("\n").length;
+      throw new RingyardError("BAD_CONFIG", `${name} is no UTF-8 text`, `save it as UTF-8; look from line ${line} on`);
+    }
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
     throw new RingyardError("MISSING", `cannot read ${name}: ${code}`, next);
   }
-  if (size <= sizeMax) return text + decoder.decode();
   throw new RingyardError("LIMIT", `${name} is longer than ${sizeMax / MIB} MiB`, next);
 }
 

@@ -1,11 +1,17 @@
 // What `config check` says of a configuration that reads well, and that no switch could start with.
 
 import { expect, test } from "bun:test";
-import { ConfigError, parseConfig } from "../../src/control/config.ts";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, loadConfig, parseConfig } from "../../src/control/config.ts";
 import { checkWhole } from "../../src/control/config-check.ts";
 import type { Kinds } from "../../src/control/uri.ts";
 import { kinds } from "../../src/control/wiring.ts";
+import { useDirectories } from "../support/control.ts";
+import { failure } from "../support/failure.ts";
 import { fakeKinds } from "../support/fake-kinds.ts";
+
+const directory = useDirectories();
 
 function linesOf(text: string, of: Kinds = fakeKinds): string[] {
   try {
@@ -100,4 +106,17 @@ test("options that a kind of port cannot have are refused where they are read", 
     "x.toml:2: ports.a.queues: a memory port has one queue pair: leave queues out",
     "x.toml:5: ports.b.mtu: mtu 65522 is too large for a TAP device: use at most 65521",
   ]);
+});
+
+test("a file that is no UTF-8 is refused, and not read as other letters", async () => {
+  const file = join(directory(), "x.toml");
+  const write = (...bytes: number[]) => writeFileSync(file, Buffer.from([...Buffer.from("[ports]\n# "), ...bytes]));
+  // Whole, with no letter wrong; of another encoding; cut in the middle of a letter.
+  write(0xc3, 0xa9);
+  expect((await loadConfig(file, fakeKinds)).ports.size).toBe(0);
+  for (const bytes of [[0xe9, 0x0a], [0xc3]]) {
+    write(...bytes);
+    const advice = "save it as UTF-8; look from line";
+    expect((await failure(loadConfig(file, fakeKinds))).advice).toStartWith(`${file} is no UTF-8 text: ${advice}`);
+  }
 });
