@@ -7,7 +7,7 @@ import { EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENXIO, EPERM, SysError }
 export const TUN_PATH = "/dev/net/tun";
 
 /** 65535 bytes less the Ethernet header (drivers/net/tun.c, tun_net_initialize). */
-const TAP_MTU_MAX = 65521;
+export const TAP_MTU_MAX = 65521;
 
 /** Turns what a system call threw into an error for a person; a RingyardError passes as it is. */
 export function explain(error: unknown, request: { name: string; mtu?: number }): unknown {
