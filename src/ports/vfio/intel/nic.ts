@@ -57,6 +57,7 @@ import {
 } from "./registers.ts";
 import { GONE, quiesce, resetDevice, resetNow } from "./reset.ts";
 import { Statistics } from "./statistics.ts";
+import { TransmitWatch } from "./stillness.ts";
 
 /** Ethernet and two VLAN tags. */
 const FRAME_OVERHEAD = 14 + 8;
@@ -83,6 +84,7 @@ export abstract class IntelNic implements Nic {
   protected readonly queues: QueueMemory[] = [];
   protected readonly layout: QueueLayout;
   private statistics: Statistics | undefined;
+  private transmitWatch: TransmitWatch | undefined;
   private address = "";
   private promisc: boolean;
   private administrativelyUp = true;
@@ -203,6 +205,10 @@ export abstract class IntelNic implements Nic {
 
   start(): void {
     this.running = true;
+    this.transmitWatch = new TransmitWatch(
+      this.registers,
+      this.queues.map((_, pair) => this.queue(pair).txTail),
+    );
     const transmit = E1000_TCTL_EN | E1000_TCTL_PSP | E1000_TCTL_RTLC | E1000_TCTL_CT_15 | E1000_TCTL_COLD_63;
     this.registers.write32(E1000_TCTL, transmit);
     this.enableQueues(false);
@@ -227,8 +233,10 @@ export abstract class IntelNic implements Nic {
     return { up, speedMbps, fullDuplex: (status & E1000_STATUS_FD) !== 0 };
   }
 
-  counters(): Record<string, number> {
-    return this.statistics?.read() ?? {};
+  counters(nowMs = performance.now()): Record<string, number> {
+    const counted = this.statistics?.read() ?? {};
+    if (this.running) this.transmitWatch?.look(counted.tx_packets, nowMs);
+    return counted;
   }
 
   setLink(up: boolean): void {
@@ -274,6 +282,8 @@ export abstract class IntelNic implements Nic {
       tx_descriptors: layout.txCount,
       rx_buffer_size: layout.rxBufferSize,
       interrupt_moderation_us: MODERATION_US,
+      // The port resets a device that says this.
+      ...(this.transmitWatch?.still === true && { needs_reset: true }),
     };
   }
 }
