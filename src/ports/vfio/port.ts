@@ -136,9 +136,19 @@ export class VfioPort implements Port {
     this.look();
   }
 
+  /** Called by a timer and by interrupts, where nobody catches: what a device in trouble throws would end the switch. */
   private look(): void {
-    const { nic, device } = this;
-    if (nic === undefined || device === undefined) return;
+    const { nic } = this;
+    if (nic === undefined) return;
+    try {
+      this.lookAt(nic);
+    } catch (error) {
+      this.host.log.warn(`vfio ${this.address}: ${errorLine(error)}`);
+      void this.inTurn(() => this.afterError()).catch(() => undefined);
+    }
+  }
+
+  private lookAt(nic: Nic): void {
     const link = nic.link();
     if (link.up !== this.link.up) {
       this.host.log.info(`vfio ${this.address}: link ${link.up ? `up, ${speedText(link)}` : "down"}`);
