@@ -103,6 +103,8 @@ async function runSuite(suite: Suite, options: Options, undo: Undo): Promise<Sui
   const failures: string[] = [];
   const say = (line: string) => console.error(`${suite.name}: ${line}`);
   const failed = (what: string, error: unknown) => {
+    // Everything fails while a signal ends us.
+    if (undo.interrupted) return;
     const message = error instanceof Error ? error.message : String(error);
     failures.push(`${what}: ${message.split("\n")[0]}`);
     say(`${what}: ${message}`);
@@ -133,6 +135,8 @@ async function main(): Promise<number> {
   } finally {
     await undo.unwind();
   }
+  // The signal's handler ends the process.
+  if (undo.interrupted) await new Promise(() => {});
   const file = save({ origin: from, options: { ...options }, suites }, options.out);
   for (const suite of suites) console.log(render(suite));
   console.log(`every sample: ${file}`);

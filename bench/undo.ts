@@ -8,15 +8,29 @@ type Action = () => unknown;
 
 export class Undo {
   readonly #actions: Action[] = [];
+  #unwinding: Promise<void> | undefined;
+  /** A signal ends the bench: what was measured so far is no result. */
+  interrupted = false;
 
-  /** Registers an action; what is returned runs it early, once. */
+  /**
+   * Registers an action; what is returned runs it early, or waits for it where it runs already. Once all is being undone, the action runs, too,
+   * and this throws: who made what it undoes is to go no further.
+   */
   defer(action: Action): () => Promise<void> {
-    this.#actions.push(action);
-    return async () => {
-      const at = this.#actions.lastIndexOf(action);
-      if (at === -1) return;
-      this.#actions.splice(at, 1);
-      await action();
+    let running: Promise<void> | undefined;
+    const once = () => {
+      running ??= (async () => void (await action()))();
+      return running;
+    };
+    this.#actions.push(once);
+    if (this.#unwinding !== undefined) {
+      void this.#undoAll();
+      throw new Error("the bench is ending");
+    }
+    return () => {
+      const at = this.#actions.lastIndexOf(once);
+      if (at !== -1) this.#actions.splice(at, 1);
+      return once();
     };
   }
 
@@ -33,7 +47,13 @@ export class Undo {
     return program;
   }
 
-  async unwind(): Promise<void> {
+  /** Undoes all; whoever calls this while it goes on waits for the same. */
+  unwind(): Promise<void> {
+    this.#unwinding ??= this.#undoAll();
+    return this.#unwinding;
+  }
+
+  async #undoAll(): Promise<void> {
     for (let action = this.#actions.pop(); action !== undefined; action = this.#actions.pop()) {
       try {
         await action();
@@ -45,6 +65,9 @@ export class Undo {
 
   /** Ctrl-C and its like unwind first. */
   trapSignals(): void {
-    beforeSignalsEnd(() => this.unwind());
+    beforeSignalsEnd(() => {
+      this.interrupted = true;
+      return this.unwind();
+    });
   }
 }
