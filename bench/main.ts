@@ -5,11 +5,11 @@
 //
 // A suite is a file in bench/suites/, listed here.
 
-import { Command, InvalidArgumentError } from "commander";
 import { setUp } from "../scripts/setup.ts";
 import { origin } from "./machine.ts";
-import { render, type SuiteResult, save } from "./report.ts";
-import { judge, OURS, summarise } from "./stats.ts";
+import { type Options, parseOptions } from "./options.ts";
+import { fileOf, render, type SuiteResult, save, writeJson } from "./report.ts";
+import { judge, summarise } from "./stats.ts";
 import type { Context, Sample, Suite } from "./suite.ts";
 import { footprint } from "./suites/footprint.ts";
 import { growth } from "./suites/growth.ts";
@@ -50,54 +50,6 @@ const SYSTEM_NAMES = [
   ]),
 ];
 
-interface Options {
-  rounds: number;
-  seconds: number;
-  sizes?: number[];
-  minutes: number;
-  quota: number;
-  systems: string[];
-  suites: string[];
-  out?: string;
-  check: boolean;
-  smoke: boolean;
-}
-
-function number(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError("a whole number is wanted");
-  return value;
-}
-
-function listOf(known: readonly string[]): (text: string) => string[] {
-  return (text) => {
-    const words = text.split(",");
-    const unknown = words.filter((word) => !known.includes(word));
-    if (unknown.length > 0) throw new InvalidArgumentError(`${unknown.join(", ")}: known are ${known.join(", ")}`);
-    return words;
-  };
-}
-
-function parseOptions(argv: string[]): Options {
-  const suiteNames = SUITES.map(({ name }) => name);
-  const about = SUITES.map((suite) => `  ${suite.name.padEnd(12)} ${suite.about}`).join("\n");
-  const command = new Command("bench")
-    .description(`Measures ringyard beside its peers.\n\nSuites:\n${about}`)
-    .option("--rounds <count>", "rounds; the systems take turns in each", number, 5)
-    .option("--seconds <count>", "seconds of one measurement", number, 5)
-    .option("--sizes <bytes>", "frame sizes (default: each suite's own)", (text) => text.split(",").map(number))
-    .option("--minutes <count>", "of load, for the suite stability", number, 10)
-    .option("--quota <percent>", "of CPU 0 for the switch under test, 0: no limit", number, 40)
-    .option("--systems <names>", "of the systems compared", listOf(SYSTEM_NAMES), SYSTEM_NAMES)
-    .option("--suites <names>", "to run", listOf(suiteNames), suiteNames)
-    .option("--out <file>", "for the JSON, instead of bench/results/TIME.json")
-    .option("--check", "exit with 1 where a bar is not met", false)
-    .option("--smoke", "one short round of ringyard alone: does the bench work?", false);
-  const options = command.parse(argv, { from: "user" }).opts<Options>();
-  if (!options.smoke) return options;
-  return { ...options, rounds: 1, seconds: 1, sizes: [64], systems: [OURS] };
-}
-
 async function runSuite(suite: Suite, options: Options, undo: Undo): Promise<SuiteResult> {
   const samples: Sample[] = [];
   const failures: string[] = [];
@@ -122,27 +74,36 @@ async function runSuite(suite: Suite, options: Options, undo: Undo): Promise<Sui
 }
 
 async function main(): Promise<number> {
-  const options = parseOptions(process.argv.slice(2));
+  const options = parseOptions(process.argv.slice(2), SUITES, SYSTEM_NAMES);
   await setUp("bench");
   const from = origin();
   const undo = new Undo();
   undo.trapSignals();
   const suites: SuiteResult[] = [];
+  const result = { origin: from, options: { ...options }, suites };
+  const file = fileOf(result, options.out);
   try {
     for (const suite of SUITES.filter(({ name }) => options.suites.includes(name))) {
-      suites.push(await runSuite(suite, options, undo));
+      const measured = await runSuite(suite, options, undo);
+      // The signal's handler ends the process. Suites of before are in the file.
+      if (undo.interrupted) await new Promise(() => {});
+      suites.push(measured);
+      console.log(render(measured));
+      writeJson(file, result);
     }
   } finally {
     await undo.unwind();
   }
-  // The signal's handler ends the process.
-  if (undo.interrupted) await new Promise(() => {});
-  const file = save({ origin: from, options: { ...options }, suites }, options.out);
-  for (const suite of suites) console.log(render(suite));
+  save(result, file);
   console.log(`every sample: ${file}`);
   const failed = suites.some(({ failures }) => failures.length > 0);
   const unmet = suites.some(({ bars }) => bars.some(({ met }) => !met));
   return failed || (options.check && unmet) ? 1 : 0;
 }
 
-process.exit(await main());
+process.exit(
+  await main().catch((error: Error) => {
+    console.error(`bench: ${error.message}`);
+    return 1;
+  }),
+);

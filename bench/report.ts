@@ -2,7 +2,7 @@
 //
 //   bench/results/TIME.json     TIME/report.md     TIME/SUITE-UNIT.svg, .png
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import Table from "cli-table3";
 import type { Origin } from "./machine.ts";
@@ -30,13 +30,30 @@ export interface Result {
   readonly suites: readonly SuiteResult[];
 }
 
-/** Writes a result under its time, or to `path`, and beside it a folder of the same name, without its ending; returns the JSON's path. */
-export function save(result: Result, path?: string): string {
+/** Where a result is written: under its time, or at `path`, with the ending .json. */
+export function fileOf({ origin }: Result, path?: string): string {
+  const named = path ?? join(RESULTS, origin.time.replace(/[:.]/g, "-"));
+  return `${named.replace(/\.json$/, "")}.json`;
+}
+
+/** Writes the JSON. Whole or not at all: what is there stays until all is written, and on a full disk. */
+export function writeJson(file: string, result: Result): void {
   mkdirSync(RESULTS, { recursive: true });
-  const named = path ?? join(RESULTS, result.origin.time.replace(/[:.]/g, "-"));
-  const folder = named.replace(/\.json$/, "");
-  const file = `${folder}.json`;
-  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  const unfinished = `${file}.${process.pid}`;
+  try {
+    writeFileSync(unfinished, `${JSON.stringify(result, null, 2)}\n`);
+    renameSync(unfinished, file);
+  } catch (error) {
+    rmSync(unfinished, { force: true });
+    throw error;
+  }
+}
+
+/** Writes a result, and beside it a folder of the same name, without its ending; returns the JSON's path. */
+export function save(result: Result, path?: string): string {
+  const file = fileOf(result, path);
+  const folder = file.replace(/\.json$/, "");
+  writeJson(file, result);
   mkdirSync(folder, { recursive: true });
   const plots = new Map<string, string[]>();
   for (const suite of result.suites) {

@@ -9,7 +9,7 @@ type Action = () => unknown;
 export class Undo {
   readonly #actions: Action[] = [];
   #unwinding: Promise<void> | undefined;
-  /** A signal ends the bench: what was measured so far is no result. */
+  /** A signal ends the bench: what the suite of now has measured is no result. */
   interrupted = false;
 
   /**

@@ -1,13 +1,13 @@
 // What a run of the bench leaves: one JSON file with every sample, a Markdown page, and plots that are pictures of the figures.
 
 import { expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, encodeIntoCompressedBase64 } from "hdr-histogram-js";
 import { plotsOf } from "../../bench/plots.ts";
 import type { Result } from "../../bench/report.ts";
-import { save } from "../../bench/report.ts";
+import { save, writeJson } from "../../bench/report.ts";
 import { judge, summarise } from "../../bench/stats.ts";
 import { useCleanup } from "../support/cleanup.ts";
 
@@ -65,6 +65,18 @@ test("a result that is saved under a name without an ending has one", () => {
 test("the JSON has every sample", () => {
   const { folder, result } = saved();
   expect(JSON.parse(readFileSync(join(folder, "run.json"), "utf8"))).toEqual(JSON.parse(JSON.stringify(result)));
+});
+
+test("a result that cannot be written leaves what is there, and no half of a file", () => {
+  const { folder, result } = saved();
+  const before = readFileSync(join(folder, "run.json"), "utf8");
+  // What no JSON can hold, in the place of a disk that is full.
+  const wrong = { ...result, options: { rounds: 1n } };
+  expect(() => writeJson(join(folder, "run.json"), wrong)).toThrow();
+  expect(readFileSync(join(folder, "run.json"), "utf8")).toBe(before);
+  mkdirSync(join(folder, "taken.json"));
+  expect(() => writeJson(join(folder, "taken.json"), result)).toThrow();
+  expect(readdirSync(folder).sort()).toEqual(["run", "run.json", "taken.json"]);
 });
 
 test("the page has origin, table, bars, notes and failures", () => {
