@@ -1,7 +1,7 @@
 // Results as a Markdown page: where they come from, a table for each suite, its bars, its notes, what failed, the plots. Pure.
 
 import type { Result, SuiteResult } from "./report.ts";
-import { barLine, cell, shown } from "./report.ts";
+import { barLine, cell, roundsOf, shown } from "./report.ts";
 import { OURS } from "./stats.ts";
 
 /** `plots`: files beside the page, by suite. */
@@ -20,6 +20,7 @@ export function markdown({ origin, options, suites }: Result, plots: ReadonlyMap
 }
 
 function section({ suite, summaries, bars, failures, notes = [] }: SuiteResult, plots: readonly string[]): string[] {
+  const rounds = roundsOf(summaries);
   const found = [...new Set(summaries.flatMap(({ systems }) => Object.keys(systems)))];
   const systems = found.sort((a, b) => Number(b === OURS) - Number(a === OURS));
   const others = systems.filter((system) => system !== OURS);
@@ -33,7 +34,7 @@ function section({ suite, summaries, bars, failures, notes = [] }: SuiteResult, 
       row([
         subject,
         unit,
-        ...systems.map((system) => cell(spreads[system])),
+        ...systems.map((system) => cell(spreads[system], rounds)),
         ...others.map((other) => (ratios[other] === undefined ? "-" : shown(ratios[other]))),
       ]),
     ),

@@ -77,10 +77,18 @@ function limit(value: number | undefined): number {
   return Number((value ?? Number.NaN).toFixed(2));
 }
 
-export function cell(spread: Spread | undefined): string {
+/** How many rounds a suite had, where not all of them failed for everything. */
+export function roundsOf(summaries: readonly SubjectSummary[]): number {
+  return Math.max(0, ...summaries.flatMap(({ systems }) => Object.values(systems).map(({ count }) => count)));
+}
+
+/** The median, with the least and the greatest; with the number of rounds where some of `rounds` are not in it. */
+export function cell(spread: Spread | undefined, rounds: number): string {
   if (spread === undefined) return "-";
   const { median, min, max, count } = spread;
-  return count === 1 ? shown(median) : `${shown(median)} (${shown(min)} to ${shown(max)})`;
+  const range = count === 1 ? [] : [`${shown(min)} to ${shown(max)}`];
+  const words = count === rounds ? range : [...range, `${count} of ${rounds} rounds`];
+  return words.length === 0 ? shown(median) : `${shown(median)} (${words.join(", ")})`;
 }
 
 export function barLine({ subject, system, of, against, atLeast, atMost, value, met }: BarResult): string {
@@ -92,6 +100,7 @@ export function barLine({ subject, system, of, against, atLeast, atMost, value, 
 
 /** A suite's table (medians, with the least and the greatest), its bars, its notes, and what failed. */
 export function render({ suite, summaries, bars, failures, notes = [] }: SuiteResult): string {
+  const rounds = roundsOf(summaries);
   const systems = [...new Set(summaries.flatMap((each) => Object.keys(each.systems)))];
   systems.sort((a, b) => Number(b === OURS) - Number(a === OURS));
   const others = systems.filter((system) => system !== OURS);
@@ -101,7 +110,7 @@ export function render({ suite, summaries, bars, failures, notes = [] }: SuiteRe
   });
   for (const { subject, unit, systems: spreads, ratios } of summaries) {
     const ratioCells = others.map((other) => (ratios[other] === undefined ? "-" : shown(ratios[other])));
-    table.push([subject, unit, ...systems.map((system) => cell(spreads[system])), ...ratioCells]);
+    table.push([subject, unit, ...systems.map((system) => cell(spreads[system], rounds)), ...ratioCells]);
   }
   const failed = failures.map((failure) => `FAILED  ${failure}`);
   return [table.toString(), ...bars.map(barLine), ...notes, ...failed].join("\n");
