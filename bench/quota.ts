@@ -19,11 +19,13 @@ function cpuControllerV1(): string | undefined {
 
 const name = `ringyard-bench-${process.pid}`;
 
-function makeGroup(percent: number): string {
+/** Removed at the end even where the kernel refuses the quota. */
+function makeGroup(percent: number, undo: Undo): string {
   const quotaUs = (PERIOD_US * percent) / 100;
   const v1 = cpuControllerV1();
   if (v1 !== undefined) {
     const group = join(v1, name);
+    undo.defer(() => removeGroup(group));
     mkdirSync(group, { recursive: true });
     writeFileSync(join(group, "cpu.cfs_period_us"), String(PERIOD_US));
     writeFileSync(join(group, "cpu.cfs_quota_us"), String(quotaUs));
@@ -33,6 +35,7 @@ function makeGroup(percent: number): string {
   if (!existsSync(join(root, "cgroup.controllers"))) throw new Error("no cpu cgroup here: use --quota 0");
   writeFileSync(join(root, "cgroup.subtree_control"), "+cpu");
   const group = join(root, name);
+  undo.defer(() => removeGroup(group));
   mkdirSync(group, { recursive: true });
   writeFileSync(join(group, "cpu.max"), `${quotaUs} ${PERIOD_US}`);
   return group;
@@ -50,8 +53,7 @@ function removeGroup(group: string): void {
 /** Puts a process with all its threads under `percent` of one CPU; 0 leaves it free. */
 export function confine(pid: number, percent: number, undo: Undo): void {
   if (percent === 0) return;
-  const group = makeGroup(percent);
-  undo.defer(() => removeGroup(group));
+  const group = makeGroup(percent, undo);
   writeFileSync(join(group, "cgroup.procs"), String(pid));
 }
 
