@@ -14,11 +14,11 @@ export interface Origin {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** The first line that a program prints, or "absent". */
+/** The first line that a program prints, or "absent" where it is not there, or does not know what it is asked for. */
 function firstLine(...argv: string[]): string {
   try {
     const asked = Bun.spawnSync(argv, { stderr: "ignore" });
-    return asked.stdout.toString().split("\n")[0].trim() || "unknown";
+    return asked.stdout.toString().split("\n")[0].trim() || "absent";
   } catch {
     return "absent";
   }
@@ -42,6 +42,11 @@ export function origin(): Origin {
       bun: Bun.version,
       dpdk: packageVersion("dpdk-dev"),
       ovs: packageVersion("openvswitch-switch-dpdk"),
+      // As the tap suite starts it, without DPDK.
+      ovsUserspace: firstLine("ovs-vswitchd", "--version"),
+      vde: packageVersion("vde2"),
+      iperf3: packageVersion("iperf3"),
+      qemu: firstLine("qemu-system-x86_64", "--version"),
     },
   };
 }
