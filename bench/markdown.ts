@@ -1,8 +1,8 @@
 // Results as a Markdown page: where they come from, a table for each suite, its bars, its notes, what failed, the plots. Pure.
 
 import type { Result, SuiteResult } from "./report.ts";
-import { barLine, cell, roundsOf, shown } from "./report.ts";
-import { OURS } from "./stats.ts";
+import { barLine, cell, shown } from "./report.ts";
+import { OURS, roundsOf } from "./stats.ts";
 
 /** `plots`: files beside the page, by suite. */
 export function markdown({ origin, options, suites }: Result, plots: ReadonlyMap<string, readonly string[]>): string {

@@ -8,7 +8,7 @@ import Table from "cli-table3";
 import type { Origin } from "./machine.ts";
 import { markdown } from "./markdown.ts";
 import { plotsOf, writePlot } from "./plots.ts";
-import { type BarResult, OURS, type Spread, type SubjectSummary } from "./stats.ts";
+import { type BarResult, OURS, roundsOf, type Spread, type SubjectSummary } from "./stats.ts";
 import type { Sample } from "./suite.ts";
 
 export const RESULTS = resolve(import.meta.dir, "results");
@@ -77,11 +77,6 @@ function limit(value: number | undefined): number {
   return Number((value ?? Number.NaN).toFixed(2));
 }
 
-/** How many rounds a suite had, where not all of them failed for everything. */
-export function roundsOf(summaries: readonly SubjectSummary[]): number {
-  return Math.max(0, ...summaries.flatMap(({ systems }) => Object.values(systems).map(({ count }) => count)));
-}
-
 /** The median, with the least and the greatest; with the number of rounds where some of `rounds` are not in it. */
 export function cell(spread: Spread | undefined, rounds: number): string {
   if (spread === undefined) return "-";
@@ -91,11 +86,12 @@ export function cell(spread: Spread | undefined, rounds: number): string {
   return words.length === 0 ? shown(median) : `${shown(median)} (${words.join(", ")})`;
 }
 
-export function barLine({ subject, system, of, against, atLeast, atMost, value, met }: BarResult): string {
+export function barLine({ subject, system, of, against, atLeast, atMost, value, met, failed = 0 }: BarResult): string {
   const wanted = atLeast === undefined ? `at most ${limit(atMost)}` : `at least ${limit(atLeast)}`;
   const measured = [subject, ...(system ? [system] : []), ...(of === "max" ? ["of all rounds"] : [])].join(", ");
+  const lost = failed === 0 || value === undefined ? "" : `; rounds that failed: ${failed}`;
   const what = against === undefined ? measured : `${measured}, ratio to ${against}`;
-  return `${met ? "met    " : "NOT MET"} ${what}: ${value === undefined ? "not measured" : shown(value)}, ${wanted}`;
+  return `${met ? "met    " : "NOT MET"} ${what}: ${value === undefined ? "not measured" : shown(value)}, ${wanted}${lost}`;
 }
 
 /** A suite's table (medians, with the least and the greatest), its bars, its notes, and what failed. */

@@ -21,6 +21,8 @@ export interface BarResult extends Bar {
   /** undefined: not measured. */
   readonly value: number | undefined;
   readonly met: boolean;
+  /** Rounds without the figure, in a suite that has others of them. */
+  readonly failed?: number;
 }
 
 export const OURS = "ringyard";
@@ -49,15 +51,25 @@ export function summarise(samples: readonly Sample[]): SubjectSummary[] {
   });
 }
 
-/** Holds the summaries against the bars; what was not measured is not met. */
+/** How many rounds a suite had, where not all of them failed for everything. */
+export function roundsOf(summaries: readonly SubjectSummary[]): number {
+  return Math.max(0, ...summaries.flatMap(({ systems }) => Object.values(systems).map(({ count }) => count)));
+}
+
+/**
+ * Holds the summaries against the bars; what was not measured is not met, and what was not measured in every round is not met in all of
+ * them.
+ */
 export function judge(bars: readonly Bar[], summaries: readonly SubjectSummary[]): BarResult[] {
+  const rounds = roundsOf(summaries);
   return bars.map((bar) => {
     const summary = summaries.find(({ subject }) => subject === bar.subject);
     const of = bar.of ?? "median";
-    const ours = summary?.systems[bar.system ?? OURS]?.[of];
+    const ours = summary?.systems[bar.system ?? OURS];
     const theirs = bar.against === undefined ? 1 : summary?.systems[bar.against]?.[of];
-    const value = ours === undefined || theirs === undefined ? undefined : ours / theirs;
-    const met = value !== undefined && value >= (bar.atLeast ?? -Infinity) && value <= (bar.atMost ?? Infinity);
-    return { ...bar, value, met };
+    const value = ours === undefined || theirs === undefined ? undefined : ours[of] / theirs;
+    const failed = rounds - (ours?.count ?? 0);
+    const within = value !== undefined && value >= (bar.atLeast ?? -Infinity) && value <= (bar.atMost ?? Infinity);
+    return { ...bar, value, met: within && (of === "median" || failed === 0), failed };
   });
 }

@@ -58,6 +58,21 @@ describe("a bar", () => {
     expect(judge([{ subject: "64 B", of: "max", against: "ovs-dpdk", atMost: 1 }], summaries)[0].value).toBe(0.1);
   });
 
+  test("on all rounds is not met where one of them failed, which is told of any bar", () => {
+    const short = summarise(samples.filter(({ system, value }) => system !== "ringyard" || value < 10));
+    const bars = judge(
+      [
+        { subject: "64 B", of: "max", atMost: 10 },
+        { subject: "64 B", atMost: 10 },
+      ],
+      short,
+    );
+    expect(bars.map((bar) => bar.met)).toEqual([false, true]);
+    expect(bars.map(({ failed }) => failed)).toEqual([1, 1]);
+    const text = render({ suite: "s", summaries: short, bars, samples, failures: [] });
+    expect(text).toContain("NOT MET 64 B, of all rounds: 9.00, at most 10; rounds that failed: 1");
+  });
+
   test("is not met by what was not measured", () => {
     expect(met({ against: "testpmd", atLeast: 0 })).toBe(false);
     expect(met({ subject: "1500 B", atMost: 1 })).toBe(false);
