@@ -129,5 +129,8 @@ export const latency: Suite = {
     { subject: loaded, atMost: 200 },
     { subject: loaded, system: ADAPTIVE, atMost: 200 },
   ],
+  notes: [
+    "A load is a share of the most that the same system made: systems have other numbers of frames at the same load.",
+  ],
   run,
 };

@@ -98,5 +98,8 @@ export const rules: Suite = {
     ...COST_BARS,
     ...UPDATE_BARS,
   ],
+  notes: [
+    "One worker's nanoseconds are the least reading of each round: what the code takes while nobody else has a part of the processor.",
+  ],
   run,
 };
