@@ -36,7 +36,8 @@ export function addBenchCommand(program: Command): void {
     .option("--cpu <number>", "processor for the worker (default: not pinned)", cpu)
     .addHelpText(
       "after",
-      "\nFrames go between two memory ports of a switch of its own. Other work on the machine makes it slower.",
+      "\nFrames go between two memory ports of a switch of its own. Other work on the machine makes it slower.\n" +
+        "FRAMES/S and GBIT/S are what a frame's cost leaves room for: the drivers' time is not in them.",
     )
     .addHelpText("after", examples("ringyard bench", "ringyard bench --cpu 2 --seconds 5", "ringyard bench --json"));
   addJson(bench).action(async (options: BenchOptions) => {

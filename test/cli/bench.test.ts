@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { availableParallelism } from "node:os";
 import { speedText } from "../../src/cli/bench-view.ts";
-import type { Speed } from "../../src/control/speed.ts";
+import { type Speed, wayNs } from "../../src/control/speed.ts";
 import { ringyard } from "../support/ringyard.ts";
 import { PATIENCE } from "../support/until.ts";
 
@@ -31,6 +31,17 @@ test(
   },
   LIMIT_MS,
 );
+
+test("a frame that is late is not taken for the next one", () => {
+  const [lateMs, wayMs] = [1_100, 5];
+  const due: number[] = [];
+  const from = { send: () => due.push(performance.now() + (due.length === 0 ? lateMs : wayMs)) };
+  let taken = 0;
+  const to = { receive: () => (taken < due.length && performance.now() >= due[taken] ? ++taken : null) };
+  const ways = [1, 2, 3].map(() => wayNs(from, to, new Uint8Array(64)) / 1e6);
+  expect(ways[0]).toBeGreaterThanOrEqual(lateMs);
+  for (const way of ways.slice(1)) expect(way).toBeGreaterThanOrEqual(wayMs * 0.99);
+});
 
 test("prints a table of them", () => {
   const stages = { fetch: 10, classify: 5, copy: 20, publish: 5 };
