@@ -6,6 +6,11 @@ import { Background } from "../test/support/process.ts";
 
 type Action = () => unknown;
 
+/** The words of a program that the kernel kills when this process ends, however it ends. */
+export function mortal(argv: readonly string[]): string[] {
+  return ["setpriv", "--pdeathsig", "KILL", ...argv];
+}
+
 export class Undo {
   readonly #actions: Action[] = [];
   #unwinding: Promise<void> | undefined;
@@ -36,7 +41,7 @@ export class Undo {
 
   /** Starts a program that does not outlive the bench. */
   spawn(argv: string[], env: Record<string, string> = {}): Background {
-    const child = Bun.spawn(["setpriv", "--pdeathsig", "KILL", ...argv], {
+    const child = Bun.spawn(mortal(argv), {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",

@@ -2,6 +2,7 @@
 
 import { join, resolve } from "node:path";
 import { run } from "../../test/support/process.ts";
+import { mortal } from "../undo.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 /** Two looks for the maximum, one measurement at each load, and as long again for histograms on a slow machine. */
@@ -38,7 +39,6 @@ export async function timeRoundTrips(
   const entry = [join(ROOT, "node_modules/.bin/bun"), join(ROOT, "bench/peers/latency-client-entry.ts")];
   const words = ["taskset", "-c", "1", ...entry, path, ...ends, `${seconds}`, ...(writesSource ? [WRITES_SOURCE] : [])];
   // Nothing of this process runs until it ends, and it does not outlive this process.
-  const argv = ["setpriv", "--pdeathsig", "KILL", ...words];
-  const { stdout } = await run(argv, { timeoutMs: LIMIT_MS + SHARES * seconds * 1000 });
+  const { stdout } = await run(mortal(words), { timeoutMs: LIMIT_MS + SHARES * seconds * 1000 });
   return JSON.parse(stdout);
 }

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { run as runProgram } from "../../test/support/process.ts";
 import { OURS } from "../stats.ts";
 import type { Context, Suite } from "../suite.ts";
+import { mortal } from "../undo.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const LIMIT_MS = 120_000;
@@ -52,7 +53,7 @@ async function measure({ addresses, ports, memoryGiB, workers }: Size, context: 
   const words = [addresses, ports, SMALL, milliseconds, workers, memoryGiB].map(String);
   const bun = join(ROOT, "node_modules/.bin/bun");
   const argv = [bun, join(ROOT, "bench/suites/growth-entry.ts"), ...words];
-  return Number((await runProgram(argv, { timeoutMs: LIMIT_MS })).stdout);
+  return Number((await runProgram(mortal(argv), { timeoutMs: LIMIT_MS })).stdout);
 }
 
 /** One kind of growth, in one round, smallest first. */

@@ -11,6 +11,7 @@ import { join, resolve } from "node:path";
 import { run } from "../../test/support/process.ts";
 import { OURS } from "../stats.ts";
 import type { Bar, Context } from "../suite.ts";
+import { mortal } from "../undo.ts";
 import { PARTS, type Part } from "./rules-cost-parts.ts";
 import { FEW_RULES, HUNDRED, NO_RULES, ruleCount } from "./rules-subjects.ts";
 
@@ -34,7 +35,7 @@ async function measure(part: Part, rules: number, flows: number, context: Contex
   const words = [part, rules, flows, SMALL, milliseconds].map(String);
   const bun = join(ROOT, "node_modules/.bin/bun");
   const argv = ["taskset", "-c", "0", bun, join(ROOT, "bench/suites/rules-cost-entry.ts"), ...words];
-  return Number((await run(argv, { timeoutMs: LIMIT_MS })).stdout);
+  return Number((await run(mortal(argv), { timeoutMs: LIMIT_MS })).stdout);
 }
 
 async function measureStages(flows: number, round: number, context: Context): Promise<void> {

@@ -13,7 +13,7 @@ import { launch, ready, replaceRules } from "../peers/ringyard.ts";
 import { scratchFolder, socketsListening } from "../peers/system.ts";
 import { median, OURS } from "../stats.ts";
 import type { Bar, Context } from "../suite.ts";
-import { Undo } from "../undo.ts";
+import { mortal, Undo } from "../undo.ts";
 import { ruleCount } from "./rules-subjects.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
@@ -78,7 +78,7 @@ async function updateTimes(pace: Pace, cpus: string, context: Context, undo: Und
   const bun = join(ROOT, "node_modules/.bin/bun");
   const count = context.smoke ? UPDATES_SMOKE : UPDATES;
   const entry = [bun, join(ROOT, "bench/suites/rules-update-entry.ts"), control, `${count}`, pace, ...sockets];
-  const { stdout } = await run(["taskset", "-c", "1", ...entry], { timeoutMs: LIMIT_MS });
+  const { stdout } = await run(mortal(["taskset", "-c", "1", ...entry]), { timeoutMs: LIMIT_MS });
   await program.stop();
   return JSON.parse(stdout);
 }

@@ -17,6 +17,7 @@ import { startRingyard } from "../peers/ringyard.ts";
 import { median, OURS } from "../stats.ts";
 import type { Context, Suite } from "../suite.ts";
 import { underLoad } from "../throughput.ts";
+import { mortal } from "../undo.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const SIZES = [64, 1500];
@@ -94,7 +95,7 @@ async function measureTiming(frames: number, round: number, context: Context): P
   const words = [SIZES[0], frames, context.smoke ? SMOKE_COST_MS : COST_MS].map(String);
   const bun = join(ROOT, "node_modules/.bin/bun");
   const argv = ["taskset", "-c", "0", bun, join(ROOT, "bench/suites/stages-entry.ts"), ...words];
-  const { stdout } = await runProgram(argv, { timeoutMs: LIMIT_MS });
+  const { stdout } = await runProgram(mortal(argv), { timeoutMs: LIMIT_MS });
   const [breathNs, addedNs] = stdout.split(" ").map(Number);
   const value = (100 * addedNs) / (TIMED_EVERY * breathNs);
   context.sample({ subject: timingOf(frames), unit: "% of busy time", system: OURS, round, value });

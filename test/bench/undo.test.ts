@@ -1,11 +1,16 @@
 // A bench that is interrupted puts back all that it changed before it ends, whatever its loops do meanwhile.
 
 import { expect, test } from "bun:test";
-import { resolve } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { inTurns } from "../../bench/turns.ts";
 import { Undo } from "../../bench/undo.ts";
+import { useCleanup } from "../support/cleanup.ts";
 import { useProcesses } from "../support/process.ts";
+import { until } from "../support/until.ts";
 
+const defer = useCleanup();
 const spawn = useProcesses();
 
 /** As bench/main.ts: one system, whose client ends as soon as it is told to, and whose switch takes its time. */
@@ -39,6 +44,21 @@ test("a signal ends it once everything is undone, and nothing new begins", async
   expect(await bench.stop("SIGINT")).toBe(130);
   expect(bench.output).toContain("namespace removed: a");
   expect(bench.output).not.toContain("measuring b");
+});
+
+test("a program that is run to its end does not outlive a bench that is killed", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringyard-undo-"));
+  defer(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "pid");
+  const code = `
+import { run } from "${resolve(import.meta.dir, "../support/process.ts")}";
+import { mortal } from "${resolve(import.meta.dir, "../../bench/undo.ts")}";
+await run(mortal(["bash", "-c", "echo $$ >${file}; exec sleep 20"]));
+`;
+  const bench = spawn([process.execPath, "-e", code]);
+  const pid = await until("it to begin", () => existsSync(file) && Number(readFileSync(file, "utf8")));
+  await bench.stop("SIGKILL");
+  await until("it to end", () => !existsSync(`/proc/${pid}`));
 });
 
 test("what runs early is waited for by whoever comes second", async () => {
