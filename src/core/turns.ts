@@ -45,12 +45,12 @@ export function atOnce<T>(steps: Steps<T>): T {
   return step.value;
 }
 
-/** `change` of each item, in steps. */
-export function* eachInSteps<T, U>(items: Iterable<T>, change: (item: T, index: number) => U): Steps<U[]> {
+/** `change` of each item, in steps of so many: a stop and the look at the clock that follows cost a fifth of a microsecond. */
+export function* eachInSteps<T, U>(items: Iterable<T>, change: (item: T, index: number) => U, step = 1): Steps<U[]> {
   const changed: U[] = [];
   for (const item of items) {
     changed.push(change(item, changed.length));
-    yield;
+    if (changed.length % step === 0) yield;
   }
   return changed;
 }

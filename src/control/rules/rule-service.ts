@@ -51,6 +51,8 @@ const LOGGED_IDS = 20;
 /** Of rules that come at once: so many have the next change rehearsed. And how often: the engine compiles a loop over so many after one or two. */
 const REHEARSED_MIN = 1_000;
 const REHEARSALS = 4;
+/** Most rules are what they were, and would cost nothing but the stop. */
+const RESOLVED_PER_STEP = 64;
 
 /** What the service needs of the dataplane. */
 export type RulePlane = Pick<RuleTable, "replace" | "counters" | "meterCounters" | "trace">;
@@ -129,7 +131,7 @@ export class RuleService implements RulesApi {
   }
 
   #resolved(entries: readonly RuleEntry[], lookup: RuleLookup): Steps<Rule[]> {
-    return eachInSteps(entries, (entry) => entry.resolve(lookup));
+    return eachInSteps(entries, (entry) => entry.resolve(lookup), RESOLVED_PER_STEP);
   }
 
   add(rule: NamedRule): Promise<RuleInfo> {
