@@ -25,6 +25,7 @@ function firstLine(...argv: string[]): string {
 }
 
 function packageVersion(name: string): string {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a format of dpkg-query's
   return firstLine("dpkg-query", "-W", "-f", "${Version}", name);
 }
 

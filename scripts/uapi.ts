@@ -132,6 +132,7 @@ export function compileModule(name: string, module: UapiModule, headers = header
 }
 
 export function headerVersion(): string {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a format of dpkg-query's
   const asked = Bun.spawnSync(["dpkg-query", "-W", "-f", "${Version}", "linux-libc-dev"]);
   return asked.success ? asked.stdout.toString().trim() : "unknown";
 }

@@ -161,6 +161,7 @@ describe("hot files", () => {
   });
 
   test("are only those that say so", async () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is code under test
     expect(await findings({ "src/mem/cold.ts": "export function f() { throw new Error(`${1}`); }" })).toEqual([]);
   });
 });
